@@ -1,0 +1,1 @@
+"""A person at a terminal: the `coffer` command and its wiring."""

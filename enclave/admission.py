@@ -1,0 +1,193 @@
+"""Who may ask: sessions opened by licensees' machines, and each request's place and MAC (rules E6, R4)."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from dataclasses import dataclass, field
+
+from enclave.keys import InstanceKeys
+from enclave.metering import Asked
+from enclave.opening import Grounds
+from vault.ballot import Scope
+from vault.errors import AccessDenied, RateExceeded, Revoked
+from vault.keys import SecretKey
+from vault.license import Delegation, License
+from vault.policy import Permit, Policy
+from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key, verify_mac
+
+SESSION_S_MAX = 24 * 3600
+SESSIONS_MAX = 10_000
+NONCES_MAX = 10_000
+NONCE_LIFETIME_S = 60
+MINUTE_S = 60
+
+
+@dataclass(slots=True)
+class Session:
+    """One opened session; it dies with the instance."""
+
+    id: bytes
+    license: License
+    delegation: Delegation
+    mac_key: bytes = field(repr=False)
+    spend_cap: int
+    expires_at: int
+    last_sequence: int = 0
+
+
+class Nonces:
+    """Single-use nonces of a short life, bounded in number; the oldest make room."""
+
+    def __init__(self) -> None:
+        self._issued: dict[bytes, int] = {}
+
+    def issue(self, at: int) -> bytes:
+        """Return a fresh nonce."""
+        self._issued = {nonce: until for nonce, until in self._issued.items() if until > at}
+        while len(self._issued) >= NONCES_MAX:
+            del self._issued[next(iter(self._issued))]
+        nonce = secrets.token_bytes(32)
+        self._issued[nonce] = at + NONCE_LIFETIME_S
+        return nonce
+
+    def spend(self, nonce: bytes, at: int) -> None:
+        """Use up a nonce, or raise `AccessDenied`."""
+        if self._issued.pop(nonce, 0) <= at:
+            raise AccessDenied("the server nonce is unknown, used or too old; call GetEvidence for a fresh one")
+
+
+class Admission:
+    """The sessions of one instance."""
+
+    def __init__(self, keys: InstanceKeys) -> None:
+        self._keys = keys
+        self._sessions: dict[bytes, Session] = {}
+        self._asked: dict[bytes, deque[int]] = {}  # licensee → times of its queries in the last minute
+        self.nonces = Nonces()
+
+    def open(
+        self, license: License, delegation: Delegation, opening: SessionOpening, grounds: Grounds, at: int
+    ) -> Session:
+        """Return a new session, or raise what does not hold."""
+        license.verify(grounds.history.charter.domain(grounds.terms.genesis))
+        policy = self._policy(license, grounds)
+        policy.admit(license, k=1, at=at)
+        self._check_delegation(license, delegation, grounds, at)
+        self._check_opening(license, delegation, opening, grounds, at)
+        info = secret_context(
+            genesis=grounds.terms.genesis,
+            instance=self._keys.instance,
+            ledger=grounds.terms.ledger,
+            server_nonce=opening.server_nonce,
+            suite=opening.suite,
+        )
+        secret = self._keys.hpke.open(opening.suite, opening.sealed_secret, info=info)
+        if len(secret) != 32:
+            raise AccessDenied("the session's secret must have 32 bytes")
+        session = Session(
+            id=secrets.token_bytes(16),
+            license=license,
+            delegation=delegation,
+            mac_key=session_mac_key(SecretKey(secret), opening),
+            spend_cap=min(opening.spend_cap, delegation.spend_cap),
+            expires_at=min(opening.expires_at, delegation.expires_at, license.expires_at),
+        )
+        self._forget_expired(at)
+        self._sessions[session.id] = session
+        return session
+
+    def authenticated(
+        self, id: bytes, sequence: int, mac: bytes, *, body: bytes, last_receipt: bytes, at: int
+    ) -> Session:
+        """Return the session of a request whose MAC holds and whose sequence is new, or raise `AccessDenied`."""
+        session = self._sessions.get(id)
+        if session is None or at >= session.expires_at:
+            raise AccessDenied("the session is unknown or over; open a new one")
+        expected = request_mac(session.mac_key, session=id, sequence=sequence, body=body, previous_receipt=last_receipt)
+        verify_mac(expected, mac)
+        if sequence <= session.last_sequence:
+            raise AccessDenied("the request was sent before; a retry takes a new sequence and the same request id")
+        session.last_sequence = sequence
+        return session
+
+    def asked(self, session: Session, query: Query, grounds: Grounds, at: int) -> Asked:
+        """Return a query with the permit it needs, judged by the policy in force now."""
+        license = session.license
+        if query.policy != license.policy:
+            raise AccessDenied("the license is for another policy; ask the policy's issuer for one")
+        policy = self._policy(license, grounds)
+        permit: Permit = policy.admit(license, k=query.k, at=at)
+        return Asked(
+            license=license,
+            delegation=session.delegation.cid().digest,
+            policy=policy,
+            permit=permit,
+            query=query,
+            spend_cap=session.spend_cap,
+        )
+
+    def count(self, asked: Asked, at: int) -> None:
+        """Count a query against the licensee's rate, or raise `RateExceeded`."""
+        times = self._asked.setdefault(asked.license.licensee, deque())
+        while times and times[0] <= at - MINUTE_S:
+            times.popleft()
+        if len(times) >= asked.policy.queries_per_minute:
+            raise RateExceeded(f"more than {asked.policy.queries_per_minute} queries in a minute; wait and ask again")
+        times.append(at)
+
+    def _policy(self, license: License, grounds: Grounds) -> Policy:
+        history = grounds.history
+        if license.genesis != grounds.terms.genesis:
+            raise AccessDenied("the license is from another DAO")
+        history.head.require_policy(license.policy)
+        if history.head.revoked_since(Scope.LICENSEE, license.licensee, license.epoch):
+            raise Revoked("the license was revoked by the DAO; ask the policy's issuer for a new one")
+        policy = history.policies[license.policy]
+        served = set(grounds.terms.manifests)
+        if not served.issuperset(policy.datasets):
+            raise AccessDenied("this enclave was not leased every dataset of the policy")
+        return policy
+
+    def _check_delegation(self, license: License, delegation: Delegation, grounds: Grounds, at: int) -> None:
+        delegation.verify(grounds.history.charter.domain(grounds.terms.genesis))
+        if (delegation.genesis, delegation.license, delegation.licensee) != (
+            grounds.terms.genesis,
+            license.cid(),
+            license.licensee,
+        ):
+            raise AccessDenied("the delegation is not the licensee's, or not of this license")
+        if at >= delegation.expires_at:
+            raise AccessDenied("the delegation has expired; the licensee has to sign a new one")
+
+    def _check_opening(
+        self, license: License, delegation: Delegation, opening: SessionOpening, grounds: Grounds, at: int
+    ) -> None:
+        opening.verify()
+        wanted = (
+            grounds.terms.genesis,
+            license.cid(),
+            delegation.cid(),
+            delegation.session_key,
+            self._keys.tls.key_hash,
+            self._keys.instance,
+            grounds.terms.ledger,
+        )
+        if wanted != (
+            opening.genesis,
+            opening.license,
+            opening.delegation,
+            opening.session_key,
+            opening.tls_key,
+            opening.instance,
+            opening.ledger,
+        ):
+            raise AccessDenied("the session's opening is for another enclave, license or key")
+        if not at < opening.expires_at <= at + SESSION_S_MAX:
+            raise AccessDenied(f"a session ends in the future, within {SESSION_S_MAX} s")
+        self.nonces.spend(opening.server_nonce, at)
+
+    def _forget_expired(self, at: int) -> None:
+        self._sessions = {id: session for id, session in self._sessions.items() if session.expires_at > at}
+        while len(self._sessions) >= SESSIONS_MAX:
+            del self._sessions[next(iter(self._sessions))]

@@ -1,0 +1,1 @@
+"""Evidence: asking a TEE for it, verifying it, judging it."""

@@ -1,0 +1,84 @@
+"""A simulated TEE: the interface of evidence, and the protection of nothing at all.
+
+Its evidence is signed with a key that every install makes for itself, so one install's evidence means nothing to
+another's policy. It is accepted only where a policy names it and the owner's manifest allows it, never in production.
+The measurement is real as far as it goes: SHA-384 over the code that would be measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha384
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, ClassVar, Final
+
+from enclave.attestation.errors import EvidenceMalformed, SignatureInvalid
+from vault.codec import Length, PublicKey
+from vault.errors import InvalidSignature, MalformedObject
+from vault.evidence import Evidence
+from vault.machine import BLANK, MachineKey, MachineSigned
+from vault.policy import SIMULATED
+
+MEASURED_PACKAGES: Final = ("enclave", "rag", "storage", "vault")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SimulatedReport(MachineSigned):
+    """What real hardware would sign."""
+
+    TYPE: ClassVar[str] = "coffer/simulated-report/v1"
+
+    simulator: PublicKey
+    measurement: Annotated[bytes, Length(48, 48)]
+    report_data: Annotated[bytes, Length(64, 64)]
+    debug: bool
+
+    def signer(self) -> bytes:
+        """Return the simulator's key."""
+        return self.simulator
+
+
+class UnsafeSimulatedAttester:
+    """Signs whatever it is asked to, on any machine. For laptops and tests."""
+
+    kind = SIMULATED
+
+    def __init__(self, key: MachineKey, measurement: bytes) -> None:
+        self._key = key
+        self._measurement = measurement
+
+    def evidence(self, report_data: bytes) -> Evidence:
+        """Return simulated evidence over 64 bytes of report data."""
+        report = SimulatedReport(
+            simulator=self._key.public,
+            measurement=self._measurement,
+            report_data=report_data,
+            debug=False,
+            signature=BLANK,
+        ).signed_by(self._key)
+        return Evidence(kind=SIMULATED, document=report.encoded())
+
+
+def verified_simulated(evidence: Evidence) -> SimulatedReport:
+    """Return the report if the simulator it names signed it, or raise an `EvidenceRefused`."""
+    try:
+        report = SimulatedReport.from_bytes(evidence.document)
+        report.verify()
+    except MalformedObject as error:
+        raise EvidenceMalformed("the simulated evidence is malformed") from error
+    except InvalidSignature as error:
+        raise SignatureInvalid("the simulated evidence is not signed by the simulator it names") from error
+    return report
+
+
+def code_measurement() -> bytes:
+    """Return SHA-384 over the installed code of the measured packages: names and contents, in order."""
+    digest = sha384(b"coffer/simulated-measurement/v1")
+    for package in MEASURED_PACKAGES:
+        root = Path(import_module(package).__path__[0])
+        for file in sorted(root.rglob("*.py")):
+            name = f"{package}/{file.relative_to(root).as_posix()}".encode()
+            content = file.read_bytes()
+            digest.update(len(name).to_bytes(4, "big") + name + len(content).to_bytes(8, "big") + content)
+    return digest.digest()

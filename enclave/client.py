@@ -1,0 +1,357 @@
+"""The client an AI app embeds: it believes nothing that the evidence does not prove (rules E5, E6).
+
+    with EnclaveClient.connect("127.0.0.1:7001", credential, appraiser, allow_simulated=True) as coffer:
+        answer = coffer.search("how do I open a zip file?", k=5)
+
+`connect` reads the server's certificate, makes it the only root of the channel, asks for evidence over its own nonce,
+and checks evidence, binding, leases, head and policy before it sends a word. A reconnect is a new session. Importing
+this loads neither torch, faiss, SQL nor wallets.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import grpc
+
+from enclave.credential import Credential
+from enclave.v1 import attestation_pb2 as attestation
+from enclave.v1 import attestation_pb2_grpc as attestation_rpc
+from enclave.v1 import retrieval_pb2 as retrieval
+from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
+from enclave.verified import Grounds, appraised_channel, manifests_of, policy_in_force, verified_grounds
+from storage.cid import Cid
+from vault.envelope import Passage, decoded_passage
+from vault.evidence import Appraisal, Appraiser, Binding, Evidence
+from vault.hpke import seal, strongest
+from vault.keys import SecretKey
+from vault.license import Deposit
+from vault.machine import BLANK
+from vault.receipt import OpenedPassage, Receipt, ReceiptFile, receipt_digest, verified_receipt, verify_answer
+from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key
+from vault.tls import PinnedCertificate
+from vault.v1 import ledger_pb2 as ledger
+from vault.v1 import ledger_pb2_grpc as ledger_rpc
+from vault.wire import error_from
+
+CALL_TIMEOUT_S = 30.0
+SESSION_S = 3600
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One passage of an answer."""
+
+    passage: Passage = field(repr=False)
+    manifest: Cid
+    index: int
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Passages, best first, with the receipt that was checked against them."""
+
+    results: tuple[Result, ...]
+    receipt: Receipt
+    file: ReceiptFile = field(repr=False)  # everything an offline check needs
+    is_partial: bool
+    is_repeat: bool
+    embed_s: float
+    search_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a licensee has left."""
+
+    credit: int  # micro-units
+    spent: int
+    spend_cap: int
+    passages_seen: int
+    passages_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Where an enclave stands, by its own word: for progress bars, not for trust."""
+
+    state: str
+    tee: str
+    passages_done: int
+    passages_total: int
+    epoch: int
+    reason: str
+
+
+class EnclaveChannel:
+    """A pinned channel to one enclave. Status needs no trust; everything else goes through `verified`."""
+
+    def __init__(self, address: str) -> None:
+        """Read the certificate at `host:port` and pin it. Raises `ServiceUnavailable`."""
+        self.address = address
+        pinned = PinnedCertificate.fetch(address)
+        self.tls_key = pinned.key_hash
+        self.channel = pinned.channel(address)
+        self._attestation = attestation_rpc.AttestationServiceStub(self.channel)
+
+    def status(self) -> Status:
+        """Return where the enclave says it stands."""
+        answer = self.call(self._attestation.GetStatus, attestation.GetStatusRequest())
+        name = attestation.GetStatusResponse.State.Name(answer.state).removeprefix("STATE_").lower()
+        return Status(
+            state=name,
+            tee=answer.tee,
+            passages_done=answer.passages_done,
+            passages_total=answer.passages_total,
+            epoch=answer.epoch,
+            reason=answer.reason,
+        )
+
+    def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:
+        """Return evidence over `nonce`, not yet verified, and a server nonce."""
+        answer = self.call(self._attestation.GetEvidence, attestation.GetEvidenceRequest(nonce=nonce))
+        return Binding.from_bytes(answer.binding), Evidence.from_bytes(answer.evidence), bytes(answer.server_nonce)
+
+    def grounds(self, genesis: Cid, *, at: int, evidence: bytes = b"") -> Grounds:
+        """Return what the enclave serves, or served, on; verified against `genesis`."""
+        request = attestation.GetGroundsRequest(evidence=evidence)
+        return verified_grounds(self.call(self._attestation.GetGrounds, request), genesis=genesis, at=at)
+
+    def add_credit(self, deposit: Deposit) -> int:
+        """Hand in a deposit; return the licensee's credit."""
+        stub = ledger_rpc.LedgerServiceStub(self.channel)
+        return int(self.call(stub.AddCredit, ledger.AddCreditRequest(deposit=deposit.encoded())).balance)
+
+    def balances(self, inquiry: bytes) -> dict[str, int]:
+        """Return the balances that a signed `Inquiry` may see."""
+        stub = ledger_rpc.LedgerServiceStub(self.channel)
+        answer = self.call(stub.ListBalances, ledger.ListBalancesRequest(inquiry=inquiry))
+        return {balance.account: balance.amount for balance in answer.balances}
+
+    def call(self, method: Callable[..., Any], request: Any, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
+        """Make one call; errors come back as the service raised them."""
+        try:
+            return method(request, timeout=timeout_s)
+        except grpc.RpcError as error:
+            raise error_from(error, f"enclave at {self.address}") from error
+
+    def close(self) -> None:
+        """Close the channel."""
+        self.channel.close()
+
+
+class EnclaveClient:
+    """One session of one licensee with one attested enclave. Use it from one thread at a time."""
+
+    def __init__(
+        self,
+        channel: EnclaveChannel,
+        credential: Credential,
+        grounds: Grounds,
+        appraisal: Appraisal,
+        server_nonce: bytes,
+        *,
+        spend_cap: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.appraisal = appraisal
+        self.policy = policy_in_force(grounds, credential.license.policy)
+        self._channel = channel
+        self._credential = credential
+        self._clock = clock
+        self._grounds = {grounds.terms.evidence: grounds}
+        self._stub = retrieval_rpc.RetrievalServiceStub(channel.channel)
+        self._sequence = 0
+        self._mac_key, self._session, self._last_receipt = self._opened(grounds, server_nonce, spend_cap)
+
+    @classmethod
+    def connect(
+        cls,
+        address: str,
+        credential: Credential,
+        appraiser: Appraiser,
+        *,
+        allow_simulated: bool = False,
+        spend_cap: int | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> Self:
+        """Verify the enclave at `host:port`, pin it and open a session.
+
+        Args:
+            spend_cap: micro-units this session may spend; the delegation's cap holds as well.
+            clock: UTC seconds; leases are judged by the caller's own clock (rule F2).
+        Raises: `AccessDenied`, `InvalidSignature`, `StaleState` for an enclave that does not prove itself;
+            `Revoked` or `AccessDenied` for a license that does not hold; `ServiceUnavailable`.
+        """
+        channel = EnclaveChannel(address)
+        try:
+            nonce, at = secrets.token_bytes(32), int(clock())
+            binding, evidence, server_nonce = channel.evidence(nonce)
+            grounds = channel.grounds(credential.genesis, at=at)
+            policy = policy_in_force(grounds, credential.license.policy)
+            appraisal = appraised_channel(
+                binding,
+                evidence,
+                nonce=nonce,
+                tls_key=channel.tls_key,
+                grounds=grounds,
+                policy=policy,
+                appraiser=appraiser,
+                allow_simulated=allow_simulated,
+                at=at,
+            )
+            cap = credential.delegation.spend_cap if spend_cap is None else spend_cap
+            return cls(channel, credential, grounds, appraisal, server_nonce, spend_cap=cap, clock=clock)
+        except BaseException:
+            channel.close()
+            raise
+
+    def search(self, text: str, *, k: int, request_id: bytes | None = None, salt: bytes | None = None) -> Answer:
+        """Return the passages nearest to `text`, with a receipt already checked against them.
+
+        Args:
+            request_id: 32 bytes; give the one of a call that failed midway, and its salt, to get that answer without
+                a second charge.
+        Raises: `CreditExhausted`, `BudgetExhausted`, `RateExceeded`, `Revoked`, `AccessDenied`, `RequestConflict`,
+            `ServiceUnavailable`: nothing was charged; `InvalidReceipt`: the enclave's answer does not hold.
+        """
+        query = Query(
+            request=request_id or secrets.token_bytes(32),
+            policy=self._credential.license.policy,
+            text=text,
+            k=k,
+            salt=salt or secrets.token_bytes(32),
+        )
+        self._sequence += 1
+        request = retrieval.SearchRequest(
+            session=self._session,
+            sequence=self._sequence,
+            mac=self._mac(query.body_digest(), self._last_receipt),
+            request_id=query.request,
+            policy=query.policy.binary,
+            text=text,
+            k=k,
+            salt=query.salt,
+            last_receipt=self._last_receipt,
+        )
+        return self._checked(query, self._channel.call(self._stub.Search, request))
+
+    def account(self) -> Account:
+        """Return what this licensee has left."""
+        self._sequence += 1
+        answer = self._channel.call(
+            self._stub.GetAccount,
+            retrieval.GetAccountRequest(
+                session=self._session, sequence=self._sequence, mac=self._mac(bytes(32), bytes(32))
+            ),
+        )
+        return Account(
+            credit=answer.credit,
+            spent=answer.spent,
+            spend_cap=answer.spend_cap,
+            passages_seen=answer.passages_seen,
+            passages_max=answer.passages_max,
+        )
+
+    def close(self) -> None:
+        """Close the channel; the session ends with it."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _mac(self, body: bytes, last_receipt: bytes) -> bytes:
+        return request_mac(
+            self._mac_key, session=self._session, sequence=self._sequence, body=body, previous_receipt=last_receipt
+        )
+
+    def _opened(self, grounds: Grounds, server_nonce: bytes, spend_cap: int) -> tuple[bytes, bytes, bytes]:
+        """Open the session; return its MAC key, its id and the digest of the licensee's last receipt."""
+        credential, key = self._credential, self._credential.key()
+        recipient = strongest(grounds.binding.hpke, floor=grounds.charter.suite_floor)
+        secret = secrets.token_bytes(32)
+        info = secret_context(
+            genesis=credential.genesis,
+            instance=grounds.terms.instance,
+            ledger=grounds.terms.ledger,
+            server_nonce=server_nonce,
+            suite=recipient.suite,
+        )
+        opening = SessionOpening(
+            genesis=credential.genesis,
+            license=credential.license.cid(),
+            delegation=credential.delegation.cid(),
+            session_key=key.public,
+            tls_key=self._channel.tls_key,
+            instance=grounds.terms.instance,
+            ledger=grounds.terms.ledger,
+            server_nonce=server_nonce,
+            expires_at=int(self._clock()) + SESSION_S,
+            spend_cap=spend_cap,
+            suite=recipient.suite,
+            sealed_secret=seal(recipient, secret, info=info),
+            signature=BLANK,
+        ).signed_by(key)
+        answer = self._channel.call(
+            self._stub.OpenSession,
+            retrieval.OpenSessionRequest(
+                license=credential.license.encoded(),
+                delegation=credential.delegation.encoded(),
+                opening=opening.encoded(),
+            ),
+        )
+        return session_mac_key(SecretKey(secret), opening), bytes(answer.session), bytes(answer.last_receipt)
+
+    def _checked(self, query: Query, response: retrieval.SearchResponse) -> Answer:
+        instance = next(iter(self._grounds.values())).terms.instance
+        receipt = verified_receipt(response.receipt, instance)
+        grounds = self._grounds_of(receipt)
+        file = ReceiptFile(
+            message=response.receipt,
+            charter=grounds.charter,
+            head=grounds.head,
+            policy=policy_in_force(grounds, query.policy),
+            license=self._credential.license,
+            manifests=tuple(manifests_of(grounds, policy_in_force(grounds, query.policy))),
+            leases=grounds.leases,
+            binding=grounds.binding,
+            evidence=grounds.evidence,
+            query_text=query.text,
+            query_vector=response.query_vector,
+            salt=query.salt,
+            passages=tuple(OpenedPassage(salt=found.salt, body=found.body) for found in response.passages),
+        )
+        verify_answer(file, genesis=self._credential.genesis)
+        self._last_receipt = receipt_digest(response.receipt)
+        return Answer(
+            results=tuple(
+                Result(
+                    passage=decoded_passage(found.body),
+                    manifest=Cid(found.manifest),
+                    index=found.index,
+                    score=found.score,
+                )
+                for found in response.passages
+            ),
+            receipt=receipt,
+            file=file,
+            is_partial=response.is_partial,
+            is_repeat=response.is_repeat,
+            embed_s=response.embed_s,
+            search_s=response.search_s,
+        )
+
+    def _grounds_of(self, receipt: Receipt) -> Grounds:
+        """Return the verified grounds a receipt was issued on; leases may have been renewed since we last looked."""
+        if receipt.evidence not in self._grounds:
+            grounds = self._channel.grounds(self._credential.genesis, at=receipt.at, evidence=receipt.evidence)
+            self._grounds = {grounds.terms.evidence: grounds}
+        return self._grounds[receipt.evidence]

@@ -1,0 +1,242 @@
+"""One run of an enclave, from its first evidence until a lease or the DAO ends it.
+
+It holds leases or it does not serve. A lease that cannot be renewed, or a head that drops a dataset, ends the engine's
+process, and with it keys, passages and index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from enclave.attestation.attester import Attester
+from enclave.found import Answer, Dataset, Found
+from enclave.keys import InstanceKeys
+from enclave.metering import Journal, Meter, claimed_anchor
+from enclave.opening import CustodyService, Grounds, Opening, Secrets
+from enclave.state_key import deposit_state_key
+from storage.cid import Cid
+from storage.errors import StorageError
+from vault.errors import (
+    AccessDenied,
+    LedgerTampered,
+    NotYet,
+    ServiceUnavailable,
+    StaleState,
+    VaultError,
+)
+from vault.keys import SecretKey
+from vault.lease import ledger_id
+from vault.machine import BLANK
+from vault.release import HandBack
+
+log = logging.getLogger(__name__)
+GROUNDS_KEPT = 16  # leases renewed since: a receipt of then can still be completed
+RETRY_S = 1.0
+
+
+class State(Enum):
+    """Where an enclave stands."""
+
+    WAITING = "waiting"
+    OPENING = "opening"
+    SERVING = "serving"
+    STOPPED = "stopped"
+
+
+class AsyncEngine(Protocol):
+    """The engine as the service waits for it; `enclave.worker.WorkerEngine` is the real one."""
+
+    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None: ...  # noqa: D102
+    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer: ...  # noqa: D102
+    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]: ...  # noqa: D102
+    def end(self) -> None: ...  # noqa: D102
+    @property
+    def is_alive(self) -> bool: ...  # noqa: D102
+
+
+@dataclass(slots=True)
+class Status:
+    """How far the enclave has come."""
+
+    state: State = State.WAITING
+    done: int = 0
+    total: int = 0
+    epoch: int = 0
+    reason: str = ""
+
+
+class Instance:
+    """One run of an enclave: its keys, leases, books and engine."""
+
+    def __init__(
+        self,
+        keys: InstanceKeys,
+        attester: Attester,
+        custodians: Sequence[CustodyService],
+        journal: Journal,
+        start_engine: Callable[[], AsyncEngine],
+        *,
+        genesis: Cid,
+        configuration: Cid,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.keys = keys
+        self.status = Status()
+        self.ledger = ledger_id(genesis)
+        self.genesis = genesis
+        self.attester = attester
+        self._custodians = custodians
+        self._journal = journal
+        self._start_engine = start_engine
+        self._monotonic = monotonic
+        self.opening = Opening(
+            custodians, attester, keys, genesis=genesis, configuration=configuration, monotonic=monotonic
+        )
+        self._kept: dict[bytes, Grounds] = {}  # by evidence digest, oldest first
+        self._grounds: Grounds | None = None
+        self._refusal: VaultError = StaleState("the enclave has no lease yet; ask again shortly")
+        self._meter: Meter | None = None
+        self._engine: AsyncEngine | None = None
+
+    async def run(self) -> None:
+        """Open, serve and renew until cancelled. Raises what no waiting mends: a tampered ledger, segment or key."""
+        while True:
+            try:
+                await self._open()
+                await self._keep_renewing()
+            except (AccessDenied, NotYet, ServiceUnavailable, StaleState, StorageError) as error:
+                self._stop(error)
+            except VaultError as error:
+                self._stop(error)
+                raise
+            await asyncio.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        """End the engine and give the leases back."""
+        self._end_engine()
+        if self._grounds is None:
+            return
+        back = HandBack(
+            genesis=self.genesis, ledger=self.ledger, instance=self.keys.instance, signature=BLANK
+        ).signed_by(self.keys.receipt)
+        for custodian in self._custodians:
+            try:
+                await asyncio.to_thread(custodian.hand_back, back)
+            except VaultError as error:
+                log.warning("a lease could not be handed back: %s", error)
+
+    def grounds(self, evidence: bytes) -> Grounds | None:
+        """Return what was leased on that evidence; the current grounds for an empty digest."""
+        if not evidence:
+            return self.serving()
+        return self._kept.get(evidence)
+
+    def serving(self) -> Grounds:
+        """Return the grounds of serving, or raise why there are none."""
+        if self._grounds is None or self.status.state is not State.SERVING:
+            raise self._refusal
+        self._grounds.require_fresh(self._monotonic())
+        if self._engine is None or not self._engine.is_alive:
+            raise ServiceUnavailable("the enclave's engine has ended; nothing was charged, ask again")
+        return self._grounds
+
+    async def _open(self) -> None:
+        self.status = Status(state=State.WAITING, reason=str(self._refusal))
+        self._end_engine()
+        anchor = await asyncio.to_thread(claimed_anchor, self._journal)
+        grounds, keys = await asyncio.to_thread(self.opening.open, anchor)
+        state_key = keys.state_key
+        if state_key is None:
+            state_key = await asyncio.to_thread(self._first_state_key, grounds)
+        meter = await asyncio.to_thread(Meter, self._journal, state_key, self.ledger, self.keys.receipt, anchor)
+        self._meter = meter
+        # The anchor was only claimed until now: renewing has the custodians remember the verified one.
+        self._take(await asyncio.to_thread(self.opening.renew, meter.anchor, grounds.history))
+        self.status = Status(state=State.OPENING, epoch=grounds.terms.epoch)
+        self._engine = self._start_engine()
+        opening = asyncio.create_task(self._engine.open(_datasets(grounds, keys), self._progress))
+        renewing = asyncio.create_task(self._keep_renewing())
+        try:
+            await asyncio.wait({opening, renewing}, return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():
+                await renewing  # it ended first, so it raises why
+            await opening
+        finally:
+            opening.cancel()
+            renewing.cancel()
+            await asyncio.gather(opening, renewing, return_exceptions=True)
+        self.status.state = State.SERVING
+
+    async def _keep_renewing(self) -> None:
+        """Renew at a third of the leases' life; return never, raise where serving must stop."""
+        if self._grounds is None or self._meter is None:
+            raise StaleState("no lease to renew")
+        while True:
+            known = self._grounds
+            await asyncio.sleep(known.lifetime_s / 3)
+            try:
+                grounds = await asyncio.to_thread(self.opening.renew, self._meter.anchor, known.history)
+            except ServiceUnavailable as error:
+                known.require_fresh(self._monotonic())
+                log.warning("leases were not renewed yet: %s", error)
+                continue
+            if grounds.terms.manifests != known.terms.manifests:
+                raise StaleState("the DAO changed which datasets are served; opening again")
+            self._take(grounds)
+
+    def _take(self, grounds: Grounds) -> None:
+        self._grounds = grounds
+        self._kept[grounds.terms.evidence] = grounds
+        while len(self._kept) > GROUNDS_KEPT:
+            del self._kept[next(iter(self._kept))]
+        self.status.epoch = grounds.terms.epoch
+
+    def _first_state_key(self, grounds: Grounds) -> SecretKey:
+        if self._journal.last() is not None:
+            raise LedgerTampered("the database holds ledger rows, but no custodian holds this ledger's state key")
+        key = SecretKey(secrets.token_bytes(32))
+        deposit_state_key(key, self.keys.receipt, grounds.history.charter, self.genesis, self.ledger, self._custodians)
+        return key
+
+    def _progress(self, done: int, total: int) -> None:
+        self.status.done, self.status.total = done, total
+
+    def _stop(self, error: Exception) -> None:
+        self._end_engine()
+        self._refusal = error if isinstance(error, VaultError) else ServiceUnavailable(str(error))
+        self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=str(error))
+        log.warning("not serving: %s", error)
+
+    def _end_engine(self) -> None:
+        if self._engine is not None:
+            self._engine.end()
+            self._engine = None
+
+    def now(self) -> int:
+        """Return UTC seconds by the leases' time."""
+        if self._grounds is None:
+            raise self._refusal
+        return self._grounds.now(self._monotonic())
+
+    def meter(self) -> Meter:
+        """Return the books' keeper; it outlives a lost lease, so that charges can be given back."""
+        if self._meter is None:
+            raise self._refusal
+        return self._meter
+
+    def engine(self) -> AsyncEngine:
+        """Return the engine, or raise why there is none."""
+        if self._engine is None:
+            raise self._refusal
+        return self._engine
+
+
+def _datasets(grounds: Grounds, keys: Secrets) -> list[Dataset]:
+    return [Dataset(manifest=manifest, key=keys.data_keys[manifest.cid()]) for manifest in grounds.manifests]

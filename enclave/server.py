@@ -1,0 +1,190 @@
+"""The enclave's gRPC edge: parse, one call, render."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from enclave.instance import State
+from enclave.service import EnclaveService
+from enclave.v1 import attestation_pb2 as attestation
+from enclave.v1 import attestation_pb2_grpc as attestation_rpc
+from enclave.v1 import retrieval_pb2 as retrieval
+from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
+from storage.cid import Cid
+from storage.errors import BlockNotFound
+from vault.custody_server import listening
+from vault.errors import MalformedObject
+from vault.inquiry import Inquiry
+from vault.license import Delegation, Deposit, License
+from vault.session import Query, SessionOpening
+from vault.tls import SERVER_OPTIONS, TlsIdentity
+from vault.v1 import ledger_pb2 as ledger
+from vault.v1 import ledger_pb2_grpc as ledger_rpc
+from vault.wire import answered
+
+CALLS_MAX = 256  # at once; more are refused by gRPC with RESOURCE_EXHAUSTED
+Context = grpc.aio.ServicerContext[Any, Any]
+_STATES = {
+    State.WAITING: attestation.GetStatusResponse.STATE_WAITING,
+    State.OPENING: attestation.GetStatusResponse.STATE_OPENING,
+    State.SERVING: attestation.GetStatusResponse.STATE_SERVING,
+    State.STOPPED: attestation.GetStatusResponse.STATE_STOPPED,
+}
+
+
+class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: ignore[misc]  # generated code is untyped
+    """Evidence and what it rests on."""
+
+    def __init__(self, service: EnclaveService) -> None:
+        self._service = service
+
+    @answered
+    async def GetEvidence(  # noqa: N802, D102
+        self, request: attestation.GetEvidenceRequest, _: Context
+    ) -> attestation.GetEvidenceResponse:
+        if len(request.nonce) != 32:
+            raise MalformedObject("a nonce has 32 bytes")
+        binding, evidence, server_nonce = self._service.evidence(request.nonce)
+        return attestation.GetEvidenceResponse(binding=binding, evidence=evidence.encoded(), server_nonce=server_nonce)
+
+    @answered
+    async def GetGrounds(  # noqa: N802, D102
+        self, request: attestation.GetGroundsRequest, _: Context
+    ) -> attestation.GetGroundsResponse:
+        grounds = self._service.instance.grounds(request.evidence)
+        if grounds is None:
+            raise BlockNotFound("this evidence is not kept any more; connect anew")
+        return attestation.GetGroundsResponse(
+            binding=grounds.binding.encoded(),
+            evidence=grounds.evidence.encoded(),
+            leases=[lease.encoded() for lease in grounds.leases],
+            charter=grounds.history.charter.encoded(),
+            head=grounds.history.head.encoded(),
+            policies=[policy.encoded() for policy in grounds.history.policies.values()],
+            manifests=[manifest.encoded() for manifest in grounds.manifests],
+        )
+
+    @answered
+    async def GetStatus(  # noqa: N802, D102
+        self, _: attestation.GetStatusRequest, __: Context
+    ) -> attestation.GetStatusResponse:
+        status = self._service.instance.status
+        return attestation.GetStatusResponse(
+            state=_STATES[status.state],
+            tee=self._service.instance.attester.kind,
+            passages_done=status.done,
+            passages_total=status.total,
+            epoch=status.epoch,
+            reason=status.reason,
+        )
+
+
+class RetrievalServicer(retrieval_rpc.RetrievalServiceServicer):  # type: ignore[misc]  # generated code is untyped
+    """Sessions and questions."""
+
+    def __init__(self, service: EnclaveService) -> None:
+        self._service = service
+
+    @answered
+    async def OpenSession(  # noqa: N802, D102
+        self, request: retrieval.OpenSessionRequest, _: Context
+    ) -> retrieval.OpenSessionResponse:
+        session, last_receipt, expires_at = self._service.open_session(
+            License.from_bytes(request.license),
+            Delegation.from_bytes(request.delegation),
+            SessionOpening.from_bytes(request.opening),
+        )
+        return retrieval.OpenSessionResponse(session=session, last_receipt=last_receipt, expires_at=expires_at)
+
+    @answered
+    async def Search(  # noqa: N802, D102
+        self, request: retrieval.SearchRequest, _: Context
+    ) -> retrieval.SearchResponse:
+        query = Query(
+            request=request.request_id,
+            policy=Cid(request.policy),
+            text=request.text,
+            k=request.k,
+            salt=request.salt,
+        )
+        metered, answer, is_repeat = await self._service.search(
+            request.session, request.sequence, request.mac, query, request.last_receipt
+        )
+        return retrieval.SearchResponse(
+            passages=[
+                retrieval.Passage(
+                    manifest=found.manifest.binary,
+                    index=found.index,
+                    score=found.score,
+                    body=found.body,
+                    salt=found.salt,
+                )
+                for found in metered.passages
+            ],
+            receipt=metered.receipt,
+            query_vector=answer.vector,
+            is_partial=metered.is_partial,
+            is_repeat=is_repeat,
+            embed_s=answer.embed_s,
+            search_s=answer.search_s,
+        )
+
+    @answered
+    async def GetAccount(  # noqa: N802, D102
+        self, request: retrieval.GetAccountRequest, _: Context
+    ) -> retrieval.GetAccountResponse:
+        credit, spent, cap, seen, most = self._service.account(request.session, request.sequence, request.mac)
+        return retrieval.GetAccountResponse(
+            credit=credit, spent=spent, spend_cap=cap, passages_seen=seen, passages_max=most
+        )
+
+
+class LedgerServicer(ledger_rpc.LedgerServiceServicer):  # type: ignore[misc]  # generated code is untyped
+    """Credit and balances."""
+
+    def __init__(self, service: EnclaveService) -> None:
+        self._service = service
+
+    @answered
+    async def AddCredit(  # noqa: N802, D102
+        self, request: ledger.AddCreditRequest, _: Context
+    ) -> ledger.AddCreditResponse:
+        return ledger.AddCreditResponse(balance=self._service.add_credit(Deposit.from_bytes(request.deposit)))
+
+    @answered
+    async def ListBalances(  # noqa: N802, D102
+        self, request: ledger.ListBalancesRequest, _: Context
+    ) -> ledger.ListBalancesResponse:
+        balances = self._service.balances(Inquiry.from_bytes(request.inquiry))
+        return ledger.ListBalancesResponse(
+            balances=[ledger.Balance(account=name, amount=amount) for name, amount in sorted(balances.items())]
+        )
+
+
+async def enclave_server(service: EnclaveService, tls: TlsIdentity, listen: str) -> tuple[grpc.aio.Server, int]:
+    """Start serving on `host:port` (port 0: any free one) and return the server and its port.
+
+    Raises: `OSError` where the address cannot be listened on.
+    """
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection
+
+    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
+    attestation_rpc.add_AttestationServiceServicer_to_server(AttestationServicer(service), server)
+    retrieval_rpc.add_RetrievalServiceServicer_to_server(RetrievalServicer(service), server)
+    ledger_rpc.add_LedgerServiceServicer_to_server(LedgerServicer(service), server)
+    names = [
+        attestation.DESCRIPTOR.services_by_name["AttestationService"].full_name,
+        retrieval.DESCRIPTOR.services_by_name["RetrievalService"].full_name,
+        ledger.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+    ]
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    for name in names:
+        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = listening(server, tls, listen)
+    await server.start()
+    return server, port

@@ -1,0 +1,139 @@
+"""What a serving enclave answers: sessions, questions, credit, balances. The gRPC edge only translates to it."""
+
+from __future__ import annotations
+
+from enclave.admission import Admission
+from enclave.found import Answer
+from enclave.instance import Instance
+from enclave.metering import Asked, Meter, Metered
+from vault.errors import AccessDenied, RequestConflict
+from vault.evidence import SERVE, Evidence, Nonce
+from vault.inquiry import Inquiry
+from vault.ledger import Entry
+from vault.license import Delegation, Deposit, License
+from vault.receipt import receipt_digest
+from vault.royalty import licensee_account
+from vault.session import Query, SessionOpening
+
+
+class EnclaveService:
+    """The calls of one instance. They run on one event loop; between two awaits nothing else happens."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self._admission = Admission(instance.keys)
+
+    def evidence(self, nonce: bytes) -> tuple[bytes, Evidence, bytes]:
+        """Return the encoded binding, evidence over a client's nonce, and a server nonce for what it signs next."""
+        self.instance.serving()
+        binding = self.instance.opening.binding(SERVE, [Nonce(challenger=b"", nonce=nonce)])
+        return (
+            binding.encoded(),
+            self.instance.attester.evidence(binding.report_data()),
+            self._admission.nonces.issue(self.instance.now()),
+        )
+
+    def open_session(
+        self, license: License, delegation: Delegation, opening: SessionOpening
+    ) -> tuple[bytes, bytes, int]:
+        """Return a session's id, the licensee's last receipt digest, and when the session ends."""
+        grounds = self.instance.serving()
+        session = self._admission.open(license, delegation, opening, grounds, self.instance.now())
+        _, previous = self.instance.meter().books.receipt_chain(license.licensee)
+        return session.id, previous, session.expires_at
+
+    async def search(
+        self, id: bytes, sequence: int, mac: bytes, query: Query, last_receipt: bytes
+    ) -> tuple[Metered, Answer, bool]:
+        """Return an answer, booked and durable, and whether it is one given before."""
+        meter = self.instance.meter()
+        session = self._admission.authenticated(
+            id, sequence, mac, body=query.body_digest(), last_receipt=last_receipt, at=self.instance.now()
+        )
+        meter.catch_up()
+        before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
+        try:
+            asked = self._admission.asked(session, query, self.instance.serving(), self.instance.now())
+        except AccessDenied as error:
+            self._refund_undelivered(meter, before, last_receipt, error)
+            raise
+        if before is None:
+            self._admission.count(asked, self.instance.now())
+            meter.require_affordable(asked)
+            answer = await self._searched(asked)
+            meter.catch_up()
+            before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
+            if before is None:
+                grounds = self.instance.serving()
+                asked = self._admission.asked(session, query, grounds, self.instance.now())  # the head may have moved
+                booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=self.instance.now())
+                return booked, answer, False
+        metered, answer = await self._repeated(before)
+        return metered, answer, True
+
+    def account(self, id: bytes, sequence: int, mac: bytes) -> tuple[int, int, int, int, int]:
+        """Return credit, spent, spend cap, passages seen and passages allowed of a session's licensee."""
+        session = self._admission.authenticated(
+            id, sequence, mac, body=bytes(32), last_receipt=bytes(32), at=self.instance.now()
+        )
+        grounds, books = self.instance.serving(), self.instance.meter().books
+        grounds.history.head.require_policy(session.license.policy)
+        policy = grounds.history.policies[session.license.policy]
+        licensee = session.license.licensee
+        return (
+            books.balance(licensee_account(licensee)),
+            books.spent(session.delegation.cid().digest),
+            session.spend_cap,
+            books.seen_count(licensee),
+            policy.passages_max,
+        )
+
+    def add_credit(self, deposit: Deposit) -> int:
+        """Book a deposit that a policy's treasury signed; return the licensee's credit (rule L2)."""
+        grounds, meter = self.instance.serving(), self.instance.meter()
+        deposit.verify(grounds.history.charter.domain(self.instance.genesis))
+        trusted = {(policy.treasury, policy.currency) for policy in grounds.history.policies.values()}
+        if deposit.genesis != self.instance.genesis or deposit.ledger != self.instance.ledger:
+            raise AccessDenied("the deposit is for another DAO's books")
+        if (deposit.treasury, deposit.currency) not in trusted:
+            raise AccessDenied("the deposit is not signed by the treasury of a policy in force, or in its currency")
+        meter.catch_up()
+        meter.add_credit(deposit, at=self.instance.now())
+        return meter.books.balance(licensee_account(deposit.licensee))
+
+    def balances(self, inquiry: Inquiry) -> dict[str, int]:
+        """Return the signer's own balances; a policy's treasury sees all."""
+        grounds, books = self.instance.serving(), self.instance.meter().books
+        inquiry.verify(grounds.history.charter.domain(self.instance.genesis))
+        if inquiry.ledger != self.instance.ledger or inquiry.tls_key != self.instance.keys.tls.key_hash:
+            raise AccessDenied("the inquiry is for another enclave or ledger")
+        self._admission.nonces.spend(inquiry.server_nonce, self.instance.now())
+        balances = books.balances()
+        if inquiry.account in {policy.treasury for policy in grounds.history.policies.values()}:
+            return balances
+        own = {name: held for name, held in balances.items() if name.endswith("/0x" + inquiry.account.hex())}
+        if not own:
+            raise AccessDenied("this wallet has no account in the books")
+        return own
+
+    async def _searched(self, asked: Asked) -> Answer:
+        return await self.instance.engine().search(asked.query.text, asked.permit.datasets, asked.permit.k)
+
+    async def _repeated(self, entry: Entry) -> tuple[Metered, Answer]:
+        if entry.query is None:
+            raise RequestConflict("this request id cannot be used again; choose a fresh one")
+        found = await self.instance.engine().passages([(place.manifest, place.index) for place in entry.query.passages])
+        metered = Metered(passages=found, receipt=entry.query.receipt, is_partial=entry.query.is_partial)
+        return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
+
+    def _refund_undelivered(
+        self, meter: Meter, before: Entry | None, last_receipt: bytes, refusal: AccessDenied
+    ) -> None:
+        """Void a charge whose answer may no longer be given again, if the licensee has not confirmed it (rule L3)."""
+        if before is None or before.query is None:
+            return
+        digest = receipt_digest(before.query.receipt)
+        is_last = meter.books.receipt_chain(before.licensee)[1] == digest
+        if is_last and last_receipt != digest:
+            meter.void(before, at=self.instance.now())
+            raise type(refusal)(f"{refusal}; what this request was charged has been refunded") from refusal

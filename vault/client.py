@@ -1,0 +1,123 @@
+"""How owners, members and enclaves speak to a custodian: pinned to the TLS key that the custodian signed for."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping
+from hashlib import sha256
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from storage.cid import Cid
+from vault.car import blocks_from_car, car_of
+from vault.charter import Custodian
+from vault.errors import InvalidSignature
+from vault.evidence import Binding, Evidence
+from vault.lease import Anchor, Lease
+from vault.machine import verify_machine
+from vault.manifest import Manifest, ShareDeposit
+from vault.release import HandBack, Identity, ShareRelease, StateDeposit
+from vault.tls import PinnedCertificate
+from vault.v1 import custody_pb2 as pb
+from vault.v1 import custody_pb2_grpc as rpc
+from vault.wire import error_from
+
+CALL_TIMEOUT_S = 15.0
+Response = TypeVar("Response")
+
+
+class CustodyClient:
+    """One custodian on one pinned channel."""
+
+    def __init__(self, address: str, channel: grpc.Channel, custodian: Custodian) -> None:
+        self.address = address
+        self.custodian = custodian
+        self._channel = channel
+        self._stub = rpc.CustodyServiceStub(channel)
+
+    @classmethod
+    def connect(cls, address: str, *, expected: bytes | None = None) -> Self:
+        """Connect to `host:port` and have the custodian prove itself.
+
+        Args:
+            expected: the signing key a charter names; None only where the charter is still to be written.
+        """
+        pinned = PinnedCertificate.fetch(address)
+        channel = pinned.channel(address)
+        nonce = secrets.token_bytes(32)
+        try:
+            answer = rpc.CustodyServiceStub(channel).Identify(pb.IdentifyRequest(nonce=nonce), timeout=CALL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            channel.close()
+            raise error_from(error, f"custodian at {address}") from error
+        try:
+            custodian = Custodian.from_bytes(answer.custodian)
+            digest = sha256(custodian.encoded()).digest()
+            identity = Identity(nonce=nonce, tls_key=pinned.key_hash, custodian=digest)
+            verify_machine(custodian.key, identity.encoded(), answer.signature)
+            if expected is not None and custodian.key != expected:
+                raise InvalidSignature(f"the service at {address} is not custodian {expected.hex()}")  # noqa: TRY301
+        except Exception:
+            channel.close()
+            raise
+        return cls(address, channel, custodian)
+
+    def submit_head(self, head: Cid, blocks: Mapping[Cid, bytes]) -> int:
+        """Hand in a head and the blocks that lead to it; return its epoch."""
+        request = pb.SubmitHeadRequest(head=head.binary, car=car_of(blocks))
+        return int(self._call(self._stub.SubmitHead, request).epoch)
+
+    def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
+        """Hand in a manifest and this custodian's share."""
+        request = pb.DepositShareRequest(manifest=manifest.encoded(), deposit=deposit.encoded())
+        self._call(self._stub.DepositShare, request)
+
+    def challenge(self, instance: bytes) -> bytes:
+        """Return a nonce for one piece of evidence."""
+        return bytes(self._call(self._stub.Challenge, pb.ChallengeRequest(instance=instance)).nonce)
+
+    def release(
+        self, binding: Binding, evidence: Evidence, anchor: Anchor, *, wants_shares: bool, known_head: Cid | None
+    ) -> tuple[Lease, dict[Cid, bytes], list[ShareRelease], ShareRelease | None]:
+        """Return the lease, the chain's blocks, and the shares sealed to the bound keys; nothing verified but form."""
+        answer = self._call(
+            self._stub.Release,
+            pb.ReleaseRequest(
+                binding=binding.encoded(),
+                evidence=evidence.encoded(),
+                anchor=anchor.encoded(),
+                wants_shares=wants_shares,
+                known_head=known_head.binary if known_head else b"",
+            ),
+        )
+        return (
+            Lease.from_bytes(answer.lease),
+            blocks_from_car(answer.car),
+            [ShareRelease.from_bytes(share) for share in answer.shares],
+            ShareRelease.from_bytes(answer.state_share) if answer.state_share else None,
+        )
+
+    def deposit_state(self, deposit: StateDeposit) -> None:
+        """Hand in this custodian's share of the state key."""
+        self._call(self._stub.DepositState, pb.DepositStateRequest(deposit=deposit.encoded()))
+
+    def hand_back(self, hand_back: HandBack) -> None:
+        """Give a lease back."""
+        self._call(self._stub.HandBack, pb.HandBackRequest(hand_back=hand_back.encoded()))
+
+    def close(self) -> None:
+        """Close the channel."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+        try:
+            return method(request, timeout=CALL_TIMEOUT_S)
+        except grpc.RpcError as error:
+            raise error_from(error, f"custodian at {self.address}") from error

@@ -1,0 +1,419 @@
+"""A custodian: it keeps its share of every data key, and gives it only to an enclave the DAO's policy accepts.
+
+It trusts no one's row: charters, decisions and heads are verified from raw signatures, manifests and deposits from
+their owners', evidence by an `Appraiser` handed in. A share goes out only under the manifest's own genesis, and to a
+simulated TEE only if the owner's signature allows it (B1); deposits and releases are bound to their context and checked
+against commitments (B2, E1); a nonce is used once; what is signed is on disk first, one head per epoch, one instance
+per ledger until its lease has ended (F1). Time is this custodian's own clock.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from hashlib import sha256
+
+from storage.cid import Cid
+from storage.errors import BlockNotFound
+from storage.model import Blobs
+from vault.ballot import Scope
+from vault.charter import Charter, Custodian
+from vault.custodian import CustodianKeys, CustodyStore
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, Revoked
+from vault.evidence import RELEASE, Appraisal, Appraiser, Binding, Evidence
+from vault.head import Head, History, extended, founded
+from vault.hpke import seal, strongest
+from vault.keys import verify_share
+from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, Lease, Terms, ledger_id
+from vault.machine import BLANK
+from vault.manifest import Manifest, ShareDeposit
+from vault.policy import SIMULATED, Policy
+from vault.release import (
+    STATE_KEY_VERSION,
+    HandBack,
+    Identity,
+    ShareRelease,
+    StateDeposit,
+    deposit_context,
+    release_context,
+)
+
+NONCE_LIFETIME_S = 60
+NONCES_MAX = 10_000
+GENESES_MAX = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """What an accepted enclave gets."""
+
+    lease: Lease
+    blocks: tuple[tuple[Cid, bytes], ...]
+    shares: tuple[ShareRelease, ...]
+    state_share: ShareRelease | None
+
+
+class Custody:
+    """One custodian at work, for every DAO whose charter names it."""
+
+    def __init__(
+        self,
+        keys: CustodianKeys,
+        store: CustodyStore,
+        blobs: Blobs,
+        appraiser: Appraiser,
+        *,
+        clock: Callable[[], int],
+        production: bool,
+        skew_s: int = CLOCK_SKEW_S,
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._blobs = blobs
+        self._appraiser = appraiser
+        self._clock = clock
+        self._production = production
+        self._skew_s = skew_s
+        self._nonces: dict[bytes, tuple[bytes, int]] = {}  # nonce → (instance, not after)
+        self._instances: dict[bytes, bytes] = {}  # ledger → instance leased by this process
+        self._histories = {genesis: self._restored(genesis) for genesis in store.geneses()}
+
+    @property
+    def public(self) -> Custodian:
+        """Return this custodian as a charter names it."""
+        return self._keys.public()
+
+    def identify(self, nonce: bytes, tls_key: bytes) -> tuple[Custodian, bytes]:
+        """Return this custodian's record and its signature over a caller's nonce and the connection's TLS key."""
+        record = self.public
+        identity = Identity(nonce=nonce, tls_key=tls_key, custodian=sha256(record.encoded()).digest())
+        return record, self._keys.signing.sign(identity.encoded())
+
+    def submit_head(self, tip: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> int:
+        """Verify a chain to `tip` from its genesis, remember it, and return its epoch."""
+        offered = dict(blocks)
+
+        def fetch(cid: Cid) -> bytes:
+            return offered[cid] if cid in offered else self._blobs.get(cid)
+
+        try:
+            head = Head.from_bytes(fetch(tip))
+            known = self._histories.get(head.genesis) or self._newly_founded(head.genesis, fetch)
+            history = extended(known, tip, fetch, at=self._clock())
+        except BlockNotFound as error:
+            raise MalformedObject(f"the chain lacks a block: {error}") from error
+        for cid in _chain_blocks(history, known.head.epoch, fetch):
+            self._blobs.put(cid, fetch(cid))
+        for epoch, cid in enumerate(history.heads):
+            if epoch >= known.head.epoch:
+                self._store.accept_head(history.genesis, epoch, cid)
+        self._histories[history.genesis] = history
+        return history.head.epoch
+
+    def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
+        """Keep this custodian's share of a dataset's key, after checking owner, context and commitment."""
+        history = self._history(manifest.genesis)
+        domain = history.charter.domain(manifest.genesis)
+        manifest.verify_owner(domain)
+        deposit.verify(domain)
+        index = self._index(history.charter)
+        if (deposit.manifest, deposit.owner, deposit.custodian, deposit.index) != (
+            manifest.cid(),
+            manifest.owner,
+            self._keys.signing.public,
+            index,
+        ):
+            raise AccessDenied("the deposit is not the manifest owner's, or not for this custodian")
+        if len(manifest.share_commitments) != len(history.charter.custodians):
+            raise MalformedObject("the manifest does not commit to one share per custodian")
+        self._check_lineage(manifest)
+        self._opened_share(manifest, deposit)
+        self._blobs.put(manifest.cid(), manifest.encoded())
+        self._store.register_manifest(manifest.dataset, manifest.version, manifest.cid())
+        self._store.store_deposit(manifest.cid(), deposit.encoded())
+
+    def challenge(self, instance: bytes) -> bytes:
+        """Return a nonce that `instance` may use once within `NONCE_LIFETIME_S`."""
+        if len(instance) != 32:
+            raise MalformedObject("an instance is named by its 32-byte receipt key")
+        now = self._clock()
+        self._nonces = {nonce: kept for nonce, kept in self._nonces.items() if kept[1] > now}
+        if len(self._nonces) >= NONCES_MAX:
+            raise NotYet(f"too many open challenges; ask again in {NONCE_LIFETIME_S} s")
+        nonce = secrets.token_bytes(32)
+        self._nonces[nonce] = (instance, now + NONCE_LIFETIME_S)
+        return nonce
+
+    def release(
+        self, binding: Binding, evidence: Evidence, anchor: Anchor, *, wants_shares: bool, known_head: Cid | None
+    ) -> Released:
+        """Appraise an enclave under every policy in force; lease it what they allow, and release the shares."""
+        now = self._clock()
+        nonce = self._spent_nonce(binding, now)
+        history = self._history(binding.genesis)
+        appraisal, accepted = self._accepted(history, binding, evidence, now)
+        manifests = self._manifests(accepted, appraisal)
+        ledger = ledger_id(binding.genesis)
+        not_after = now + history.charter.lease_s
+        kept = self._checked_anchor(ledger, anchor, is_verified=not wants_shares)
+        self._store.grant_lease(
+            ledger,
+            instance=binding.receipt_key,
+            not_after=not_after,
+            anchor_sequence=kept.sequence,
+            anchor_mac=kept.mac,
+            at=now,
+            skew_s=self._skew_s,
+        )
+        self._instances[ledger] = binding.receipt_key
+        terms = Terms(
+            genesis=binding.genesis,
+            head=history.head.cid(),
+            epoch=history.head.epoch,
+            manifests=tuple(manifest.cid() for manifest in manifests),
+            ledger=ledger,
+            anchor=anchor,
+            instance=binding.receipt_key,
+            evidence=evidence.digest(),
+        )
+        lease = Lease(
+            custodian=self._keys.signing.public,
+            nonce=nonce,
+            terms=terms,
+            issued_at=now,
+            not_after=not_after,
+            signature=BLANK,
+        ).signed_by(self._keys.signing)
+        shares = tuple(self._share(manifest, history, binding) for manifest in manifests) if wants_shares else ()
+        state = self._state_share(ledger, history, binding) if wants_shares else None
+        blocks = self._blocks(history, known_head, manifests)
+        return Released(lease=lease, blocks=blocks, shares=shares, state_share=state)
+
+    def deposit_state(self, deposit: StateDeposit) -> None:
+        """Keep the first enclave's share of the state key (rule L1)."""
+        deposit.verify()
+        history = self._history(deposit.genesis)
+        index = self._index(history.charter)
+        if deposit.ledger != ledger_id(deposit.genesis) or self._instances.get(deposit.ledger) != deposit.instance:
+            raise AccessDenied("only the instance that holds this ledger's lease may deposit its state key")
+        if (deposit.custodian, deposit.index) != (self._keys.signing.public, index):
+            raise AccessDenied("the deposit is for another custodian")
+        self._opened_state(deposit)
+        if not self._store.store_state_share(deposit.ledger, deposit.encoded()):
+            raise ForkedHistory("this ledger has a state key already")
+
+    def hand_back(self, hand_back: HandBack) -> None:
+        """End an instance's lease early, at its own request."""
+        hand_back.verify()
+        if hand_back.ledger != ledger_id(hand_back.genesis):
+            raise AccessDenied("not this DAO's ledger")
+        self._store.release_instance(hand_back.ledger, hand_back.instance)
+
+    def _checked_anchor(self, ledger: bytes, claimed: Anchor, *, is_verified: bool) -> Anchor:
+        """Return the anchor to remember, or raise `ForkedHistory` for a ledger that was rolled back.
+
+        An enclave that still lacks the state key only claims what the host's database says. Remembering that would let
+        a host brick a ledger with an invented anchor; so it counts once the enclave has verified it and renews.
+        """
+        sequence, mac = self._store.anchor(ledger) or (EMPTY_ANCHOR.sequence, EMPTY_ANCHOR.mac)
+        if claimed.sequence < sequence or (claimed.sequence == sequence and claimed.mac != mac):
+            raise ForkedHistory(
+                f"the ledger ends at entry {claimed.sequence}, but entry {sequence} was anchored; restore it"
+            )
+        return claimed if is_verified else Anchor(sequence=sequence, mac=mac)
+
+    def _restored(self, genesis: Cid) -> History:
+        history = founded(Charter.from_bytes(self._blobs.get(genesis)))
+        heads = self._store.heads(genesis)
+        return extended(history, heads[-1], self._blobs.get, at=self._clock()) if heads else history
+
+    def _newly_founded(self, genesis: Cid, fetch: Callable[[Cid], bytes]) -> History:
+        charter = Charter.from_bytes(fetch(genesis))
+        if charter.custodian(self._keys.signing.public) != self.public:
+            raise AccessDenied("this DAO's charter does not name this custodian with its present keys")
+        if len(self._histories) >= GENESES_MAX:
+            raise AccessDenied(f"this custodian serves {GENESES_MAX} DAOs already")
+        return founded(charter)
+
+    def _history(self, genesis: Cid) -> History:
+        if genesis not in self._histories:
+            raise AccessDenied(f"this custodian knows no DAO {genesis}; submit its head first")
+        return self._histories[genesis]
+
+    def _index(self, charter: Charter) -> int:
+        return [custodian.key for custodian in charter.custodians].index(self._keys.signing.public)
+
+    def _check_lineage(self, manifest: Manifest) -> None:
+        latest = self._store.latest_manifest(manifest.dataset)
+        if latest is None or latest[1] == manifest.cid():
+            return
+        before = Manifest.from_bytes(self._blobs.get(latest[1]))
+        if before.owner != manifest.owner or before.genesis != manifest.genesis:
+            raise AccessDenied("this dataset belongs to another owner or DAO")
+        if manifest.version == before.version + 1 and manifest.previous != before.cid():
+            raise ForkedHistory("the manifest does not follow the version registered before")
+
+    def _opened_share(self, manifest: Manifest, deposit: ShareDeposit) -> bytes:
+        info = deposit_context(
+            genesis=manifest.genesis,
+            subject=manifest.dataset,
+            key_version=manifest.key_version,
+            custodian=deposit.custodian,
+            index=deposit.index,
+            suite=deposit.suite,
+        )
+        share = self._keys.hpke.open(deposit.suite, deposit.sealed, info=info)
+        verify_share(
+            manifest.share_commitments[deposit.index],
+            genesis=manifest.genesis,
+            subject=manifest.dataset,
+            version=manifest.key_version,
+            index=deposit.index,
+            share=share,
+            custodian=deposit.custodian,
+        )
+        return share
+
+    def _opened_state(self, deposit: StateDeposit) -> bytes:
+        info = deposit_context(
+            genesis=deposit.genesis,
+            subject=deposit.ledger,
+            key_version=STATE_KEY_VERSION,
+            custodian=deposit.custodian,
+            index=deposit.index,
+            suite=deposit.suite,
+        )
+        share = self._keys.hpke.open(deposit.suite, deposit.sealed, info=info)
+        verify_share(
+            deposit.commitments[deposit.index],
+            genesis=deposit.genesis,
+            subject=deposit.ledger,
+            version=STATE_KEY_VERSION,
+            index=deposit.index,
+            share=share,
+            custodian=deposit.custodian,
+        )
+        return share
+
+    def _spent_nonce(self, binding: Binding, now: int) -> bytes:
+        mine = [entry.nonce for entry in binding.nonces if entry.challenger == self._keys.signing.public]
+        if len(mine) != 1 or binding.purpose != RELEASE:
+            raise AccessDenied("the evidence binds no challenge of this custodian; ask for one first")
+        instance, not_after = self._nonces.pop(mine[0], (b"", 0))
+        if instance != binding.receipt_key or now >= not_after:
+            raise AccessDenied("this challenge is unknown, used or too old; ask for a fresh one")
+        return mine[0]
+
+    def _accepted(
+        self, history: History, binding: Binding, evidence: Evidence, now: int
+    ) -> tuple[Appraisal, list[Policy]]:
+        """Return the policies in force that accept this enclave, or raise the last one's reason."""
+        if not history.policies:
+            raise Revoked(f"no policy is in force at epoch {history.head.epoch}: revoked, or none adopted yet")
+        appraisal: Appraisal | None = None
+        accepted: list[Policy] = []
+        refusal: AccessDenied | None = None
+        for cid, policy in history.policies.items():
+            try:
+                appraisal = self._appraised(history, cid, policy, binding, evidence, now)
+                accepted.append(policy)
+            except AccessDenied as error:
+                refusal = error
+        if appraisal is None:
+            raise refusal or AccessDenied("no policy accepts this enclave")
+        return appraisal, accepted
+
+    def _appraised(
+        self, history: History, cid: Cid, policy: Policy, binding: Binding, evidence: Evidence, now: int
+    ) -> Appraisal:
+        if now >= policy.expires_at:
+            raise AccessDenied("the policy has expired; the DAO has to adopt a new one")
+        if binding.configuration not in policy.configurations:
+            raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
+        appraisal = self._appraiser.appraise(evidence, report_data=binding.report_data(), accepted=policy.tees, at=now)
+        if history.head.revoked_since(Scope.MEASUREMENT, appraisal.measurement, history.adopted[cid]):
+            raise Revoked("this measurement was revoked after the policy was adopted")
+        if appraisal.kind == SIMULATED and self._production:
+            raise AccessDenied("this custodian runs in production and releases nothing to a simulated TEE")
+        return appraisal
+
+    def _manifests(self, policies: Iterable[Policy], appraisal: Appraisal) -> list[Manifest]:
+        wanted = sorted({cid for policy in policies for cid in policy.datasets})
+        try:
+            manifests = [Manifest.from_bytes(self._blobs.get(cid)) for cid in wanted]
+        except BlockNotFound as error:
+            raise NotYet("a dataset's owner has not deposited its share here yet") from error
+        for manifest in manifests:
+            if appraisal.kind == SIMULATED and not manifest.allow_simulated:
+                raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} does not allow a simulated TEE")
+        return manifests
+
+    def _share(self, manifest: Manifest, history: History, binding: Binding) -> ShareRelease:
+        stored = self._store.deposit(manifest.cid())
+        if stored is None or manifest.genesis != history.genesis:
+            raise AccessDenied(f"no share of dataset {manifest.dataset.hex()} was deposited here under this DAO")
+        deposit = ShareDeposit.from_bytes(stored)
+        share = self._opened_share(manifest, deposit)
+        return self._sealed_to(binding, history, manifest.dataset, manifest.key_version, deposit.index, share)
+
+    def _state_share(self, ledger: bytes, history: History, binding: Binding) -> ShareRelease | None:
+        stored = self._store.state_share(ledger)
+        if stored is None:
+            return None
+        deposit = StateDeposit.from_bytes(stored)
+        share = self._opened_state(deposit)
+        return self._sealed_to(binding, history, ledger, STATE_KEY_VERSION, deposit.index, share, state=deposit)
+
+    def _sealed_to(
+        self,
+        binding: Binding,
+        history: History,
+        subject: bytes,
+        key_version: int,
+        index: int,
+        share: bytes,
+        *,
+        state: StateDeposit | None = None,
+    ) -> ShareRelease:
+        recipient = strongest(binding.hpke, floor=history.charter.suite_floor)
+        info = release_context(
+            genesis=history.genesis,
+            subject=subject,
+            key_version=key_version,
+            custodian=self._keys.signing.public,
+            index=index,
+            suite=recipient.suite,
+            report_data=binding.report_data(),
+        )
+        return ShareRelease(
+            custodian=self._keys.signing.public,
+            subject=subject,
+            key_version=key_version,
+            index=index,
+            suite=recipient.suite,
+            report_data=binding.report_data(),
+            sealed=seal(recipient, share, info=info),
+            commitments=state.commitments if state else (),
+            key_commitment=state.key_commitment if state else b"",
+            signature=BLANK,
+        ).signed_by(self._keys.signing)
+
+    def _blocks(
+        self, history: History, known_head: Cid | None, manifests: Iterable[Manifest]
+    ) -> tuple[tuple[Cid, bytes], ...]:
+        epoch = history.heads.index(known_head) if known_head in history.heads else -1
+        chain = [(cid, self._blobs.get(cid)) for cid in _chain_blocks(history, epoch, self._blobs.get)]
+        return (*chain, *((manifest.cid(), manifest.encoded()) for manifest in manifests))
+
+
+def _chain_blocks(history: History, after_epoch: int, fetch: Callable[[Cid], bytes]) -> list[Cid]:
+    """Return the CIDs of charter, heads, decisions and policies from after `after_epoch` to the tip."""
+    cids = [history.genesis]
+    for cid in history.heads[max(after_epoch, 0) :]:
+        cids.append(cid)
+        head = Head.from_bytes(fetch(cid))
+        if head.decision is not None and head.epoch > after_epoch:
+            cids.append(head.decision)
+        cids.extend(head.policies)
+    return list(dict.fromkeys(cids))

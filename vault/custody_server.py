@@ -1,0 +1,111 @@
+"""The custodian's gRPC edge: parse, one call, render."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+
+from storage.cid import Cid
+from vault.car import blocks_from_car, car_of
+from vault.custody import NONCE_LIFETIME_S, Custody
+from vault.evidence import Binding, Evidence
+from vault.lease import Anchor
+from vault.manifest import Manifest, ShareDeposit
+from vault.release import HandBack, StateDeposit
+from vault.tls import SERVER_OPTIONS, TlsIdentity
+from vault.v1 import custody_pb2 as pb
+from vault.v1 import custody_pb2_grpc as rpc
+from vault.wire import answered
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # generated code is untyped
+    """Serves one `Custody`. Calls run one after another on the event loop, so its state needs no lock."""
+
+    def __init__(self, custody: Custody, tls_key: bytes) -> None:
+        self._custody = custody
+        self._tls_key = tls_key
+
+    @answered
+    async def Identify(self, request: pb.IdentifyRequest, _: Context) -> pb.IdentifyResponse:  # noqa: N802, D102
+        record, signature = self._custody.identify(request.nonce, self._tls_key)
+        return pb.IdentifyResponse(custodian=record.encoded(), signature=signature)
+
+    @answered
+    async def SubmitHead(self, request: pb.SubmitHeadRequest, _: Context) -> pb.SubmitHeadResponse:  # noqa: N802, D102
+        epoch = self._custody.submit_head(Cid(request.head), blocks_from_car(request.car).items())
+        return pb.SubmitHeadResponse(epoch=epoch)
+
+    @answered
+    async def DepositShare(  # noqa: N802, D102
+        self, request: pb.DepositShareRequest, _: Context
+    ) -> pb.DepositShareResponse:
+        manifest = Manifest.from_bytes(request.manifest)
+        self._custody.deposit_share(manifest, ShareDeposit.from_bytes(request.deposit))
+        return pb.DepositShareResponse()
+
+    @answered
+    async def Challenge(self, request: pb.ChallengeRequest, _: Context) -> pb.ChallengeResponse:  # noqa: N802, D102
+        nonce = self._custody.challenge(request.instance)
+        return pb.ChallengeResponse(nonce=nonce, lifetime_s=NONCE_LIFETIME_S)
+
+    @answered
+    async def Release(self, request: pb.ReleaseRequest, _: Context) -> pb.ReleaseResponse:  # noqa: N802, D102
+        released = self._custody.release(
+            Binding.from_bytes(request.binding),
+            Evidence.from_bytes(request.evidence),
+            Anchor.from_bytes(request.anchor),
+            wants_shares=request.wants_shares,
+            known_head=Cid(request.known_head) if request.known_head else None,
+        )
+        return pb.ReleaseResponse(
+            lease=released.lease.encoded(),
+            car=car_of(dict(released.blocks)),
+            shares=[share.encoded() for share in released.shares],
+            state_share=released.state_share.encoded() if released.state_share else b"",
+        )
+
+    @answered
+    async def DepositState(  # noqa: N802, D102
+        self, request: pb.DepositStateRequest, _: Context
+    ) -> pb.DepositStateResponse:
+        self._custody.deposit_state(StateDeposit.from_bytes(request.deposit))
+        return pb.DepositStateResponse()
+
+    @answered
+    async def HandBack(self, request: pb.HandBackRequest, _: Context) -> pb.HandBackResponse:  # noqa: N802, D102
+        self._custody.hand_back(HandBack.from_bytes(request.hand_back))
+        return pb.HandBackResponse()
+
+
+async def custody_server(custody: Custody, tls: TlsIdentity, listen: str) -> tuple[grpc.aio.Server, int]:
+    """Start serving on `host:port` (port 0: any free one) and return the server and its port.
+
+    Raises: `OSError` where the address cannot be listened on.
+    """
+    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+    from grpc_reflection.v1alpha import reflection
+
+    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=100)
+    rpc.add_CustodyServiceServicer_to_server(CustodyServicer(custody, tls.key_hash), server)
+    name = pb.DESCRIPTOR.services_by_name["CustodyService"].full_name
+    checks = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
+    reflection.enable_server_reflection([name, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    port = listening(server, tls, listen)
+    await server.start()
+    return server, port
+
+
+def listening(server: grpc.aio.Server, tls: TlsIdentity, listen: str) -> int:
+    """Bind a server's one TLS port, or raise `OSError` saying so."""
+    try:
+        port = server.add_secure_port(listen, tls.server_credentials())
+    except RuntimeError as error:
+        raise OSError(f"cannot listen on {listen}; is the port in use?") from error
+    if port == 0:
+        raise OSError(f"cannot listen on {listen}; is the port in use?")
+    return port

@@ -1,0 +1,195 @@
+"""Sealed segments: passages encrypted on the owner's machine, in blocks that reveal nothing but a rounded size.
+
+    sealed segment = u16 header length ‖ header ‖ AES-256-GCM(key, nonce 0, plaintext, aad = all before it)
+    plaintext      = u64 length ‖ canonical CBOR list of [document, start, end, text] ‖ zeros up to the Padmé size
+    key            = HKDF-SHA256(data key, salt = 32 random bytes in the header,
+                                 info = purpose ‖ genesis ‖ dataset ‖ version ‖ index ‖ suite)
+
+**A key encrypts once, by construction** (rule S1): sealing draws a fresh 256-bit salt inside the one function that
+encrypts, derives the key from it, uses it with the all-zero nonce and forgets it. There is no way to ask for a second
+encryption under the same key, so nonces cannot repeat (NIST SP 800-38D, section 8). Without the salt, version 2 of
+segment 3 would reuse version 1's key.
+
+Padmé (Nikitin et al., PETS 2019) rounds sizes so that at most O(log log n) bits of the length show, for at most 12 %.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from storage.cid import Cid
+from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, decode, encode
+from vault.errors import MalformedObject, TamperedSegment
+from vault.keys import SecretKey
+from vault.merkle import leaf_hash
+
+SUITE: Final = "AES-256-GCM/HKDF-SHA256/Padme"
+SEGMENT_BYTES: Final = 4 << 20  # plaintext at which a segment is closed
+SEGMENT_BYTES_MAX: Final = 16 << 20
+PASSAGE_BYTES_MAX: Final = 1 << 20
+PASSAGES_PER_SEGMENT_MAX: Final = 1 << 16
+SIZE_FLOOR: Final = 4096
+TAG_BYTES: Final = 16
+_NONCE: Final = bytes(12)  # RFC 5116, section 5.2; the key is used once
+_LENGTH_BYTES: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A stretch of one document, and where it stands: offsets in characters."""
+
+    document: str = field(repr=False)
+    start: int
+    end: int
+    text: str = field(repr=False)
+
+    def encoded(self) -> bytes:
+        """Return the canonical bytes that are sealed and committed to."""
+        return encode([self.document, self.start, self.end, self.text])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentHeader(Record):
+    """What a segment says of itself, in the clear and authenticated."""
+
+    TYPE: ClassVar[str] = "coffer/segment/v1"
+
+    suite: Label
+    genesis: Cid
+    dataset: Digest
+    version: int
+    index: int
+    salt: Digest
+
+    def key(self, data_key: SecretKey) -> AESGCM:
+        """Return the cipher for this header's segment alone."""
+        info = encode([self.genesis, self.dataset, self.version, self.index, self.suite])
+        return AESGCM(data_key.derive("segment", salt=self.salt, info=info))
+
+
+def padded_size(size: int) -> int:
+    """Return the Padmé size for `size` bytes, at least `SIZE_FLOOR`."""
+    if size <= SIZE_FLOOR:
+        return SIZE_FLOOR
+    exponent = size.bit_length() - 1
+    zero_bits = exponent - exponent.bit_length()
+    mask = (1 << zero_bits) - 1
+    return (size + mask) & ~mask
+
+
+def segmented(encoded: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """Group encoded passages into segments of about `SEGMENT_BYTES`, in order."""
+    group: list[bytes] = []
+    size = 0
+    for passage in encoded:
+        if len(passage) > PASSAGE_BYTES_MAX:
+            raise MalformedObject(f"a passage of {len(passage)} bytes is over the limit of {PASSAGE_BYTES_MAX}")
+        if group and (size + len(passage) > SEGMENT_BYTES or len(group) == PASSAGES_PER_SEGMENT_MAX):
+            yield group
+            group, size = [], 0
+        group.append(passage)
+        size += len(passage)
+    if group:
+        yield group
+
+
+def seal_segment(
+    data_key: SecretKey, encoded: Sequence[bytes], *, genesis: Cid, dataset: bytes, version: int, index: int
+) -> bytes:
+    """Encrypt encoded passages as segment `index` of one dataset version, under a key of their own."""
+    header = SegmentHeader(
+        suite=SUITE, genesis=genesis, dataset=dataset, version=version, index=index, salt=secrets.token_bytes(32)
+    )
+    head = header.encoded()
+    prefix = len(head).to_bytes(2, "big") + head
+    body = b"".join([_list_head(len(encoded)), *encoded])
+    size = padded_size(_LENGTH_BYTES + len(body))
+    plain = b"".join([len(body).to_bytes(_LENGTH_BYTES, "big"), body, bytes(size - _LENGTH_BYTES - len(body))])
+    sealed = bytearray(len(prefix) + size + TAG_BYTES)
+    sealed[: len(prefix)] = prefix
+    header.key(data_key).encrypt_into(_NONCE, plain, prefix, memoryview(sealed)[len(prefix) :])
+    return bytes(sealed)
+
+
+def open_segment(
+    data_key: SecretKey, sealed: bytes, *, genesis: Cid, dataset: bytes, version: int, index: int
+) -> list[bytes]:
+    """Return the encoded passages of exactly this segment, or raise `TamperedSegment`."""
+    where = f"segment {index}"
+    if len(sealed) > SEGMENT_BYTES_MAX + SIZE_FLOOR:
+        raise TamperedSegment(f"{where} has {len(sealed)} bytes, over the limit")
+    prefix_bytes = 2 + int.from_bytes(sealed[:2], "big")
+    try:
+        header = SegmentHeader.from_bytes(sealed[2:prefix_bytes])
+    except MalformedObject as error:
+        raise TamperedSegment(f"{where} has no readable header") from error
+    if (header.suite, header.genesis, header.dataset) != (SUITE, genesis, dataset):
+        raise TamperedSegment(f"{where} belongs to another dataset or suite")
+    if (header.version, header.index) != (version, index):
+        raise TamperedSegment(f"{where} is in fact segment {header.index} of version {header.version}")
+    try:
+        plain = header.key(data_key).decrypt(_NONCE, sealed[prefix_bytes:], sealed[:prefix_bytes])
+    except (InvalidTag, ValueError) as error:
+        raise TamperedSegment(f"{where} does not authenticate") from error
+    return _passages(plain, where)
+
+
+def _passages(plain: bytes, where: str) -> list[bytes]:
+    length = int.from_bytes(plain[:_LENGTH_BYTES], "big")
+    body, padding = plain[_LENGTH_BYTES : _LENGTH_BYTES + length], plain[_LENGTH_BYTES + length :]
+    if len(body) != length or padding.strip(b"\x00"):
+        raise TamperedSegment(f"{where} is not padded as its owner pads")
+    try:
+        rows = decode(body, bytes_max=SEGMENT_BYTES_MAX)
+        if not isinstance(rows, list) or len(rows) > PASSAGES_PER_SEGMENT_MAX:
+            raise MalformedObject(f"not a list of at most {PASSAGES_PER_SEGMENT_MAX} passages")
+        return [passage_from(row).encoded() for row in rows]
+    except MalformedObject as error:
+        raise TamperedSegment(f"{where} does not hold canonical passages") from error
+
+
+def passage_from(row: Value) -> Passage:
+    """Return the passage of a decoded row, or raise `MalformedObject`."""
+    match row:
+        case [str(document), int(start), int(end), str(text)] if 0 <= start <= end <= INTEGER_MAX:
+            if type(start) is int and type(end) is int:  # not False and True, which match and compare like 0 and 1
+                return Passage(document, start, end, text)
+    raise MalformedObject("not a passage")
+
+
+def decoded_passage(encoded: bytes) -> Passage:
+    """Return the passage of its canonical bytes, or raise `MalformedObject`."""
+    return passage_from(decode(encoded, bytes_max=PASSAGE_BYTES_MAX))
+
+
+def passage_salt(data_key: SecretKey, index: int) -> bytes:
+    """Return the salt that blinds the commitment to passage `index` (rule R1)."""
+    return hmac.digest(data_key.derive("passage-salt"), index.to_bytes(8, "big"), "sha256")
+
+
+def passage_salts(data_key: SecretKey, count: int) -> Iterator[bytes]:
+    """Return the salts of passages 0 … count-1."""
+    base = data_key.derive("passage-salt")
+    return (hmac.digest(base, index.to_bytes(8, "big"), "sha256") for index in range(count))
+
+
+def passage_commitment(salt: bytes, encoded: bytes) -> bytes:
+    """Return the Merkle leaf hash that hides and binds one passage."""
+    return leaf_hash(salt + encoded)
+
+
+def _list_head(count: int) -> bytes:
+    """Return CBOR's head of an array of `count` items (RFC 8949, section 3)."""
+    if count < 24:
+        return bytes([0x80 | count])
+    for marker, width in ((0x98, 1), (0x99, 2), (0x9A, 4)):
+        if count < 1 << 8 * width:
+            return bytes([marker]) + count.to_bytes(width, "big")
+    raise MalformedObject("too many passages for one segment")

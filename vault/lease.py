@@ -1,0 +1,88 @@
+"""Leases: a custodian's word, good for a short while, that an instance may serve a head and go on from an anchor.
+
+Serving needs q leases that agree (rule F1): on head, manifests, ledger, anchor and instance. Who checks them needs only
+the charter and a clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, ClassVar
+
+from storage.cid import Cid
+from vault.charter import Charter
+from vault.codec import Digest, Length, PublicKey, Record
+from vault.errors import InvalidSignature, StaleState
+from vault.machine import MachineSigned
+from vault.policy import DATASETS_MAX
+
+CLOCK_SKEW_S = 30
+MANIFESTS_MAX = 4 * DATASETS_MAX
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Anchor(Record):
+    """How far a ledger has come: the sequence and MAC of its last entry; zero and zeros before the first."""
+
+    sequence: int
+    mac: Digest
+
+
+EMPTY_ANCHOR = Anchor(sequence=0, mac=bytes(32))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms(Record):
+    """What the leases of one instance must agree on."""
+
+    genesis: Cid
+    head: Cid
+    epoch: int
+    manifests: Annotated[tuple[Cid, ...], Length(0, MANIFESTS_MAX)]
+    ledger: Digest
+    anchor: Anchor
+    instance: PublicKey
+    evidence: Digest  # the evidence it was appraised by
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease(MachineSigned):
+    """One custodian's lease."""
+
+    TYPE: ClassVar[str] = "coffer/lease/v1"
+
+    custodian: PublicKey
+    nonce: Digest
+    terms: Terms
+    issued_at: int
+    not_after: int
+
+    def signer(self) -> bytes:
+        """Return the custodian's key."""
+        return self.custodian
+
+
+def agreed_terms(leases: Sequence[Lease], charter: Charter, *, genesis: Cid, at: int) -> Terms:
+    """Return what q valid leases of this charter's custodians agree on at `at` (UTC seconds).
+
+    Raises: `InvalidSignature` for a stranger's or unsigned lease, `StaleState` where fewer than q are in time or agree.
+    """
+    current: dict[bytes, Lease] = {}
+    for lease in leases:
+        if charter.custodian(lease.custodian) is None:
+            raise InvalidSignature("a lease is from a machine that is no custodian of this DAO")
+        lease.verify()
+        if lease.issued_at - CLOCK_SKEW_S <= at < lease.not_after and lease.terms.genesis == genesis:
+            current[lease.custodian] = lease
+    terms = [lease.terms for lease in current.values()]
+    best = max(terms, key=terms.count, default=None)
+    if best is None or terms.count(best) < charter.signatures:
+        raise StaleState(f"fewer than {charter.signatures} custodians' leases are in time and agree")
+    return best
+
+
+def ledger_id(genesis: Cid) -> bytes:
+    """Return the id of a DAO's books."""
+    return sha256(b"coffer/ledger/v1" + genesis.binary).digest()

@@ -1,0 +1,249 @@
+"""Receipts: what was asked, answered and charged, in one signed object that anyone can check offline.
+
+Query and passages appear only as commitments (rule R1); the licensee, who knows them, can open them to whom it likes in
+a `ReceiptFile`, which carries everything the check needs. A simulated TEE's receipt is refused unless asked for (R3).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Annotated, ClassVar
+
+from storage.cid import Cid
+from vault.charter import Charter
+from vault.codec import Digest, Length, PublicKey, Record
+from vault.cose import MESSAGE_BYTES_MAX, sign1, verified_payload
+from vault.envelope import decoded_passage, passage_commitment
+from vault.errors import InvalidReceipt, VaultError
+from vault.evidence import Appraiser, Binding, Evidence
+from vault.head import Head
+from vault.lease import Lease, agreed_terms, ledger_id
+from vault.license import License
+from vault.machine import MachineKey
+from vault.manifest import Manifest
+from vault.merkle import PATH_MAX, root_from_path
+from vault.policy import DATASETS_MAX, K_LIMIT, SIMULATED, Policy
+from vault.session import TEXT_CHARS_MAX, text_commitment, vector_commitment
+
+AAD = b"coffer/receipt/v1"
+FILE_BYTES_MAX = 4 << 20
+FIRST_PREVIOUS = bytes(32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageProof(Record):
+    """One returned passage, hidden: its place in the owner's corpus and the path that proves it."""
+
+    manifest: Cid
+    index: int
+    commitment: Digest
+    path: Annotated[tuple[Digest, ...], Length(0, PATH_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt(Record):
+    """What the enclave vouches for."""
+
+    TYPE: ClassVar[str] = "coffer/receipt/v1"
+
+    genesis: Cid
+    ledger: Digest
+    entry: int  # sequence of the ledger entry that charged for it
+    instance: PublicKey
+    evidence: Digest
+    head: Cid
+    policy: Cid
+    license: Cid
+    request: Digest  # SHA-256 of licensee's request id and query: what a retry must equal
+    text: Digest  # commitment to the query's words
+    vector: Digest  # commitment to the query's vector
+    k: int
+    passages: Annotated[tuple[PassageProof, ...], Length(0, K_LIMIT)]  # best first
+    is_partial: bool  # the extraction budget held some back
+    price: int
+    currency: Annotated[str, Length(1, 12)]
+    budget_left: int  # distinct passages this licensee may still see
+    tee: Annotated[str, Length(1, 20)]
+    at: int
+    sequence: int  # this licensee's receipts, from 1 without gaps
+    previous: Digest  # SHA-256 of this licensee's receipt before; zeros before the first
+
+    def signed(self, key: MachineKey) -> bytes:
+        """Return the COSE_Sign1 message over this receipt."""
+        return sign1(key, self.encoded(), external_aad=AAD)
+
+
+def verified_receipt(message: bytes, instance: bytes) -> Receipt:
+    """Return the receipt that `instance` signed, or raise `InvalidSignature` or `MalformedObject`."""
+    payload = verified_payload(message, instance, external_aad=AAD)
+    return Receipt.from_bytes(payload, bytes_max=MESSAGE_BYTES_MAX)
+
+
+def receipt_digest(message: bytes) -> bytes:
+    """Return the SHA-256 by which the next receipt and request name this one."""
+    return sha256(message).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedPassage(Record):
+    """A passage's bytes and the salt that its commitment was blinded with."""
+
+    salt: Digest
+    body: Annotated[bytes, Length(4, 1 << 20)] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptFile(Record):
+    """A receipt with all that an offline check needs: no network, no database, no trust in whoever hands it over."""
+
+    TYPE: ClassVar[str] = "coffer/receipt-file/v1"
+
+    message: Annotated[bytes, Length(64, MESSAGE_BYTES_MAX)]
+    charter: Charter
+    head: Head
+    policy: Policy
+    license: License
+    manifests: Annotated[tuple[Manifest, ...], Length(1, DATASETS_MAX)]
+    leases: Annotated[tuple[Lease, ...], Length(1, 16)]
+    binding: Binding
+    evidence: Evidence
+    query_text: Annotated[str, Length(1, TEXT_CHARS_MAX)] = field(repr=False)
+    query_vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
+    salt: Digest
+    passages: Annotated[tuple[OpenedPassage, ...], Length(0, K_LIMIT)]
+
+
+def verify_receipt_file(
+    file: ReceiptFile, *, genesis: Cid, appraiser: Appraiser, allow_simulated: bool
+) -> Iterator[str]:
+    """Check a receipt link by link, yielding a sentence for each that holds.
+
+    Raises: `InvalidReceipt` naming the first fact that does not hold.
+    """
+    for check in (
+        _check_signature,
+        _check_leases,
+        _check_head,
+        _check_license,
+        _check_query,
+        _check_passages,
+        _check_owners,
+    ):
+        yield _held(check, file, genesis)
+    yield _check_evidence(file, appraiser, allow_simulated=allow_simulated)
+
+
+def verify_answer(file: ReceiptFile, *, genesis: Cid) -> None:
+    """Check what is new in an answer whose leases, head and evidence were verified before; raise `InvalidReceipt`.
+
+    It needs no wallet library: manifests count by their CIDs, which the voted policy names.
+    """
+    for check in (_check_signature, _check_head, _check_query, _check_passages):
+        _held(check, file, genesis)
+
+
+def _held(check: Callable[[ReceiptFile, Cid], str], file: ReceiptFile, genesis: Cid) -> str:
+    try:
+        return check(file, genesis)
+    except InvalidReceipt:
+        raise
+    except VaultError as error:
+        raise InvalidReceipt(str(error)) from error
+
+
+def _require(holds: bool, wrong: str) -> None:
+    if not holds:
+        raise InvalidReceipt(wrong)
+
+
+def _receipt(file: ReceiptFile) -> Receipt:
+    return verified_receipt(file.message, file.binding.receipt_key)
+
+
+def _check_signature(file: ReceiptFile, genesis: Cid) -> str:
+    receipt = _receipt(file)
+    _require(receipt.instance == file.binding.receipt_key, "instance: not the key that the evidence vouches for")
+    _require(receipt.genesis == genesis, "genesis: the receipt is from another DAO")
+    _require(receipt.ledger == ledger_id(genesis), "ledger: not this DAO's books")
+    return f"signed by enclave instance {receipt.instance.hex()[:16]}…"
+
+
+def _check_leases(file: ReceiptFile, genesis: Cid) -> str:
+    receipt = _receipt(file)
+    _require(file.charter.cid() == genesis, "charter: not the one that founded this DAO")
+    terms = agreed_terms(file.leases, file.charter, genesis=genesis, at=receipt.at)
+    _require(terms.instance == receipt.instance, "instance: the custodians' leases name another")
+    _require(terms.evidence == receipt.evidence, "evidence: the custodians' leases name another")
+    _require(terms.head == receipt.head, "head: the custodians' leases name another")
+    _require(terms.ledger == receipt.ledger, "ledger: the custodians' leases name another")
+    return f"leased by {file.charter.signatures} of {len(file.charter.custodians)} custodians at epoch {terms.epoch}"
+
+
+def _check_head(file: ReceiptFile, _: Cid) -> str:
+    receipt, policy = _receipt(file), file.policy
+    _require(file.head.cid() == receipt.head, "head: the file holds another head")
+    _require(policy.cid() == receipt.policy, "policy: the file holds another policy")
+    file.head.require_policy(receipt.policy)
+    _require(receipt.price == policy.price_per_query, f"price: the policy says {policy.price_per_query}")
+    _require(receipt.currency == policy.currency, f"currency: the policy says {policy.currency}")
+    _require(receipt.k <= policy.k_max and len(receipt.passages) <= receipt.k, "k: more than the policy allows")
+    _require(receipt.budget_left <= policy.passages_max, "budget_left: more than the policy's whole budget")
+    return f"price {receipt.price} micro-{receipt.currency} is the voted policy's, in force at epoch {file.head.epoch}"
+
+
+def _check_license(file: ReceiptFile, genesis: Cid) -> str:
+    receipt, license = _receipt(file), file.license
+    _require(license.cid() == receipt.license, "license: the file holds another license")
+    license.verify(file.charter.domain(genesis))
+    permit = file.policy.admit(license, k=receipt.k, at=receipt.at)
+    return f"licensed to 0x{permit.licensee.hex()}"
+
+
+def _check_query(file: ReceiptFile, _: Cid) -> str:
+    receipt = _receipt(file)
+    _require(text_commitment(file.salt, file.query_text) == receipt.text, "text: not the question that was asked")
+    _require(vector_commitment(file.salt, file.query_vector) == receipt.vector, "vector: not the one searched with")
+    return "the question and its vector are the committed ones"
+
+
+def _check_passages(file: ReceiptFile, _: Cid) -> str:
+    receipt = _receipt(file)
+    _require(len(receipt.passages) == len(file.passages), "passages: the file holds another number of them")
+    manifests = {manifest.cid(): manifest for manifest in file.manifests}
+    for proof, opened in zip(receipt.passages, file.passages, strict=True):
+        where = f"passage {proof.index} of {proof.manifest}"
+        manifest = manifests.get(proof.manifest)
+        if manifest is None or proof.manifest not in file.policy.datasets:
+            raise InvalidReceipt(f"passages: {where} is not from a dataset of the policy")
+        decoded_passage(opened.body)
+        _require(passage_commitment(opened.salt, opened.body) == proof.commitment, f"passages: {where} was changed")
+        root = root_from_path(proof.commitment, proof.index, manifest.passages, proof.path)
+        _require(root == manifest.corpus_root, f"passages: {where} is not in the owner's corpus")
+    return f"{len(file.passages)} passages are in the corpora that the policy names"
+
+
+def _check_owners(file: ReceiptFile, genesis: Cid) -> str:
+    for manifest in file.manifests:
+        manifest.verify_owner(file.charter.domain(genesis))
+    return f"{len(file.manifests)} manifests are as their owners signed them"
+
+
+def _check_evidence(file: ReceiptFile, appraiser: Appraiser, *, allow_simulated: bool) -> str:
+    receipt, binding = _receipt(file), file.binding
+    _require(file.evidence.digest() == receipt.evidence, "evidence: the file holds another")
+    _require(binding.genesis == receipt.genesis, "evidence: it vouches for another DAO")
+    _require(binding.configuration in file.policy.configurations, "configuration: the policy does not accept it")
+    try:
+        appraisal = appraiser.appraise(
+            file.evidence, report_data=binding.report_data(), accepted=file.policy.tees, at=receipt.at
+        )
+    except VaultError as error:
+        raise InvalidReceipt(f"evidence: {error}") from error
+    _require(appraisal.kind == receipt.tee, f"tee: the evidence is of kind {appraisal.kind}")
+    _require(
+        allow_simulated or appraisal.kind != SIMULATED,
+        "tee: SIMULATED, which protects nothing; pass --allow-simulated if that is what you expect",
+    )
+    return f"enclave of kind {appraisal.kind} runs measurement {appraisal.measurement.hex()[:16]}…"

@@ -1,0 +1,171 @@
+"""What a custodian must never forget: the heads it signed, manifests, shares, and to whom it leased (rules B4, F1)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlmodel import Session, col, select
+
+from storage.cid import Cid
+from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
+from vault.head import EPOCHS_MAX
+from vault.records.database import Records
+from vault.records.room import require_room
+from vault.records.tables import AcceptedHead, GrantedLease, RegisteredManifest, StateShare, StoredDeposit
+
+GENESES_MAX: Final = 1000
+
+
+class CustodyRecords:
+    """One custodian's records. What a method accepted is durable when it returns, so the answer may be signed."""
+
+    def __init__(self, records: Records) -> None:
+        self._records = records
+
+    def accept_head(self, genesis: Cid, epoch: int, head: Cid) -> None:
+        """Accept the one head of an epoch; the same again is fine.
+
+        Raises: ForkedHistory: another head was accepted for this epoch, or the epoch is not the next one.
+        """
+        if not 0 <= epoch < EPOCHS_MAX:
+            raise MalformedObject(f"epoch {epoch} is outside 0 … {EPOCHS_MAX - 1}")
+        with self._records.writing(b"head" + genesis.binary) as session:
+            known = session.get(AcceptedHead, (genesis.binary, epoch))
+            if known is not None:
+                if known.head != head.binary:
+                    raise ForkedHistory(f"epoch {epoch} has another head already: {Cid(known.head)}")
+                return
+            if epoch == 0:
+                require_room(session, AcceptedHead, AcceptedHead.epoch == 0, most=GENESES_MAX)
+            elif session.get(AcceptedHead, (genesis.binary, epoch - 1)) is None:
+                raise ForkedHistory(f"epoch {epoch} does not follow the last one accepted: accept those between first")
+            session.add(AcceptedHead(genesis=genesis.binary, epoch=epoch, head=head.binary))
+
+    def heads(self, genesis: Cid) -> list[Cid]:
+        """Return the accepted heads by epoch, genesis first; at most `EPOCHS_MAX`."""
+        accepted = select(AcceptedHead.head).where(AcceptedHead.genesis == genesis.binary)
+        with self._records.reading() as session:
+            return [Cid(head) for head in session.exec(accepted.order_by(col(AcceptedHead.epoch)))]
+
+    def geneses(self) -> list[Cid]:
+        """Return the DAOs served, in the order of their CIDs; at most `GENESES_MAX`."""
+        founded = select(AcceptedHead.genesis).where(AcceptedHead.epoch == 0)
+        with self._records.reading() as session:
+            return [Cid(genesis) for genesis in session.exec(founded.order_by(col(AcceptedHead.genesis)))]
+
+    def register_manifest(self, dataset: bytes, version: int, manifest: Cid) -> None:
+        """Register the one manifest of a version (rule B4); the latest again is fine.
+
+        Raises: ForkedHistory: this version has another manifest. StaleState: a higher version is registered.
+        """
+        with self._records.writing(b"manifest" + dataset) as session:
+            known = session.get(RegisteredManifest, (dataset, version))
+            if known is not None and known.manifest != manifest.binary:
+                raise ForkedHistory(f"version {version} has another manifest already: {Cid(known.manifest)}")
+            latest = _latest(session, dataset)
+            if latest is not None and version < latest.version:
+                raise StaleState(f"version {version} is older than version {latest.version}, registered before")
+            if known is None:
+                session.add(RegisteredManifest(dataset=dataset, version=version, manifest=manifest.binary))
+
+    def latest_manifest(self, dataset: bytes) -> tuple[int, Cid] | None:
+        """Return the highest registered version and its manifest."""
+        with self._records.reading() as session:
+            latest = _latest(session, dataset)
+            return (latest.version, Cid(latest.manifest)) if latest else None
+
+    def store_deposit(self, manifest: Cid, deposit: bytes) -> None:
+        """Keep an owner's share deposit, already verified, in place of an earlier one for the same manifest."""
+        with self._records.writing(b"deposit" + manifest.binary) as session:
+            session.merge(StoredDeposit(manifest=manifest.binary, deposit=deposit))
+
+    def deposit(self, manifest: Cid) -> bytes | None:
+        """Return the share deposit for a manifest."""
+        with self._records.reading() as session:
+            stored = session.get(StoredDeposit, manifest.binary)
+            return stored.deposit if stored else None
+
+    def store_state_share(self, ledger: bytes, sealed: bytes) -> bool:
+        """Keep the first share ever given for a ledger's state key; say whether it is this one, stored now."""
+        with self._records.writing(b"state share" + ledger) as session:
+            if session.get(StateShare, ledger) is not None:
+                return False
+            session.add(StateShare(ledger=ledger, sealed=sealed))
+        return True
+
+    def state_share(self, ledger: bytes) -> bytes | None:
+        """Return the share of a ledger's state key, sealed as it was given."""
+        with self._records.reading() as session:
+            stored = session.get(StateShare, ledger)
+            return stored.sealed if stored else None
+
+    def grant_lease(
+        self,
+        ledger: bytes,
+        *,
+        instance: bytes,
+        not_after: int,
+        anchor_sequence: int,
+        anchor_mac: bytes,
+        at: int,
+        skew_s: int,
+    ) -> None:
+        """Lease the ledger to one instance until `not_after` plus skew, and remember its anchor (rule F1).
+
+        A renewal never shortens: the lease signed before still runs to its end.
+
+        Args:
+            not_after: UTC seconds; from then plus `skew_s` on, another instance may have the ledger.
+            at: UTC seconds, by this custodian's clock.
+        Raises:
+            NotYet: another instance's lease still runs; says from when.
+            ForkedHistory: the ledger was rolled back: its anchor is lower, or differs at the same sequence.
+        """
+        with self._records.writing(b"lease" + ledger) as session:
+            lease = session.get(GrantedLease, ledger)
+            if lease is None:
+                lease = GrantedLease(
+                    ledger=ledger,
+                    instance=instance,
+                    not_after=not_after,
+                    anchor_sequence=anchor_sequence,
+                    anchor_mac=anchor_mac,
+                )
+            else:
+                _require_free(lease, instance, at=at, skew_s=skew_s)
+                _require_growth(lease, anchor_sequence, anchor_mac)
+                lease.not_after = max(lease.not_after, not_after) if lease.instance == instance else not_after
+                lease.instance, lease.anchor_sequence, lease.anchor_mac = instance, anchor_sequence, anchor_mac
+            session.add(lease)
+
+    def anchor(self, ledger: bytes) -> tuple[int, bytes] | None:
+        """Return the sequence and MAC that the ledger had come to at its last lease."""
+        with self._records.reading() as session:
+            lease = session.get(GrantedLease, ledger)
+            return (lease.anchor_sequence, lease.anchor_mac) if lease else None
+
+    def release_instance(self, ledger: bytes, instance: bytes) -> None:
+        """Take back this instance's lease; the anchor stays. Nothing happens where another one holds it by now."""
+        with self._records.writing(b"lease" + ledger) as session:
+            lease = session.get(GrantedLease, ledger)
+            if lease is not None:
+                lease.instance = None
+                session.add(lease)
+
+
+def _latest(session: Session, dataset: bytes) -> RegisteredManifest | None:
+    versions = select(RegisteredManifest).where(RegisteredManifest.dataset == dataset)
+    return session.exec(versions.order_by(col(RegisteredManifest.version).desc()).limit(1)).first()
+
+
+def _require_free(lease: GrantedLease, instance: bytes, *, at: int, skew_s: int) -> None:
+    free_from = lease.not_after + skew_s
+    if lease.instance not in (None, instance) and at < free_from:
+        raise NotYet(f"another instance holds this ledger; ask again from {free_from} (UTC seconds)")
+
+
+def _require_growth(lease: GrantedLease, sequence: int, mac: bytes) -> None:
+    if sequence < lease.anchor_sequence:
+        raise ForkedHistory(f"the ledger is at entry {sequence}, but was at {lease.anchor_sequence}: rolled back")
+    if sequence == lease.anchor_sequence and mac != lease.anchor_mac:
+        raise ForkedHistory(f"the ledger has another entry {sequence} than the one anchored before")

@@ -1,0 +1,50 @@
+"""The rows that stores take and return: plain values, free of any database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from storage.cid import Cid
+
+DatasetState: TypeAlias = Literal["sealed", "published"]
+
+BOARD_KINDS: Final = frozenset({"charter", "policy", "proposal", "ballot", "decision", "head", "license"})
+
+
+@dataclass(frozen=True, slots=True)
+class JournalRow:
+    """One sealed ledger entry. The enclave that wrote it trusts only the MAC.
+
+    Attributes:
+        sequence: counts from 1, without gaps.
+        sealed: 1 to `SEALED_BYTES_MAX` bytes.
+        mac: 32 bytes, chained over the row before.
+    """
+
+    sequence: int
+    sealed: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetRow:
+    """What an owner remembers of one dataset version; its passages lie sealed elsewhere.
+
+    Attributes:
+        dataset: 32 bytes, the same for all versions.
+        owner: 20-byte wallet address.
+        created_at: UTC seconds.
+    """
+
+    dataset: bytes
+    version: int
+    title: str
+    owner: bytes
+    genesis: Cid
+    manifest: Cid
+    state: DatasetState
+    passages: int
+    documents: int
+    sealed_bytes: int
+    created_at: int

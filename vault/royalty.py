@@ -1,0 +1,97 @@
+"""Who is owed what of one payment: whole micro-units, split by largest remainder, so that sums are exact."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated
+
+from vault.charter import BASIS_POINTS
+from vault.codec import Length, Record
+from vault.policy import Policy
+
+RANK_WEIGHTS = tuple(840 // (rank + 1) for rank in range(10))  # 840 = lcm(1…8): one over the rank, in integers
+LAST_RANK_WEIGHT = RANK_WEIGHTS[-1]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transfer(Record):
+    """One positive amount from one account to one other."""
+
+    debit: Annotated[str, Length(1, 80)]
+    credit: Annotated[str, Length(1, 80)]
+    amount: int  # micro-units
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """What one account gets."""
+
+    account: str
+    amount: int
+
+
+def largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
+    """Divide `total` in proportion to `weights` (not all zero); the parts add up to `total`.
+
+    Units left over by rounding down go to the largest remainders, ties to the earlier weight.
+    """
+    if total < 0 or any(weight < 0 for weight in weights) or not sum(weights):
+        raise ValueError("a total of at least 0 and weights of at least 0, not all 0, are needed")
+    whole = sum(weights)
+    parts = [total * weight // whole for weight in weights]
+    by_remainder = sorted(range(len(weights)), key=lambda i: (-(total * weights[i] % whole), i))
+    for i in by_remainder[: total - sum(parts)]:
+        parts[i] += 1
+    return parts
+
+
+def rank_weight(rank: int) -> int:
+    """Return the integer weight of the passage at `rank`, 0 the best (rule L4)."""
+    return RANK_WEIGHTS[rank] if rank < len(RANK_WEIGHTS) else LAST_RANK_WEIGHT
+
+
+def shares_of(price: int, policy: Policy, owners: Sequence[bytes]) -> list[Share]:
+    """Return what each account gets of `price`; the amounts add up to it and none is zero.
+
+    Args:
+        owners: the owner of each returned passage, best first; not empty.
+    """
+    owners_bps = BASIS_POINTS - policy.treasury_bps - policy.operator_bps
+    treasury, operator, rest = largest_remainder(price, [policy.treasury_bps, policy.operator_bps, owners_bps])
+    by_owner: dict[str, int] = {}
+    for rank, owner in enumerate(owners):
+        account = owner_account(owner)
+        by_owner[account] = by_owner.get(account, 0) + rank_weight(rank)
+    ordered = sorted(by_owner.items())
+    parts = largest_remainder(rest, [weight for _, weight in ordered])
+    amounts = {treasury_account(policy.treasury): treasury}
+    for account, amount in [
+        (operator_account(policy.operator), operator),
+        *((account, part) for (account, _), part in zip(ordered, parts, strict=True)),
+    ]:
+        amounts[account] = amounts.get(account, 0) + amount
+    return [Share(account=account, amount=amount) for account, amount in amounts.items() if amount]
+
+
+def owner_account(address: bytes) -> str:
+    """Return the account that an owner's royalties are kept in."""
+    return f"owner/0x{address.hex()}"
+
+
+def licensee_account(address: bytes) -> str:
+    """Return the account that a licensee's credit is kept in."""
+    return f"licensee/0x{address.hex()}"
+
+
+def treasury_account(address: bytes) -> str:
+    """Return the account of a policy's treasury."""
+    return f"treasury/0x{address.hex()}"
+
+
+def operator_account(address: bytes) -> str:
+    """Return the account of a policy's operator."""
+    return f"operator/0x{address.hex()}"
+
+
+PAID_IN = "paid-in"  # the world outside: what licensees deposited comes from here

@@ -1,0 +1,96 @@
+"""Sessions: one signature to open, one MAC a request (rule E6, R4).
+
+The opening covers the TLS key, instance, ledger, server nonce, expiry and spend cap, and a secret sealed to the
+instance; the MAC key derives from that secret. A request's MAC covers its place in the session, its body and the
+receipt before it, so replays and reordering are refused and earlier answers are confirmed.
+"""
+
+from __future__ import annotations
+
+import hmac
+from dataclasses import dataclass, field
+from hashlib import blake2b, sha256
+from typing import Annotated, ClassVar
+
+from storage.cid import Cid
+from vault.codec import Digest, Label, Length, PublicKey, Record, encode
+from vault.errors import AccessDenied
+from vault.hpke import context
+from vault.keys import SecretKey
+from vault.machine import MachineSigned
+
+TEXT_CHARS_MAX = 4096
+MAC_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOpening(MachineSigned):
+    """A licensee's machine asks for a session."""
+
+    TYPE: ClassVar[str] = "coffer/session-opening/v1"
+
+    genesis: Cid
+    license: Cid
+    delegation: Cid
+    session_key: PublicKey
+    tls_key: Digest
+    instance: PublicKey
+    ledger: Digest
+    server_nonce: Digest
+    expires_at: int
+    spend_cap: int  # of this session; the delegation's own cap holds as well
+    suite: Label
+    sealed_secret: Annotated[bytes, Length(48, 2048)]
+
+    def signer(self) -> bytes:
+        """Return the delegated key."""
+        return self.session_key
+
+
+def secret_context(*, genesis: Cid, instance: bytes, ledger: bytes, server_nonce: bytes, suite: str) -> bytes:
+    """Return the HPKE `info` of a session's secret."""
+    return context("session-secret", genesis=genesis, instance=instance, ledger=ledger, nonce=server_nonce, suite=suite)
+
+
+def session_mac_key(secret: SecretKey, opening: SessionOpening) -> bytes:
+    """Return the 32-byte MAC key of the session that `opening` asks for."""
+    return secret.derive("session-mac", salt=opening.server_nonce, info=opening.signed_bytes())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query(Record):
+    """One question: what the MAC covers, and what a repeated request must equal."""
+
+    TYPE: ClassVar[str] = "coffer/query/v1"
+
+    request: Digest  # chosen by the client, unique per licensee; a retry uses it again
+    policy: Cid
+    text: Annotated[str, Length(1, TEXT_CHARS_MAX)] = field(repr=False)  # never printed
+    k: int
+    salt: Digest  # blinds the query commitments (rule R1)
+
+    def body_digest(self) -> bytes:
+        """Return SHA-256 of the encoding; a retry must have the same (rule L3)."""
+        return sha256(self.encoded()).digest()
+
+
+def request_mac(key: bytes, *, session: bytes, sequence: int, body: bytes, previous_receipt: bytes) -> bytes:
+    """Return keyed BLAKE2b over a request's place, body digest and the last receipt's hash (zeros before the first)."""
+    message = encode(["coffer/request/v1", session, sequence, body, previous_receipt])
+    return blake2b(message, key=key, digest_size=MAC_BYTES).digest()
+
+
+def verify_mac(expected: bytes, given: bytes) -> None:
+    """Raise `AccessDenied` unless the two MACs are equal, in constant time."""
+    if not hmac.compare_digest(expected, given):
+        raise AccessDenied("the request is not authenticated by this session; open a new one")
+
+
+def text_commitment(salt: bytes, text: str) -> bytes:
+    """Return the commitment to a query's words."""
+    return sha256(b"coffer/query-text/v1" + salt + text.encode()).digest()
+
+
+def vector_commitment(salt: bytes, vector: bytes) -> bytes:
+    """Return the commitment to a query's vector, float32 little-endian (rule R5)."""
+    return sha256(b"coffer/query-vector/v1" + salt + vector).digest()

@@ -1,0 +1,125 @@
+"""TLS whose key is attested: one P-256 certificate a start, pinned by its public key's hash (rule E5).
+
+grpcio's client refuses Ed25519 certificates, so TLS keys are P-256. The certificate never expires: freshness comes from
+nonces and leases, and a client whose clock is an hour off still connects. KeyUsage holds digitalSignature only; without
+it BoringSSL would accept a leaf that the pinned certificate issued.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+
+import grpc
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.x509.oid import NameOID
+
+from vault.errors import ServiceUnavailable
+
+SERVER_NAME = "coffer.enclave"
+CONNECT_TIMEOUT_S = 5.0
+MESSAGE_BYTES_MAX = 4 << 20  # gRPC's own default; said here so that it stays
+CHANNEL_OPTIONS = (
+    ("grpc.ssl_target_name_override", SERVER_NAME),
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+)
+SERVER_OPTIONS = (
+    ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.so_reuseport", 0),  # a port in use is an error, not a shared port
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsIdentity:
+    """A fresh key and its certificate; the hash is what evidence binds."""
+
+    certificate_pem: bytes
+    key_hash: bytes
+    private_pem: bytes = field(repr=False)
+
+    @classmethod
+    def fresh(cls) -> TlsIdentity:
+        """Make a key and certificate for this start; the same key is never given a second certificate."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
+        usage = x509.KeyUsage(
+            digital_signature=True,
+            content_commitment=False,
+            key_encipherment=False,
+            data_encipherment=False,
+            key_agreement=False,
+            key_cert_sign=False,
+            crl_sign=False,
+            encipher_only=False,
+            decipher_only=False,
+        )
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(datetime(1970, 1, 1, tzinfo=UTC))
+            .not_valid_after(datetime(9999, 12, 31, tzinfo=UTC))
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(usage, critical=True)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return cls(
+            certificate.public_bytes(Encoding.PEM),
+            _key_hash(certificate),
+            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )
+
+    def server_credentials(self) -> grpc.ServerCredentials:
+        """Return what a gRPC server listens with."""
+        return grpc.ssl_server_credentials([(self.private_pem, self.certificate_pem)])
+
+
+@dataclass(frozen=True, slots=True)
+class PinnedCertificate:
+    """The certificate a server showed, to be the only root of the channel; nothing is proved by it yet."""
+
+    pem: bytes
+    key_hash: bytes
+
+    @classmethod
+    def fetch(cls, address: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> PinnedCertificate:
+        """Read the certificate of `host:port` over TLS 1.3, or raise `ServiceUnavailable`."""
+        host, _, port = address.rpartition(":")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # the evidence vouches for the key, no authority does
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.set_alpn_protocols(["h2"])
+        try:
+            with (
+                socket.create_connection((host.strip("[]"), int(port)), timeout_s) as plain,
+                context.wrap_socket(plain, server_hostname=SERVER_NAME) as secured,
+            ):
+                der = secured.getpeercert(binary_form=True)
+        except (OSError, ValueError) as error:
+            raise ServiceUnavailable(f"nothing answers at {address}; is the service running there?") from error
+        if der is None:
+            raise ServiceUnavailable(f"the service at {address} shows no certificate")
+        certificate = x509.load_der_x509_certificate(der)
+        return cls(certificate.public_bytes(Encoding.PEM), _key_hash(certificate))
+
+    def channel(self, address: str) -> grpc.Channel:
+        """Return a channel on which every connection has exactly this certificate."""
+        credentials = grpc.ssl_channel_credentials(root_certificates=self.pem)
+        return grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
+
+
+def _key_hash(certificate: x509.Certificate) -> bytes:
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return sha256(spki).digest()

@@ -1,0 +1,108 @@
+"""The edge: our errors as gRPC statuses and back, through one table, and TLS 1.3 or nothing.
+
+A failed call carries the table's reason in the trailing metadata `coffer-reason`, so that programs need not read
+prose. A bug is INTERNAL and says nothing, since its message could hold what it failed on.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any, Final, TypeVar
+
+import grpc
+
+from storage import errors as storage_errors
+from vault import errors
+from vault.errors import ServiceUnavailable, VaultError
+
+REASON_KEY: Final = "coffer-reason"
+log = logging.getLogger(__name__)
+
+_Code = grpc.StatusCode
+TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
+    # The first class that fits an error speaks for it: subclasses stand before their bases.
+    (errors.Revoked, _Code.PERMISSION_DENIED, "REVOKED"),
+    (errors.AccessDenied, _Code.PERMISSION_DENIED, "ACCESS_DENIED"),
+    (errors.CreditExhausted, _Code.RESOURCE_EXHAUSTED, "CREDIT_EXHAUSTED"),
+    (errors.BudgetExhausted, _Code.RESOURCE_EXHAUSTED, "BUDGET_EXHAUSTED"),
+    (errors.RateExceeded, _Code.RESOURCE_EXHAUSTED, "RATE_EXCEEDED"),
+    (errors.RequestConflict, _Code.ALREADY_EXISTS, "REQUEST_CONFLICT"),
+    (errors.InvalidSignature, _Code.UNAUTHENTICATED, "INVALID_SIGNATURE"),
+    (errors.MalformedObject, _Code.INVALID_ARGUMENT, "MALFORMED"),
+    (errors.TamperedSegment, _Code.DATA_LOSS, "TAMPERED_SEGMENT"),
+    (errors.TamperedManifest, _Code.DATA_LOSS, "TAMPERED_MANIFEST"),
+    (errors.LyingCustodian, _Code.FAILED_PRECONDITION, "LYING_CUSTODIAN"),
+    (errors.WrongKey, _Code.FAILED_PRECONDITION, "WRONG_KEY"),
+    (errors.ForkedHistory, _Code.FAILED_PRECONDITION, "FORKED"),
+    (errors.StaleState, _Code.FAILED_PRECONDITION, "STALE"),
+    (errors.InvalidDecision, _Code.FAILED_PRECONDITION, "INVALID_DECISION"),
+    (errors.NotYet, _Code.FAILED_PRECONDITION, "NOT_YET"),
+    (errors.LedgerTampered, _Code.DATA_LOSS, "LEDGER_TAMPERED"),
+    (errors.RecordsUnavailable, _Code.UNAVAILABLE, "RECORDS_UNAVAILABLE"),
+    (errors.InvalidReceipt, _Code.INVALID_ARGUMENT, "INVALID_RECEIPT"),
+    (errors.ServiceUnavailable, _Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    (storage_errors.BlockMismatch, _Code.DATA_LOSS, "BLOCK_MISMATCH"),
+    (storage_errors.BlockNotFound, _Code.NOT_FOUND, "BLOCK_NOT_FOUND"),
+    (storage_errors.StorageError, _Code.UNAVAILABLE, "STORAGE"),
+)
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
+
+
+def status_of(error: Exception) -> tuple[grpc.StatusCode, str, str]:
+    """Return code, reason and message for an error; INTERNAL and silence for one that is not ours."""
+    for kind, code, reason in TABLE:
+        if isinstance(error, kind):
+            return code, reason, str(error)
+    return _Code.INTERNAL, "INTERNAL", "internal error; the service's log names its type"
+
+
+def answered(method: Method) -> Method:
+    """Wrap an aio servicer's method: TLS 1.3 is required, and errors become statuses through the table."""
+
+    @wraps(method)
+    async def call(self: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
+        try:
+            require_tls13(context)
+            return await method(self, request, context)
+        except Exception as error:  # noqa: BLE001  # the edge: whatever is not ours must not leak its message
+            code, reason, message = status_of(error)
+            if code is _Code.INTERNAL:
+                log.error(  # noqa: TRY400  # a traceback would print the message
+                    "a bug in %s: %s at %s", method.__qualname__, type(error).__name__, _place(error)
+                )
+        await context.abort(code, message, ((REASON_KEY, reason),))
+
+    return call  # type: ignore[return-value]  # the same signature, seen through wraps
+
+
+def _place(error: Exception) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{frame.filename}:{frame.lineno}"
+
+
+def require_tls13(context: Any) -> None:
+    """Raise `InvalidSignature` below TLS 1.3; grpcio itself has no setting for it."""
+    if context.auth_context().get("ssl_tls_version") != [b"TLSv1.3"]:
+        raise errors.InvalidSignature("TLS 1.3 is required")
+
+
+def error_from(failure: grpc.RpcError, who: str) -> VaultError:
+    """Return the error that a failed call stands for; `who` is named where nobody answered."""
+    code = failure.code() if isinstance(failure, grpc.Call) else None
+    details = (failure.details() if isinstance(failure, grpc.Call) else None) or "no details"
+    trailing: dict[str, Any] = dict(failure.trailing_metadata() or ()) if isinstance(failure, grpc.Call) else {}
+    reason = trailing.get(REASON_KEY)
+    for kind, _, name in TABLE:
+        if name == reason and issubclass(kind, VaultError):
+            return kind(details)
+    if reason is not None:
+        return VaultError(details)
+    if code is _Code.DEADLINE_EXCEEDED:
+        return ServiceUnavailable(f"{who} did not answer in time; ask again with the same request id")
+    if code is _Code.UNAVAILABLE:
+        return ServiceUnavailable(f"{who} cannot be reached, or shows another key than the pinned one; connect anew")
+    return VaultError(f"{who} refused the call ({code.name if code else 'unknown'}): {details}")
