@@ -26,6 +26,7 @@ from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
 from enclave.verified import Grounds, appraised_channel, manifests_of, policy_in_force, verified_grounds
 from storage.cid import Cid
 from vault.envelope import Passage, decoded_passage
+from vault.errors import InvalidReceipt
 from vault.evidence import Appraisal, Appraiser, Binding, Evidence
 from vault.hpke import seal, strongest
 from vault.keys import SecretKey
@@ -313,7 +314,9 @@ class EnclaveClient:
     def _checked(self, query: Query, response: retrieval.SearchResponse) -> Answer:
         instance = next(iter(self._grounds.values())).terms.instance
         receipt = verified_receipt(response.receipt, instance)
-        grounds = self._grounds_of(receipt)
+        if (receipt.request, receipt.license) != (query.body_digest(), self._credential.license.cid()):
+            raise InvalidReceipt("request: the receipt is for another question or license")
+        grounds = self._grounds_of(receipt, is_repeat=response.is_repeat)
         file = ReceiptFile(
             message=response.receipt,
             charter=grounds.charter,
@@ -349,9 +352,12 @@ class EnclaveClient:
             search_s=response.search_s,
         )
 
-    def _grounds_of(self, receipt: Receipt) -> Grounds:
+    def _grounds_of(self, receipt: Receipt, *, is_repeat: bool) -> Grounds:
         """Return the verified grounds a receipt was issued on; leases may have been renewed since we last looked."""
         if receipt.evidence not in self._grounds:
-            grounds = self._channel.grounds(self._credential.genesis, at=receipt.at, evidence=receipt.evidence)
+            at = receipt.at if is_repeat else int(self._clock())
+            grounds = self._channel.grounds(self._credential.genesis, at=at, evidence=receipt.evidence)
+            if grounds.terms.instance != receipt.instance:
+                raise InvalidReceipt("instance: the enclave was replaced; connect anew")
             self._grounds = {grounds.terms.evidence: grounds}
         return self._grounds[receipt.evidence]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ class LocalEngine:
             tree = corpus_tree(dataset.key, bodies)
             if tree.root() != dataset.manifest.corpus_root:
                 raise TamperedSegment("the passages are not the ones the owner committed to")
-            salts = list(passage_salts(dataset.key, len(bodies)))
+            salts = list(islice(passage_salts(dataset.key), len(bodies)))
             opened[dataset.manifest.cid()] = _Opened(dataset.manifest, len(texts), bodies, salts, tree)
             texts.extend(decoded_passage(body).text for body in bodies)
         total = len(texts)

@@ -19,6 +19,7 @@ import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import ClassVar, Final
 
 from cryptography.exceptions import InvalidTag
@@ -103,7 +104,7 @@ def segmented(encoded: Iterable[bytes]) -> Iterator[list[bytes]]:
 def seal_segment(
     data_key: SecretKey, encoded: Sequence[bytes], *, genesis: Cid, dataset: bytes, version: int, index: int
 ) -> bytes:
-    """Encrypt encoded passages as segment `index` of one dataset version, under a key of their own."""
+    """Encrypt encoded passages, one of the groups of `segmented`, as segment `index` of one dataset version."""
     header = SegmentHeader(
         suite=SUITE, genesis=genesis, dataset=dataset, version=version, index=index, salt=secrets.token_bytes(32)
     )
@@ -112,6 +113,8 @@ def seal_segment(
     body = b"".join([_list_head(len(encoded)), *encoded])
     size = padded_size(_LENGTH_BYTES + len(body))
     plain = b"".join([len(body).to_bytes(_LENGTH_BYTES, "big"), body, bytes(size - _LENGTH_BYTES - len(body))])
+    if len(encoded) > PASSAGES_PER_SEGMENT_MAX or size > SEGMENT_BYTES_MAX:
+        raise ValueError("no reader would open a segment this large; group passages by `segmented`")
     sealed = bytearray(len(prefix) + size + TAG_BYTES)
     sealed[: len(prefix)] = prefix
     header.key(data_key).encrypt_into(_NONCE, plain, prefix, memoryview(sealed)[len(prefix) :])
@@ -147,12 +150,16 @@ def _passages(plain: bytes, where: str) -> list[bytes]:
     if len(body) != length or padding.strip(b"\x00"):
         raise TamperedSegment(f"{where} is not padded as its owner pads")
     try:
-        rows = decode(body, bytes_max=SEGMENT_BYTES_MAX)
-        if not isinstance(rows, list) or len(rows) > PASSAGES_PER_SEGMENT_MAX:
-            raise MalformedObject(f"not a list of at most {PASSAGES_PER_SEGMENT_MAX} passages")
-        return [passage_from(row).encoded() for row in rows]
+        return _rows(body)
     except MalformedObject as error:
         raise TamperedSegment(f"{where} does not hold canonical passages") from error
+
+
+def _rows(body: bytes) -> list[bytes]:
+    rows = decode(body, bytes_max=SEGMENT_BYTES_MAX)
+    if not isinstance(rows, list) or len(rows) > PASSAGES_PER_SEGMENT_MAX:
+        raise MalformedObject(f"not a list of at most {PASSAGES_PER_SEGMENT_MAX} passages")
+    return [passage_from(row).encoded() for row in rows]
 
 
 def passage_from(row: Value) -> Passage:
@@ -169,15 +176,10 @@ def decoded_passage(encoded: bytes) -> Passage:
     return passage_from(decode(encoded, bytes_max=PASSAGE_BYTES_MAX))
 
 
-def passage_salt(data_key: SecretKey, index: int) -> bytes:
-    """Return the salt that blinds the commitment to passage `index` (rule R1)."""
-    return hmac.digest(data_key.derive("passage-salt"), index.to_bytes(8, "big"), "sha256")
-
-
-def passage_salts(data_key: SecretKey, count: int) -> Iterator[bytes]:
-    """Return the salts of passages 0 … count-1."""
+def passage_salts(data_key: SecretKey) -> Iterator[bytes]:
+    """Yield the salts of passages 0, 1, 2 …, which blind their commitments (rule R1)."""
     base = data_key.derive("passage-salt")
-    return (hmac.digest(base, index.to_bytes(8, "big"), "sha256") for index in range(count))
+    return (hmac.digest(base, index.to_bytes(8, "big"), "sha256") for index in count())
 
 
 def passage_commitment(salt: bytes, encoded: bytes) -> bytes:

@@ -98,8 +98,8 @@ class Manifest(PersonSigned):
 
 def corpus_tree(data_key: SecretKey, encoded: Sequence[bytes]) -> Tree:
     """Return the Merkle tree over all passages' commitments, in order."""
-    salts = passage_salts(data_key, len(encoded))
-    return Tree([passage_commitment(salt, passage) for salt, passage in zip(salts, encoded, strict=True)])
+    salts = passage_salts(data_key)
+    return Tree([passage_commitment(next(salts), passage) for passage in encoded])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

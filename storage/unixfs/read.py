@@ -33,11 +33,22 @@ def read_stream(blobs: Blobs, cid: Cid, *, bytes_max: int) -> Iterator[bytes]:
     Raises: FileTooLarge: over `bytes_max`; MalformedDag: wrong sizes, too deep, cut too finely, not a file;
         UnsupportedDag: a shape that is not built here; and whatever `Blobs.get` raises.
     """
+    return (data for _, _, data in _walk(blobs, cid, bytes_max) if data is not None)
+
+
+def file_blocks(blobs: Blobs, cid: Cid, *, bytes_max: int) -> Iterator[tuple[Cid, bytes]]:
+    """Yield every block of a file's tree, the root first, with the checks and bounds of `read_stream`."""
+    return ((child, block) for child, block, _ in _walk(blobs, cid, bytes_max))
+
+
+def _walk(blobs: Blobs, cid: Cid, bytes_max: int) -> Iterator[tuple[Cid, bytes, bytes | None]]:
+    """Yield each block in order, with the file's bytes where it is a leaf."""
     blocks_left: int | None = None
     ahead: list[tuple[Cid, int | None, int]] = [(cid, None, 0)]  # CID, length that the parent gives, depth
     while ahead:
         child, expected, depth = ahead.pop()
-        links, entry, length = _part(blobs.get(child), child)
+        block = blobs.get(child)
+        links, entry, length = _part(block, child)
         if blocks_left is None:
             if length > bytes_max:
                 raise FileTooLarge(f"file {cid} has {length} bytes and {bytes_max} were allowed; allow more")
@@ -46,8 +57,9 @@ def read_stream(blobs: Blobs, cid: Cid, *, bytes_max: int) -> Iterator[bytes]:
         if expected is not None and length != expected:
             raise MalformedDag(f"block {child} has {length} bytes of the file, and its parent said {expected}")
         if not links:
-            yield entry.data or b""
+            yield child, block, entry.data or b""
             continue
+        yield child, block, None
         if depth == DEPTH_MAX:
             raise MalformedDag(f"file {cid} is more than {DEPTH_MAX} levels deep")
         if len(ahead) + len(links) > blocks_left:

@@ -48,7 +48,7 @@ def test_a_charter_holds_no_id_of_its_own() -> None:
         {"lease_s": 3601},
         {"custodians": ()},
         {"custodians": KEYS[:3] + KEYS[:1]},
-        {"custodians": KEYS[:3] + (replace(KEYS[0], hpke=KEYS[3].hpke),)},
+        {"custodians": (*KEYS[:3], replace(KEYS[0], hpke=KEYS[3].hpke))},
         {"nonce": bytes(31)},
         {"treasury": bytes(19)},
         {"chain_id": -1},

@@ -1,7 +1,7 @@
 """HPKE: only the right key, context and bytes open; suites cannot be talked down.
 
-Origin of the vector: RFC 9180, appendix A.1.1. `opened_by_hand` follows the RFC, sections 4.1 and 5.1, and for the hybrid
-draft-connolly-cfrg-xwing-kem, section 5.3, as an oracle that shares nothing with the library but primitives.
+Origin of the vector: RFC 9180, appendix A.1.1. `opened_by_hand` follows the RFC, sections 4.1 and 5.1, and for the
+hybrid draft-connolly-cfrg-xwing-kem, section 5.3, as an oracle that shares nothing with the library but primitives.
 """
 
 import copy
@@ -70,9 +70,7 @@ def test_the_oracle_opens_the_rfcs_vector() -> None:
         bytes.fromhex("37fda3567bdbd628e88668c3c8d7e97d1d1253b6d4ea6d44c150f741f1bf4431"),
     )
     assert shared.hex() == "fe0e18c9f024ce43799ae393c7e8fe8fce9d218875e8227b0187c04e7d2ea1fc"
-    sealed = bytes.fromhex(
-        "f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a"
-    )
+    sealed = bytes.fromhex("f938558b5d72f1a23810b4be2ab4f84331acc02fc97babc53a52ae8218a355a96d8770ac83d07bea87e13c512a")
     opened = opened_by_hand(shared, (0x20, 1, 1), sealed, info=b"Ode on a Grecian Urn", aad=b"Count-0")
     assert opened == b"Beauty is truth, truth beauty"
 

@@ -8,7 +8,7 @@ import pytest
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import CHAIN_ID, dao, resigned, sealed_dataset, seeded, wallet
 from vault.charter import CUSTODIANS_MAX
-from vault.envelope import passage_commitment, passage_salt
+from vault.envelope import passage_commitment, passage_salts
 from vault.errors import InvalidSignature, MalformedObject, TamperedManifest
 from vault.keys import SecretKey, verify_key, verify_share
 from vault.manifest import Manifest, SegmentReference, ShareDeposit, corpus_tree, dataset_id
@@ -106,8 +106,8 @@ def test_its_commitments_hold_for_the_key_the_shares_and_every_passage() -> None
         commitment = MANIFEST.share_commitments[index]
         verify_share(commitment, **place, index=index, share=share, custodian=DAO.charter.custodians[index].key)
     tree = corpus_tree(SEALED.data_key, SEALED.encoded)
-    for index, encoded in enumerate(SEALED.encoded):
-        leaf = passage_commitment(passage_salt(SEALED.data_key, index), encoded)
+    for index, (salt, encoded) in enumerate(zip(passage_salts(SEALED.data_key), SEALED.encoded, strict=False)):
+        leaf = passage_commitment(salt, encoded)
         assert root_from_path(leaf, index, MANIFEST.passages, tree.path(index)) == MANIFEST.corpus_root
 
 

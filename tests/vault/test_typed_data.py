@@ -1,6 +1,6 @@
 """EIP-712 digests: vectors of four libraries, eth-account as oracle for our own domain, and what libraries let pass.
 
-Origin of the vectors: shared/vectors/eip712.json (ethers.js, eth-sig-util, eth-account, Snapshot; each names its commit).
+Origin of the vectors: shared/vectors/eip712.json (ethers.js, eth-sig-util, eth-account, Snapshot; with commits).
 """
 
 import json

@@ -148,7 +148,7 @@ class CustodyRecords:
         """Take back this instance's lease; the anchor stays. Nothing happens where another one holds it by now."""
         with self._records.writing(b"lease" + ledger) as session:
             lease = session.get(GrantedLease, ledger)
-            if lease is not None:
+            if lease is not None and lease.instance == instance:
                 lease.instance = None
                 session.add(lease)
 

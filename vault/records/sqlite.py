@@ -72,7 +72,7 @@ def _logging_of(path: Path) -> str:
     Where two processes ask at once, SQLite refuses one without waiting; so the waiting is done here.
     """
     attempts = 0
-    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+    with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as connection:
         while True:
             attempts += 1
             try:

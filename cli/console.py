@@ -1,0 +1,80 @@
+"""What a person sees: one sentence for what went wrong, red for what protects nothing, JSON where a program reads."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from rag.errors import RagError
+from storage.errors import StorageError
+from vault.errors import VaultError
+
+FAILED = 1
+MISUSED = 2
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn what we expect to go wrong into one sentence and exit code 1; a bug keeps its traceback."""
+    try:
+        yield
+    except (VaultError, StorageError, RagError) as error:
+        fail(str(error))
+    except FileNotFoundError as error:
+        fail(str(error) if error.errno is None else f"{error.filename} does not exist")
+    except OSError as error:
+        fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+    except KeyboardInterrupt:
+        fail("interrupted; nothing half-written was kept")
+
+
+def fail(sentence: str, code: int = FAILED) -> NoReturn:
+    """Say what went wrong and exit."""
+    err.print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
+    raise typer.Exit(code)
+
+
+def say(text: str) -> None:
+    """Print a line of rich markup."""
+    out.print(text, soft_wrap=True)
+
+
+def show_json(value: Any) -> None:
+    """Print one JSON object on one line."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n")
+    sys.stdout.flush()
+
+
+def warn_simulated() -> None:
+    """Say in red what a simulated TEE is worth."""
+    err.print("[bold white on red] TEE SIMULATED [/] [red]nothing here is protected from this machine's operator[/]")
+
+
+def tee_text(kind: str) -> str:
+    """Return a TEE's kind as shown everywhere: simulated in red."""
+    return "[bold red]SIMULATED[/]" if kind == "simulated" else f"[green]{escape(kind)}[/]"
+
+
+def password_for(what: str, given: str) -> str:
+    """Return the password from settings, or ask for it at the terminal."""
+    if given:
+        return given
+    if not sys.stdin.isatty():
+        fail(f"{what} needs a password; set COFFER_PASSWORD, or run at a terminal", MISUSED)
+    answer: str = typer.prompt(f"Password for {what}", hide_input=True, err=True)
+    return answer
+
+
+def is_quiet() -> bool:
+    """Say whether progress should not be drawn: output is read by a program or a log."""
+    return not sys.stderr.isatty() or "NO_PROGRESS" in os.environ

@@ -1,0 +1,69 @@
+"""`coffer custodian`: keep keys for enclaves that prove themselves."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import wiring
+from cli.console import password_for, reported, say, show_json, tee_text
+from cli.home import Home, Settings, settings_from
+from cli.options import HomeOption, JsonOption, ListenOption
+from cli.serving import STOP_GRACE_S, run_service, until_stopped
+
+app = typer.Typer(help="Keep shares of data keys, and give them only to enclaves the DAO's policy accepts.")
+
+
+@app.command("init")
+def init(home: HomeOption = None, json: JsonOption = False) -> None:
+    """Make this custodian's keys and print what a charter says of it.
+
+    The keys are sealed under a password (COFFER_PASSWORD, or asked for).
+    """
+    with reported():
+        settings = settings_from(home=home)
+        place = Home(settings.home)
+        if place.custodian_key.exists():
+            raise FileExistsError(f"there are custodian keys at {place.custodian_key} already")
+        keys = wiring.make_custodian_keys(place, password_for("the custodian's keys", settings.password))
+        record = keys.public()
+        if json:
+            show_json({"custodian": record.key.hex(), "record": record.encoded().hex()})
+        else:
+            say(f"custodian [bold]{record.key.hex()}[/]\nkeys sealed in {place.custodian_key}")
+
+
+@app.command("serve")
+def serve(
+    home: HomeOption = None,
+    listen: ListenOption = "127.0.0.1:0",
+    json: JsonOption = False,
+    records: Annotated[str | None, typer.Option(help="Database URL; SQLite in the home folder by default.")] = None,
+) -> None:
+    """Serve until stopped. Makes keys on first start. Anyone may submit heads; it verifies them itself."""
+    with reported():
+        settings = settings_from(home=home, records=records)
+        place = Home(settings.home)
+        password = password_for("the custodian's keys", settings.password)
+        if not place.custodian_key.exists():
+            wiring.make_custodian_keys(place, password)
+        run_service(_serve(settings, password, listen, json=json))
+
+
+async def _serve(settings: Settings, password: str, listen: str, *, json: bool) -> None:
+    from vault.custody_server import custody_server
+    from vault.tls import TlsIdentity
+
+    keys = wiring.open_custodian_keys(Home(settings.home), password)
+    with wiring.open_database(settings) as records:
+        custody = wiring.make_custody(settings, keys, records)
+        server, port = await custody_server(custody, TlsIdentity.fresh(), listen)
+        address = f"{listen.rpartition(':')[0]}:{port}"
+        if json:
+            show_json({"listening": address, "custodian": keys.signing.public.hex()})
+        else:
+            accepts = "refused" if settings.production else tee_text("simulated") + " where policy and owner allow it"
+            say(f"custodian [bold]{keys.signing.public.hex()}[/] listening on {address}; simulated TEEs: {accepts}")
+        await until_stopped()
+        await server.stop(STOP_GRACE_S)

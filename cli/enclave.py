@@ -1,0 +1,111 @@
+"""`coffer enclave`: serve sealed datasets from a TEE."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from cli import wiring
+from cli.console import out, reported, say, show_json, tee_text, warn_simulated
+from cli.home import Home, Settings, settings_from
+from cli.options import CustodianOption, EnclaveOption, HomeOption, JsonOption, ListenOption, cid_option
+from cli.serving import STOP_GRACE_S, run_service, until_stopped
+from storage.cid import Cid
+
+app = typer.Typer(help="Open sealed datasets in a TEE and answer licensed questions.")
+StorageOption = Annotated[str | None, typer.Option(help="An IPFS node's multiaddr, or a folder of blocks.")]
+
+
+@app.command("describe")
+def describe(
+    dao: Annotated[str, typer.Argument(help="The DAO's genesis CID.")],
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print what a policy has to name to accept an enclave with these settings: TEE, measurement, configuration."""
+    with reported():
+        settings = settings_from(home=home)
+        tee = wiring.simulated_tee(Home(settings.home))
+        configuration = wiring.enclave_configuration(settings, cid_option(dao)).cid()
+        if json:
+            show_json(
+                {
+                    "kind": tee.kind,
+                    "measurement": tee.measurement.hex(),
+                    "anchor": tee.anchor.hex(),
+                    "configuration": str(configuration),
+                }
+            )
+            return
+        out.print(f"TEE            {tee_text(tee.kind)}")
+        out.print(f"measurement    {tee.measurement.hex()}", soft_wrap=True)
+        out.print(f"anchor         {tee.anchor.hex()}", soft_wrap=True)
+        out.print(f"configuration  {configuration}", soft_wrap=True)
+
+
+@app.command("serve")
+def serve(
+    dao: Annotated[str, typer.Argument(help="The DAO's genesis CID; it is baked into the evidence.")],
+    custodian: CustodianOption = None,
+    home: HomeOption = None,
+    listen: ListenOption = "127.0.0.1:0",
+    storage: StorageOption = None,
+    records: Annotated[str | None, typer.Option(help="Database URL; SQLite in the home folder by default.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Prove what this machine runs, get the keys, open the datasets and answer until stopped."""
+    with reported():
+        settings = settings_from(home=home, custodians=tuple(custodian or ()), storage=storage, records=records)
+        warn_simulated()
+        run_service(_serve(settings, cid_option(dao), listen, json=json))
+
+
+@app.command("status")
+def status(enclave: EnclaveOption = None, home: HomeOption = None, json: JsonOption = False) -> None:
+    """Ask an enclave how far it has come, and why it does not serve. It is the enclave's word, not evidence."""
+    from enclave.client import EnclaveChannel
+
+    with reported():
+        settings = settings_from(home=home, enclave=enclave)
+        channel = EnclaveChannel(settings.enclave)
+        try:
+            now = channel.status()
+        finally:
+            channel.close()
+        if json:
+            show_json(
+                {
+                    "state": now.state,
+                    "tee": now.tee,
+                    "passages_done": now.passages_done,
+                    "passages_total": now.passages_total,
+                    "epoch": now.epoch,
+                    "reason": now.reason,
+                }
+            )
+            return
+        say(f"{now.state}, TEE {tee_text(now.tee)}, epoch {now.epoch}")
+        if now.reason:
+            say(now.reason)
+
+
+async def _serve(settings: Settings, genesis: Cid, listen: str, *, json: bool) -> None:
+    from enclave.hardening import harden
+    from enclave.server import enclave_server
+    from enclave.service import EnclaveService
+
+    harden()
+    with wiring.open_database(settings) as records:
+        instance = wiring.make_instance(settings, genesis, records)
+        server, port = await enclave_server(EnclaveService(instance), instance.keys.tls, listen)
+        address = f"{listen.rpartition(':')[0]}:{port}"
+        if json:
+            show_json({"listening": address, "tee": instance.attester.kind})
+        else:
+            say(f"enclave, TEE {tee_text(instance.attester.kind)}, listening on {address}")
+        try:
+            await until_stopped(instance.run)
+        finally:
+            await instance.close()
+            await server.stop(STOP_GRACE_S)

@@ -1,0 +1,107 @@
+"""Where a party keeps its files, and its settings: a folder, a TOML file in it, and `COFFER_…` variables over both."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+CONFIG_NAME = "coffer.toml"
+
+
+class Settings(BaseSettings):
+    """What a command is told by environment and file. Flags stand above them."""
+
+    model_config = SettingsConfigDict(env_prefix="COFFER_", extra="forbid")
+
+    home: Path = Field(default_factory=lambda: Path.home() / ".coffer")
+    storage: str = ""  # an IPFS node's multiaddr, or a folder; empty: the embedded store in the home folder
+    records: str = ""  # a database URL; empty: SQLite in the home folder
+    custodians: tuple[str, ...] = ()  # host:port of each
+    enclave: str = ""  # host:port
+    model: str = ""  # a folder with a model's files; empty: the packaged MiniLM
+    model_sha256: str = ""  # of that model's weights; pinned, so required with `model`
+    dtype: Literal["", "float32", "bfloat16"] = ""  # empty: what this processor is fast at
+    production: bool = False  # custodians and clients refuse simulated TEEs whatever a policy says
+    password: str = Field(default="", repr=False)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read flags, then environment, then the home folder's file."""
+        home = (init_settings().get("home") or env_settings().get("home")) or Path.home() / ".coffer"
+        file = TomlConfigSettingsSource(settings_cls, Path(home) / CONFIG_NAME)
+        return init_settings, env_settings, file
+
+
+def settings_from(**flags: Any) -> Settings:
+    """Return the settings, with the flags that were given above environment and file."""
+    return Settings(**{name: value for name, value in flags.items() if value not in (None, "", ())})
+
+
+class Home:
+    """One party's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config(self) -> Path:
+        """Settings."""
+        return self.path / CONFIG_NAME
+
+    @property
+    def blocks(self) -> Path:
+        """The embedded block store."""
+        return self.path / "blocks"
+
+    @property
+    def staging(self) -> Path:
+        """Sealed blocks that are not published yet."""
+        return self.path / "staging"
+
+    @property
+    def records(self) -> Path:
+        """The embedded database."""
+        return self.path / "records.db"
+
+    @property
+    def custodian_key(self) -> Path:
+        """A custodian's sealed keys."""
+        return self.path / "custodian.key"
+
+    @property
+    def simulator_key(self) -> Path:
+        """The simulated TEE's key, which protects nothing."""
+        return self.path / "simulator.key"
+
+    @property
+    def receipts(self) -> Path:
+        """Receipts of this app's queries."""
+        return self.path / "receipts"
+
+    def wallet(self, name: str) -> Path:
+        """Return a wallet's keystore file: by name here, or any path with a separator or suffix."""
+        given = Path(name)
+        return given if given.suffix or given.name != name else self.path / "wallets" / f"{name}.json"
+
+    def data_key(self, dataset: bytes, version: int) -> Path:
+        """Return where an owner's copy of a data key lies, sealed to the owner's wallet."""
+        return self.path / "keys" / f"{dataset.hex()}-v{version}.key"
+
+    def credential(self, license_cid: str) -> Path:
+        """Return where an app's credential lies, sealed under a password."""
+        return self.path / "credentials" / f"{license_cid}.credential"

@@ -1,0 +1,44 @@
+"""Running a service until it is told to stop: one event loop, signals, and what is announced once it listens."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+STOP_GRACE_S = 2.0
+Result = TypeVar("Result")
+
+
+def run_service(service: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine on uvloop where it is installed, otherwise on asyncio's own loop."""
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(service)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(service)
+
+
+async def until_stopped(work: Callable[[], Awaitable[None]] | None = None) -> None:
+    """Wait for SIGINT or SIGTERM, or for `work` to fail, whichever comes first."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    waiting = asyncio.ensure_future(stopped.wait())
+    working = asyncio.ensure_future(work()) if work is not None else None
+    tasks = {waiting, working} if working is not None else {waiting}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if working is not None and working.done():
+            await working
+    finally:
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task

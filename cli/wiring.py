@@ -1,0 +1,198 @@
+"""The composition root: the only place that picks adapters. Heavy imports stay inside the functions that need them."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cli.home import Home, Settings
+from cli.sealed_files import read_sealed, write_private, write_sealed
+from enclave.attestation.appraise import EvidenceAppraiser
+from enclave.attestation.simulated import UnsafeSimulatedAttester, code_measurement
+from enclave.configuration import EnclaveConfiguration
+from enclave.found import Engine
+from storage.cid import Cid
+from storage.model import Blobs
+from vault.client import CustodyClient
+from vault.custodian import SEED_BYTES, CustodianKeys
+from vault.custody import Custody
+from vault.errors import ServiceUnavailable, VaultError
+from vault.machine import MachineKey
+from vault.policy import SIMULATED, AcceptedTee
+
+if TYPE_CHECKING:
+    from enclave.instance import Instance
+    from rag.chunk import Chunker
+    from rag.embed import Dtype
+    from rag.model import Embedder
+    from vault.records.database import Records
+
+INDEX_NAME = "faiss-flat-ip/float64-rescored"
+
+
+def clock() -> int:
+    """Return UTC seconds by this machine's clock."""
+    return int(time.time())
+
+
+def open_storage(settings: Settings) -> Blobs:
+    """Return the block store the settings name: an IPFS node by multiaddr, otherwise a folder."""
+    if settings.storage.startswith("/ip4/") or settings.storage.startswith(("/ip6/", "/dns")):
+        from storage.ipfs import IpfsBlobs
+
+        return IpfsBlobs(settings.storage)
+    from storage.directory import DirectoryBlobs
+
+    return DirectoryBlobs(Path(settings.storage) if settings.storage else Home(settings.home).blocks)
+
+
+def open_staging(settings: Settings) -> Blobs:
+    """Return where sealed blocks wait until they are published."""
+    from storage.directory import DirectoryBlobs
+
+    return DirectoryBlobs(Home(settings.home).staging)
+
+
+def open_database(settings: Settings) -> Records:
+    """Return the records, migrated."""
+    from vault.records.database import open_records
+
+    return open_records(settings.records or f"sqlite:///{Home(settings.home).records}")
+
+
+def appraiser(settings: Settings) -> EvidenceAppraiser:
+    """Return the judge of evidence."""
+    return EvidenceAppraiser(production=settings.production)
+
+
+def connect_custodians(settings: Settings) -> list[CustodyClient]:
+    """Return a client for every custodian that answers; raise where none does."""
+    clients: list[CustodyClient] = []
+    failures: list[VaultError] = []
+    for address in settings.custodians:
+        try:
+            clients.append(CustodyClient.connect(address))
+        except ServiceUnavailable as error:
+            failures.append(error)
+    if not clients:
+        raise (
+            failures[0]
+            if failures
+            else ServiceUnavailable(
+                "no custodian is configured; name one with --custodian HOST:PORT or in the settings"
+            )
+        )
+    return clients
+
+
+def make_custodian_keys(home: Home, password: str) -> CustodianKeys:
+    """Make a custodian's keys and seal them into its home."""
+    seed = secrets.token_bytes(SEED_BYTES)
+    write_sealed(home.custodian_key, seed, password=password, purpose="custodian keys")
+    return CustodianKeys.from_seed(seed)
+
+
+def open_custodian_keys(home: Home, password: str) -> CustodianKeys:
+    """Open a custodian's keys."""
+    return CustodianKeys.from_seed(read_sealed(home.custodian_key, password=password, purpose="custodian keys"))
+
+
+def make_custody(settings: Settings, keys: CustodianKeys, records: Records) -> Custody:
+    """Return a custodian over its own records and blocks."""
+    from storage.directory import DirectoryBlobs
+    from vault.records.custody import CustodyRecords
+
+    return Custody(
+        keys,
+        CustodyRecords(records),
+        DirectoryBlobs(Home(settings.home).blocks),
+        appraiser(settings),
+        clock=clock,
+        production=settings.production,
+        skew_s=0,
+    )
+
+
+def model_of(settings: Settings) -> tuple[Path, bytes]:
+    """Return the embedding model's folder and the pinned hash of its weights, already checked."""
+    from rag.weights import MINILM, MINILM_SHA256, model_path, verify_model
+
+    path = model_path(settings.model or MINILM)
+    expected = bytes.fromhex(settings.model_sha256) if settings.model_sha256 else MINILM_SHA256
+    return path, verify_model(path, expected)
+
+
+def make_chunker(settings: Settings) -> Chunker:
+    """Return the chunker of the configured model's tokenizer."""
+    from rag.chunk import Chunker
+
+    return Chunker(model_of(settings)[0])
+
+
+def make_embedder(settings: Settings) -> Embedder:
+    """Return the embedder of the configured model."""
+    from rag.embed import SentenceTransformerEmbedder
+
+    path, digest = model_of(settings)
+    return SentenceTransformerEmbedder(path, expected_hash=digest, dtype=dtype_of(settings))
+
+
+def dtype_of(settings: Settings) -> Dtype:
+    """Return the number format of the model's weights."""
+    from rag.embed import default_dtype
+
+    return settings.dtype or default_dtype()
+
+
+def make_engine(settings: Settings) -> Engine:
+    """Return an engine in this process; the enclave runs it in its worker."""
+    from enclave.engine import LocalEngine
+    from rag.faiss_index import FaissFlatIndex
+
+    return LocalEngine(make_embedder(settings), FaissFlatIndex, open_storage(settings))
+
+
+def simulator_key(home: Home) -> MachineKey:
+    """Return this install's simulator key, made on first use. It is no secret worth keeping: it protects nothing."""
+    if not home.simulator_key.exists():
+        write_private(home.simulator_key, secrets.token_bytes(32))
+    return MachineKey(home.simulator_key.read_bytes())
+
+
+def simulated_tee(home: Home) -> AcceptedTee:
+    """Return what a policy has to name to accept this install's simulated TEE."""
+    return AcceptedTee(kind=SIMULATED, measurement=code_measurement(), anchor=simulator_key(home).public)
+
+
+def enclave_configuration(settings: Settings, genesis: Cid) -> EnclaveConfiguration:
+    """Return the configuration an enclave with these settings runs under."""
+    digest = model_of(settings)[1]
+    return EnclaveConfiguration(
+        genesis=genesis, model=digest, dtype=dtype_of(settings), index=INDEX_NAME, version=version("coffer")
+    )
+
+
+def make_instance(settings: Settings, genesis: Cid, records: Records) -> Instance:
+    """Return one enclave instance with its custodians, journal and engine process."""
+    from enclave.instance import Instance
+    from enclave.keys import InstanceKeys
+    from enclave.worker import WorkerEngine
+    from vault.lease import ledger_id
+    from vault.records.journal import Journal
+
+    public = settings.model_copy(update={"password": ""})
+    start_engine: Callable[[], WorkerEngine] = partial(WorkerEngine, partial(make_engine, public))
+    return Instance(
+        InstanceKeys.fresh(),
+        UnsafeSimulatedAttester(simulator_key(Home(settings.home)), code_measurement()),
+        connect_custodians(settings),
+        Journal(records, ledger_id(genesis)),
+        start_engine,
+        genesis=genesis,
+        configuration=enclave_configuration(settings, genesis).cid(),
+    )

@@ -1,0 +1,177 @@
+"""Sealing a dataset and putting it where enclaves will find it: nothing counts as stored until it was fetched back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from storage.cid import Cid
+from storage.errors import BlockMismatch
+from storage.model import Blobs
+from storage.unixfs import add_file, file_blocks, read_file
+from vault.charter import Charter
+from vault.envelope import (
+    SEGMENT_BYTES_MAX,
+    SIZE_FLOOR,
+    Passage,
+    open_segment,
+    passage_commitment,
+    passage_salts,
+    seal_segment,
+    segmented,
+)
+from vault.errors import MalformedObject
+from vault.hpke import seal, strongest
+from vault.keys import SecretKey, key_commitment, share_commitment, split
+from vault.manifest import Manifest, SegmentReference, ShareDeposit
+from vault.merkle import Tree
+from vault.release import deposit_context
+from vault.signing import BLANK_SIGNATURE, SigningKey
+
+SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
+Progress = Callable[[int], None]
+"""Called with the number of bytes or passages done so far."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What an owner decides about a dataset version, before anything is sealed."""
+
+    genesis: Cid
+    dataset: bytes
+    title: str
+    version: int
+    previous: Cid | None
+    allow_simulated: bool
+    model: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed:
+    """A sealed dataset version: its signed manifest, the key that opens it, and the custodians' shares of that key."""
+
+    manifest: Manifest
+    key: SecretKey
+    shares: tuple[bytes, ...]
+
+
+def seal_dataset(
+    passages: Iterable[Passage], draft: Draft, *, charter: Charter, owner: SigningKey, blobs: Blobs, progress: Progress
+) -> Sealed:
+    """Seal passages under a fresh data key into `blobs`, and sign the manifest.
+
+    Raises: `MalformedObject` where there is no passage; a `StorageError` where blocks cannot be put. An aborted sealing
+        leaves blocks that nothing names and nobody can open.
+    """
+    key = SecretKey(secrets.token_bytes(32))
+    salts = passage_salts(key)
+    leaves: list[bytes] = []
+    references: list[SegmentReference] = []
+    for index, group in enumerate(segmented(passage.encoded() for passage in passages)):
+        leaves += [passage_commitment(next(salts), body) for body in group]
+        sealed = seal_segment(
+            key, group, genesis=draft.genesis, dataset=draft.dataset, version=draft.version, index=index
+        )
+        root = add_file(blobs, sealed)
+        references.append(SegmentReference(root=root, sealed_bytes=len(sealed), passages=len(group)))
+        progress(len(leaves))
+    if not references:
+        raise MalformedObject("there is nothing to seal: no document gave a passage")
+    shares = split(key, shares=charter.shares, of=len(charter.custodians), identifier=secrets.randbits(15))
+    manifest = Manifest(
+        genesis=draft.genesis,
+        dataset=draft.dataset,
+        title=draft.title,
+        version=draft.version,
+        previous=draft.previous,
+        owner=owner.address,
+        allow_simulated=draft.allow_simulated,
+        key_version=draft.version,
+        key_commitment=key_commitment(draft.genesis, draft.dataset, draft.version, key.reveal()),
+        share_commitments=tuple(
+            share_commitment(draft.genesis, draft.dataset, draft.version, index, share)
+            for index, share in enumerate(shares)
+        ),
+        segments=tuple(references),
+        corpus_root=Tree(leaves).root(),
+        passages=len(leaves),
+        model=draft.model,
+        signature=BLANK_SIGNATURE,
+    ).signed_by(owner, charter.domain(draft.genesis))
+    blobs.put(manifest.cid(), manifest.encoded())
+    return Sealed(manifest=manifest, key=key, shares=tuple(shares))
+
+
+def dataset_blocks(blobs: Blobs, manifest: Manifest) -> Iterator[tuple[Cid, bytes]]:
+    """Yield every block of a dataset version: the manifest's and its segments'."""
+    yield manifest.cid(), manifest.encoded()
+    for segment in manifest.segments:
+        yield from file_blocks(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
+
+
+def copy_dataset(manifest: Manifest, source: Blobs, target: Blobs, *, progress: Progress) -> int:
+    """Put every block of a dataset into `target` and return the bytes put; each is checked on the way."""
+    done = 0
+    for cid, block in dataset_blocks(source, manifest):
+        target.put(cid, block)
+        done += len(block)
+        progress(done)
+    return done
+
+
+def verify_stored(manifest: Manifest, blobs: Blobs, key: SecretKey | None, *, progress: Progress) -> int:
+    """Fetch a dataset back and check it; return the sealed bytes read.
+
+    Args:
+        key: with the data key, segments are also opened and the corpus root recomputed; None checks CIDs alone.
+    Raises: a `StorageError` for a block that is missing or wrong; `TamperedSegment`.
+    """
+    fetched = Manifest.from_bytes(blobs.get(manifest.cid()))
+    done = 0
+    leaves: list[bytes] = []
+    salts = passage_salts(key) if key is not None else iter(())
+    for index, segment in enumerate(fetched.segments):
+        sealed = read_file(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
+        if key is not None:
+            bodies = open_segment(
+                key,
+                sealed,
+                genesis=fetched.genesis,
+                dataset=fetched.dataset,
+                version=fetched.version,
+                index=index,
+            )
+            leaves += [passage_commitment(next(salts), body) for body in bodies]
+        done += len(sealed)
+        progress(done)
+    if key is not None and Tree(leaves).root() != fetched.corpus_root:
+        raise BlockMismatch("the passages fetched back are not the ones that were sealed")
+    return done
+
+
+def share_deposits(sealed: Sealed, charter: Charter, owner: SigningKey) -> Sequence[ShareDeposit]:
+    """Return one signed deposit per custodian, in the charter's order, each sealed to that custodian alone (B2)."""
+    manifest = sealed.manifest
+    deposits = []
+    for index, (custodian, share) in enumerate(zip(charter.custodians, sealed.shares, strict=True)):
+        recipient = strongest(custodian.hpke, floor=charter.suite_floor)
+        info = deposit_context(
+            genesis=manifest.genesis,
+            subject=manifest.dataset,
+            key_version=manifest.key_version,
+            custodian=custodian.key,
+            index=index,
+            suite=recipient.suite,
+        )
+        deposit = ShareDeposit(
+            manifest=manifest.cid(),
+            owner=owner.address,
+            custodian=custodian.key,
+            index=index,
+            suite=recipient.suite,
+            sealed=seal(recipient, share, info=info),
+            signature=BLANK_SIGNATURE,
+        )
+        deposits.append(deposit.signed_by(owner, charter.domain(manifest.genesis)))
+    return deposits
