@@ -10,7 +10,7 @@ from enclave.keys import InstanceKeys
 from enclave.metering import Asked
 from enclave.opening import Grounds
 from vault.ballot import Scope
-from vault.errors import AccessDenied, RateExceeded, Revoked
+from vault.errors import AccessDenied, NotYet, RateExceeded, Revoked
 from vault.keys import SecretKey
 from vault.license import Delegation, License
 from vault.policy import Permit, Policy
@@ -140,6 +140,11 @@ class Admission:
         history = grounds.history
         if license.genesis != grounds.terms.genesis:
             raise AccessDenied("the license is from another DAO")
+        if license.epoch > history.head.epoch:
+            raise NotYet(
+                f"the license was granted at epoch {license.epoch}; this enclave has only seen epoch "
+                f"{history.head.epoch} so far"
+            )
         history.head.require_policy(license.policy)
         if history.head.revoked_since(Scope.LICENSEE, license.licensee, license.epoch):
             raise Revoked("the license was revoked by the DAO; ask the policy's issuer for a new one")

@@ -69,6 +69,7 @@ def proposal(history: History, action: Action, *, proposer: SigningKey | None = 
     valid: dict[str, Any] = {
         "genesis": history.genesis,
         "epoch": history.head.epoch,
+        "head": history.head.cid(),
         "proposer": proposer.address,
         "action": action,
         "opens_at": NOW - history.charter.voting_period_s,
@@ -111,9 +112,7 @@ def ballot(
 def decided(history: History, proposal: Proposal, supports: Iterable[Support]) -> Decision:
     """Return the decision in which the members answer so, in the charter's order; later ones do not vote."""
     pairs = zip(voters(history), supports, strict=False)
-    return Decision(
-        proposal=proposal, ballots=tuple(ballot(history, proposal, voter, answer) for voter, answer in pairs)
-    )
+    return Decision.of(proposal, (ballot(history, proposal, voter, answer) for voter, answer in pairs))
 
 
 def carried(history: History, action: Action, **proposal_fields: Any) -> Decision:

@@ -30,6 +30,7 @@ def propose(history: History, action: Action, proposer: SigningKey, *, at: int) 
     proposal = Proposal(
         genesis=history.genesis,
         epoch=history.head.epoch,
+        head=history.head.cid(),
         proposer=proposer.address,
         action=action,
         opens_at=at,

@@ -105,6 +105,7 @@ class Proposal(PersonSigned):
 
     genesis: Cid
     epoch: int  # of the head it was made against; no revocation in its scope since then may stand (rule G4)
+    head: Cid  # that head, so that nobody can vote today on what tomorrow's revocation is meant to stop
     proposer: Address
     action: Action
     opens_at: int

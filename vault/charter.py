@@ -62,7 +62,7 @@ class Charter(Record):
     chain_id: int
     members: Annotated[tuple[Member, ...], Length(1, MEMBERS_MAX)]  # ascending by address
     quorum_bps: int  # votes cast of any kind, of the total weight
-    threshold_bps: int  # votes for, of the total weight (rule G3)
+    threshold_bps: int  # votes for, of the total weight (rule G3); over half, so that nothing omitted could outvote it
     voting_period_s: int
     lease_s: int  # how long an enclave may serve on one lease
     custodians: Annotated[tuple[Custodian, ...], Length(1, CUSTODIANS_MAX)]
@@ -79,8 +79,8 @@ class Charter(Record):
             raise MalformedObject("members must stand once each, ascending by address")
         if not 0 < self.total_weight() < 1 << 256:
             raise MalformedObject("the weights must add up to more than zero and fit 256 bits")
-        if not (0 < self.quorum_bps <= BASIS_POINTS and 0 < self.threshold_bps <= BASIS_POINTS):
-            raise MalformedObject("quorum and threshold are 1 … 10000 basis points of the total weight")
+        if not (0 < self.quorum_bps <= BASIS_POINTS and BASIS_POINTS // 2 < self.threshold_bps <= BASIS_POINTS):
+            raise MalformedObject("quorum is 1 … 10000 and threshold 5001 … 10000 basis points of the total weight")
         if not 1 <= self.voting_period_s <= VOTING_PERIOD_S_MAX or not 1 <= self.lease_s <= LEASE_S_MAX:
             raise MalformedObject("voting period is 1 s … 365 d, lease 1 … 3600 s")
         if len({custodian.key for custodian in self.custodians}) != len(self.custodians):

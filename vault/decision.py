@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Self
 
 from storage.cid import Cid
 from vault.ballot import Ballot, Proposal, Tally, tally
 from vault.charter import MEMBERS_MAX, Charter
 from vault.codec import Length, Record
-from vault.errors import InvalidDecision
+from vault.errors import InvalidDecision, MalformedObject
 
 BALLOTS_MAX = 2 * MEMBERS_MAX
 
@@ -21,7 +22,22 @@ class Decision(Record):
     TYPE: ClassVar[str] = "coffer/decision/v1"
 
     proposal: Proposal
-    ballots: Annotated[tuple[Ballot, ...], Length(1, BALLOTS_MAX)]
+    ballots: Annotated[tuple[Ballot, ...], Length(1, BALLOTS_MAX)]  # ascending by voter, sequence, encoding
+
+    def check(self) -> None:
+        """Refuse ballots out of order or given twice: the same votes have one decision, whoever assembles it."""
+        keys = [_order(ballot) for ballot in self.ballots]
+        if keys != sorted(set(keys)):
+            raise MalformedObject("ballots must be sorted by voter and sequence and stand once each")
+
+    @classmethod
+    def of(cls, proposal: Proposal, ballots: Iterable[Ballot]) -> Self:
+        """Return the decision of a proposal with its ballots, put in order."""
+        return cls(proposal=proposal, ballots=tuple(sorted(set(ballots), key=_order)))
+
+
+def _order(ballot: Ballot) -> tuple[bytes, int, bytes]:
+    return ballot.voter, ballot.sequence, ballot.encoded()
 
 
 def verified_tally(charter: Charter, decision: Decision, *, genesis: Cid) -> Tally:

@@ -97,12 +97,12 @@ def advanced(history: History, decision: Decision, *, policy: Policy | None, at:
     head, proposal = history.head, decision.proposal
     if proposal.cid() in history.carried:
         raise InvalidDecision("this proposal was carried out before")
-    if proposal.epoch > head.epoch:
-        raise InvalidDecision(f"the proposal was made against epoch {proposal.epoch}, after epoch {head.epoch}")
     if at < proposal.closes_at:
         raise NotYet(f"voting is open until {proposal.closes_at} (UTC seconds)")
     if not verified_tally(history.charter, decision, genesis=head.genesis).is_carried():
         raise InvalidDecision("the charter's quorum or threshold is not met")
+    if history.heads[proposal.epoch : proposal.epoch + 1] != (proposal.head,):
+        raise InvalidDecision(f"the proposal was not made against this DAO's head of epoch {proposal.epoch}")
     policies, revocations = _applied(history, proposal, policy)
     new = Head(
         genesis=head.genesis,

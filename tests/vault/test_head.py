@@ -136,7 +136,8 @@ def test_a_policy_in_force_is_not_adopted_twice() -> None:
 
 def test_policies_in_force_are_bounded() -> None:
     many = {policy(GENESIS, title=str(n)).cid(): policy(GENESIS, title=str(n)) for n in range(POLICIES_MAX)}
-    full = replace(FOUNDED, policies=many, head=replace(FOUNDED.head, policies=tuple(many)))
+    head = replace(FOUNDED.head, policies=tuple(many))
+    full = replace(FOUNDED, policies=many, head=head, heads=(head.cid(),))
     with pytest.raises(MalformedObject, match=r"Head\.policies"):
         adopted(full, POLICY)
     assert len(adopted(full, POLICY, next(iter(many.values()))).policies) == POLICIES_MAX

@@ -63,6 +63,13 @@ def test_a_manifest_is_for_one_dao_on_one_chain(domain: Domain) -> None:
         MANIFEST.verify_owner(domain)
 
 
+def test_a_manifest_that_its_owner_signed_for_one_dao_and_wrote_for_another_is_refused() -> None:
+    elsewhere = dao(3, name="Elsewhere", custodians=3)
+    mixed = resigned(elsewhere.history, wallet("owner"), MANIFEST)
+    with pytest.raises(TamperedManifest, match="another DAO"):
+        mixed.verify_owner(elsewhere.charter.domain(elsewhere.genesis))
+
+
 SEGMENT = MANIFEST.segments[0]
 
 

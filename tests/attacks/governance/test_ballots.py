@@ -25,7 +25,7 @@ def carries(decision: Decision) -> bool:
 
 
 def with_ballots(*ballots: Ballot) -> Decision:
-    return replace(MINORITY, ballots=MINORITY.ballots + ballots)
+    return Decision.of(MINORITY.proposal, MINORITY.ballots + ballots)
 
 
 def test_a_third_genuine_ballot_would_carry_what_the_attacks_below_try_to() -> None:
@@ -119,7 +119,7 @@ def test_ballots_of_the_same_people_on_another_chain_mean_nothing_here() -> None
     other = dao(5, chain_id=1)
     foreign = [ballot(other.history, PROPOSAL, key) for key in MEMBERS]
     with pytest.raises(InvalidSignature):
-        carries(replace(MINORITY, ballots=tuple(foreign)))
+        carries(Decision.of(MINORITY.proposal, foreign))
 
 
 def test_the_founder_of_a_charter_with_the_same_custodians_decides_nothing_for_the_victim() -> None:

@@ -1,0 +1,324 @@
+"""A whole Coffer on one machine: owners, DAO, custodian, enclave and apps, each with its own folder and wallet.
+
+The demo, `coffer eval` and `coffer bench ask` play on it. Custodian and enclave are real processes; what crosses
+between parties crosses as it would between machines.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from cli import wiring
+from cli.home import Home, Settings
+from cli.processes import ServiceProcess
+from cli.wallets import new_wallet, open_wallet
+from enclave.client import EnclaveChannel, EnclaveClient
+from enclave.credential import Credential
+from storage.cid import Cid
+from storage.model import Blobs
+from vault.acts import adoption, delegate, deposit_credit, grant_license, inquire, propose, vote
+from vault.ballot import Action, Support
+from vault.charter import BASIS_POINTS, Charter, Member
+from vault.client import CustodyClient
+from vault.decision import Decision
+from vault.envelope import Passage
+from vault.errors import ServiceUnavailable
+from vault.head import History, advanced, founded
+from vault.hpke import HYBRID
+from vault.license import License
+from vault.machine import MachineKey
+from vault.manifest import Manifest, dataset_id
+from vault.policy import Policy
+from vault.publishing import Draft, Sealed, copy_dataset, seal_dataset, share_deposits, verify_stored
+from vault.signing import SigningKey
+
+LIGHT_SCRYPT_N = 1 << 14  # a keystore's standard 2^18 would cost a second and 256 MiB per wallet
+CHAIN_ID = 31337  # a development chain's; nothing here touches a chain
+OPEN_TIMEOUT_S = 1800.0
+POLL_S = 0.2
+YEAR_S = 365 * 86_400
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What a stage's policy says."""
+
+    price: int
+    k_max: int
+    passages_max: int
+    queries_per_minute: int
+    treasury_bps: int = 1000
+    operator_bps: int = 1500
+    currency: str = "USDC"
+
+
+@dataclass(slots=True)
+class Stage:
+    """The parties and what they have made so far."""
+
+    root: Path
+    storage: str = ""
+    dtype: str = ""
+    password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
+    wallets: dict[str, SigningKey] = field(default_factory=dict)
+    blocks: dict[Cid, bytes] = field(default_factory=dict)  # the governance chain
+    sealed: list[Sealed] = field(default_factory=list)
+    custodian: ServiceProcess | None = None
+    enclave: ServiceProcess | None = None
+    _history: History | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    @property
+    def history(self) -> History:
+        """Return what the DAO decided so far."""
+        if self._history is None:
+            raise ValueError("the DAO is not founded yet")
+        return self._history
+
+    @property
+    def genesis(self) -> Cid:
+        """Return the DAO's identity."""
+        return self.history.genesis
+
+    def settings(self, party: str) -> Settings:
+        """Return the settings of one party's folder."""
+        storage = self.storage or str(self.root / "blocks")
+        return Settings(home=self.root / party, storage=storage, dtype=self.dtype, password=self.password)  # type: ignore[arg-type]  # validated by Settings
+
+    def wallet(self, name: str) -> SigningKey:
+        """Return a party's key, from its keystore file; made on first use."""
+        if name not in self.wallets:
+            path = Home(self.root / name).wallet(name)
+            new_wallet(path, self.password, rounds=LIGHT_SCRYPT_N)
+            self.wallets[name] = open_wallet(path, self.password)
+        return self.wallets[name]
+
+    def blobs(self) -> Blobs:
+        """Return the block store that owners publish to and the enclave reads from."""
+        return wiring.open_storage(self.settings("owners"))
+
+    def found(self, members: int, *, voting_period_s: int, lease_s: int) -> None:
+        """Found a DAO of equal members and one custodian."""
+        keys = wiring.make_custodian_keys(Home(self.root / "custodian"), self.password)
+        addresses = sorted(self.wallet(f"member-{number}").address for number in range(1, members + 1))
+        charter = Charter(
+            nonce=secrets.token_bytes(32),
+            name="Stage DAO",
+            chain_id=CHAIN_ID,
+            members=tuple(Member(address=address, weight=(100).to_bytes(32, "big")) for address in addresses),
+            quorum_bps=BASIS_POINTS // 2,
+            threshold_bps=BASIS_POINTS // 2 + 1,
+            voting_period_s=voting_period_s,
+            lease_s=lease_s,
+            custodians=(keys.public(),),
+            shares=1,
+            signatures=1,
+            liars=0,
+            suite_floor=HYBRID,
+            treasury=self.wallet("treasury").address,
+        )
+        self._history = founded(charter)
+        self.blocks[self.genesis] = charter.encoded()
+        self.blocks[self.history.head.cid()] = self.history.head.encoded()
+
+    def seal(self, owner: str, title: str, passages: Iterable[Passage], progress: Callable[[int], None]) -> Sealed:
+        """Seal passages on the owner's machine, into the owner's own staging folder."""
+        key = self.wallet(owner)
+        draft = Draft(
+            genesis=self.genesis,
+            dataset=dataset_id(key.address, secrets.token_bytes(32)),
+            title=title,
+            version=1,
+            previous=None,
+            allow_simulated=True,
+            model=wiring.model_of(self.settings(owner))[1],
+        )
+        staging = wiring.open_staging(self.settings(owner))
+        sealed = seal_dataset(
+            passages, draft, charter=self.history.charter, owner=key, blobs=staging, progress=progress
+        )
+        self.sealed.append(sealed)
+        return sealed
+
+    def publish(self, owner: str, sealed: Sealed, progress: Callable[[int], None]) -> int:
+        """Put a sealed dataset into the store, fetch it back and check it; return the bytes stored."""
+        target = self.blobs()
+        stored = copy_dataset(sealed.manifest, wiring.open_staging(self.settings(owner)), target, progress=progress)
+        verify_stored(sealed.manifest, target, sealed.key, progress=lambda _: None)
+        return stored
+
+    def policy(self, title: str, terms: Terms) -> Policy:
+        """Return a policy over everything sealed so far, for the stage's own simulated enclave."""
+        enclave = self.settings("enclave")
+        return Policy(
+            genesis=self.genesis,
+            title=title,
+            datasets=tuple(sealed.manifest.cid() for sealed in self.sealed),
+            issuer=self.wallet("issuer").address,
+            currency=terms.currency,
+            price_per_query=terms.price,
+            k_max=terms.k_max,
+            queries_per_minute=terms.queries_per_minute,
+            passages_max=terms.passages_max,
+            tees=(wiring.simulated_tee(Home(enclave.home)),),
+            configurations=(wiring.enclave_configuration(enclave, self.genesis).cid(),),
+            treasury=self.wallet("treasury").address,
+            operator=self.wallet("operator").address,
+            treasury_bps=terms.treasury_bps,
+            operator_bps=terms.operator_bps,
+            expires_at=wiring.clock() + YEAR_S,
+        )
+
+    def decide(self, action: Action, policy: Policy | None, votes: dict[str, Support]) -> None:
+        """Propose, vote, wait until voting has closed, and advance the head."""
+        history = self.history
+        proposal = propose(history, action, self.wallet(next(iter(votes))), at=wiring.clock())
+        ballots = tuple(
+            vote(history, proposal, self.wallet(member), support, sequence=1) for member, support in votes.items()
+        )
+        while wiring.clock() < proposal.closes_at:
+            time.sleep(POLL_S)
+        decision = Decision.of(proposal, ballots)
+        self._history = advanced(history, decision, policy=policy, at=wiring.clock())
+        for record in (decision, self.history.head, *((policy,) if policy else ())):
+            self.blocks[record.cid()] = record.encoded()
+        if self.custodian is not None:
+            self.submit()
+
+    def adopt(self, policy: Policy, votes: dict[str, Support]) -> None:
+        """Have the members adopt a policy."""
+        self.decide(adoption(policy.cid()), policy, votes)
+
+    def submit(self) -> None:
+        """Hand the chain to the custodian, which verifies it itself."""
+        with self.custody() as custodian:
+            custodian.submit_head(self.history.head.cid(), self.blocks)
+
+    def custody(self) -> CustodyClient:
+        """Return a client of the custodian."""
+        if self.custodian is None:
+            raise ServiceUnavailable("the custodian was not started")
+        return CustodyClient.connect(self.custodian.address, expected=self.history.charter.custodians[0].key)
+
+    def start_custodian(self) -> None:
+        """Start the custodian's process and hand it the chain and every owner's share."""
+        environment = {"COFFER_PASSWORD": self.password}
+        self.custodian = self._stack.enter_context(
+            ServiceProcess(["custodian", "serve"], home=self.root / "custodian", environment=environment)
+        )
+        self.submit()
+        owners = {key.address: key for key in self.wallets.values()}
+        with self.custody() as custodian:
+            for sealed in self.sealed:
+                owner = owners[sealed.manifest.owner]
+                for deposit in share_deposits(sealed, self.history.charter, owner):
+                    custodian.deposit_share(sealed.manifest, deposit)
+
+    def start_enclave(self, progress: Progress) -> None:
+        """Start the enclave's process and wait until it serves."""
+        if self.custodian is None:
+            raise ServiceUnavailable("the custodian was not started")
+        settings = self.settings("enclave")
+        environment = {"COFFER_STORAGE": settings.storage, "COFFER_DTYPE": settings.dtype}
+        self.enclave = self._stack.enter_context(
+            ServiceProcess(
+                ["enclave", "serve", str(self.genesis), "--custodian", self.custodian.address],
+                home=settings.home,
+                environment=environment,
+            )
+        )
+        self.await_state("serving", progress)
+
+    def await_state(self, wanted: str, progress: Progress = lambda _, __: None) -> str:
+        """Wait until the enclave says it is `wanted`; return its reason. Raises `ServiceUnavailable` in time."""
+        channel = EnclaveChannel(self.enclave_address())
+        try:
+            until = time.monotonic() + OPEN_TIMEOUT_S
+            while time.monotonic() < until:
+                status = channel.status()
+                progress(status.passages_done, status.passages_total)
+                if status.state == wanted:
+                    return status.reason
+                time.sleep(POLL_S)
+        finally:
+            channel.close()
+        raise ServiceUnavailable(f"the enclave is {status.state}, not {wanted}: {status.reason}")
+
+    def enclave_address(self) -> str:
+        """Return where the enclave listens."""
+        if self.enclave is None:
+            raise ServiceUnavailable("the enclave was not started")
+        return self.enclave.address
+
+    def license(self, app: str, policy: Policy, *, issuer: str = "issuer") -> Credential:
+        """License an app's wallet and have it delegate to a session key of its own."""
+        now = wiring.clock()
+        license: License = grant_license(
+            self.history, policy, self.wallet(issuer), self.wallet(app).address, at=now, expires_at=now + YEAR_S
+        )
+        seed = secrets.token_bytes(32)
+        delegation = delegate(
+            license,
+            self.wallet(app),
+            self.history.charter,
+            MachineKey(seed).public,
+            spend_cap=10**12,
+            expires_at=now + YEAR_S,
+        )
+        return Credential(license=license, delegation=delegation, seed=seed)
+
+    def credit(self, app: str, amount: int, currency: str) -> int:
+        """Have the treasury attest a payment and hand it to the enclave; return the app's credit."""
+        deposit = deposit_credit(
+            self.genesis,
+            self.history.charter,
+            self.wallet("treasury"),
+            self.wallet(app).address,
+            amount=amount,
+            currency=currency,
+        )
+        channel = EnclaveChannel(self.enclave_address())
+        try:
+            return channel.add_credit(deposit)
+        finally:
+            channel.close()
+
+    def connect(self, credential: Credential) -> EnclaveClient:
+        """Open an app's session, after everything was verified."""
+        settings = self.settings("app")
+        return EnclaveClient.connect(
+            self.enclave_address(), credential, wiring.appraiser(settings), allow_simulated=True
+        )
+
+    def balances(self, wallet: str) -> dict[str, int]:
+        """Return the balances a wallet may see; the treasury sees all."""
+        channel = EnclaveChannel(self.enclave_address())
+        try:
+            _, _, server_nonce = channel.evidence(secrets.token_bytes(32))
+            inquiry = inquire(
+                self.genesis,
+                self.history.charter,
+                self.wallet(wallet),
+                server_nonce=server_nonce,
+                tls_key=channel.tls_key,
+            )
+            return channel.balances(inquiry.encoded())
+        finally:
+            channel.close()
+
+    def manifests(self) -> list[Manifest]:
+        """Return the manifests of everything sealed."""
+        return [sealed.manifest for sealed in self.sealed]
