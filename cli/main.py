@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from cli import custodian, enclave
+from cli.demo.command import demo
 
 app = typer.Typer(
     name="coffer",
@@ -15,6 +16,8 @@ app = typer.Typer(
 )
 app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
+
+app.command("demo")(demo)
 
 
 def run() -> None:

@@ -1,0 +1,46 @@
+"""`coffer init`: a party's home folder."""
+
+from __future__ import annotations
+
+from cli import wiring
+from cli.console import reported, say, show_json
+from cli.home import Home, settings_from
+from cli.options import HomeOption, JsonOption
+from cli.sealed_files import write_private
+
+CONFIG = """\
+# Coffer's settings for this folder. A COFFER_… variable stands above a line here, a flag above both.
+# Remove the "#" of a line to set it. Passwords never belong here: use COFFER_PASSWORD, or be asked.
+
+# storage = "/ip4/127.0.0.1/tcp/5001"   # an IPFS node, or a folder; the embedded store in this folder by default
+# records = "postgresql+psycopg://user@host/coffer"   # a database; SQLite in this folder by default
+# custodians = ["127.0.0.1:7100"]       # host:port of each custodian
+# enclave = "127.0.0.1:7200"            # host:port of the enclave
+# model = "/opt/models/my-model"        # a folder with safetensors weights; the packaged MiniLM by default
+# model_sha256 = "…"                    # SHA-256 of that model's weights: required with model
+# dtype = "float32"                     # or "bfloat16"; what this processor is fast at by default
+# production = true                     # refuse SIMULATED TEEs whatever a policy says
+"""
+
+
+def init(home: HomeOption = None, json: JsonOption = False) -> None:
+    """Make this party's home folder: settings, records, and the key of its simulated TEE.
+
+    Running it again changes nothing. Next: coffer wallet new NAME.
+    """
+    with reported():
+        settings = settings_from(home=home)
+        place = Home(settings.home)
+        is_new = not place.config.exists()
+        place.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if is_new:
+            place.path.chmod(0o700)
+            write_private(place.config, CONFIG.encode())
+        wiring.open_database(settings).close()
+        wiring.simulator_key(place)
+        if json:
+            show_json({"home": str(place.path), "made": is_new})
+        elif is_new:
+            say(f"made {place.path}\nsettings are in {place.config}; next: coffer wallet new NAME")
+        else:
+            say(f"{place.path} is there already; nothing was changed")

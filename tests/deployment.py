@@ -1,0 +1,289 @@
+"""Running custodians and enclaves: real gRPC servers over TLS on the loopback, toy embeddings, a clock moved by hand.
+
+    with deployed(tmp_path) as deployment:
+        deployment.add_credit(1_000)
+        with deployment.client() as client:
+            answer = client.search("tide table", k=2)
+
+Servers run on one event loop in a thread of its own; tests call the same synchronous clients as an application.
+`deployment.enclave.step()` lets the enclave do what it waits to do next (renew, try again) and returns once it has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+
+from enclave.client import EnclaveChannel, EnclaveClient
+from enclave.credential import Credential
+from enclave.instance import AsyncEngine, Instance, State
+from enclave.keys import InstanceKeys
+from enclave.metering import Journal as JournalProtocol
+from enclave.server import enclave_server
+from enclave.service import EnclaveService
+from tests.enclaves import APPRAISER, Custodians, World, attester, credential, deposit, world
+from tests.toy import InProcessEngine
+from vault.client import CustodyClient
+from vault.custody_server import custody_server
+from vault.lease import ledger_id
+from vault.records.database import open_records
+from vault.records.journal import Journal
+from vault.signing import SigningKey
+from vault.tls import TlsIdentity
+
+WAIT_S = 20.0  # until a test is given up, never waited out when things work
+LOOPBACK = "127.0.0.1:0"
+Result = TypeVar("Result")
+
+
+class Loop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self.loop.run_forever, name="services", daemon=True)
+        self._thread.start()
+
+    def start(self, work: Coroutine[Any, Any, Result]) -> Future[Result]:
+        return asyncio.run_coroutine_threadsafe(work, self.loop)
+
+    def call(self, work: Coroutine[Any, Any, Result]) -> Result:
+        return self.start(work).result(WAIT_S)
+
+    def close(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(WAIT_S)
+        self.loop.close()
+
+
+class Naps:
+    """The sleep of an instance: it lasts until the test ends it, and the test can wait for it to begin."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._sleepers: list[asyncio.Future[None]] = []
+        self._begun = 0
+
+    async def __call__(self, _: float) -> None:
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        with self._changed:
+            self._sleepers.append(woken)
+            self._begun += 1
+            self._changed.notify_all()
+        try:
+            await woken
+        finally:
+            with self._changed:
+                self._sleepers.remove(woken)
+
+    def end(self) -> int:
+        """End every nap; return how many had begun."""
+        with self._changed:
+            for sleeper in self._sleepers:
+                sleeper.get_loop().call_soon_threadsafe(lambda woken=sleeper: woken.done() or woken.set_result(None))
+            return self._begun
+
+    def wait(self, after: int, ready: Callable[[], bool]) -> None:
+        """Wait until a nap later than the first `after` has begun, and `ready` holds."""
+        with self._changed:
+            held = self._changed.wait_for(lambda: self._begun > after and bool(self._sleepers) and ready(), WAIT_S)
+        assert held, "the instance did not come to rest"
+
+
+class RunningCustodian:
+    """One custodian's server."""
+
+    def __init__(self, custodians: Custodians, index: int, loop: Loop) -> None:
+        self._custodians, self._index, self._loop = custodians, index, loop
+        self.tls = TlsIdentity.fresh()
+        self.address = ""
+        self._server: grpc.aio.Server | None = None
+        self.start(LOOPBACK)
+
+    def start(self, listen: str | None = None) -> None:
+        """Serve, at the same address as before if there was one."""
+        custody = self._custodians.all[self._index]
+        self._server, port = self._loop.call(custody_server(custody, self.tls, listen or self.address))
+        self.address = f"127.0.0.1:{port}"
+
+    def stop(self) -> None:
+        """Stop serving; what it remembers stays."""
+        if self._server is not None:
+            self._loop.call(self._server.stop(0))
+            self._server = None
+
+
+class RunningEnclave:
+    """One enclave's server, and the instance behind it."""
+
+    def __init__(
+        self,
+        world: World,
+        loop: Loop,
+        custodians: list[Any],
+        journal: JournalProtocol,
+        start_engine: Callable[[], AsyncEngine],
+    ) -> None:
+        self._loop = loop
+        self._naps = Naps()
+        self.keys = InstanceKeys.fresh()
+        self.journal = journal
+        self.engines: list[Any] = []
+
+        def start() -> AsyncEngine:
+            self.engines.append(start_engine())
+            engine: AsyncEngine = self.engines[-1]
+            return engine
+
+        self.instance = Instance(
+            self.keys,
+            attester(),
+            custodians,
+            journal,
+            start,
+            genesis=world.genesis,
+            configuration=world.configuration,
+            monotonic=world.clock.monotonic,
+            sleep=self._naps,
+        )
+        self.service = EnclaveService(self.instance)
+        self.server, port = loop.call(enclave_server(self.service, self.keys.tls, LOOPBACK))
+        self.address = f"127.0.0.1:{port}"
+        self.running = loop.start(self.instance.run())
+
+    @property
+    def engine(self) -> Any:
+        """Return the engine started last."""
+        return self.engines[-1]
+
+    def settle(self, after: int = 0) -> State:
+        """Wait until the instance serves, or has stopped and waits to try again; return which."""
+        self._naps.wait(after, lambda: self.running.done() or self.instance.status.state in _AT_REST)
+        return self.instance.status.state
+
+    def step(self) -> State:
+        """Let the instance do what it waits for: renew, or try again. Return its state once it rests again."""
+        return self.settle(self._naps.end())
+
+    def failure(self) -> BaseException | None:
+        """Wait for the instance to give up, and return why."""
+        return self.running.exception(WAIT_S)
+
+    def on_loop(self, call: Callable[[], Result]) -> Result:
+        """Run a call on the servers' loop."""
+
+        async def work() -> Result:
+            return call()
+
+        return self._loop.call(work())
+
+    def close(self) -> None:
+        """Stop as the command line does: end the engine, hand the leases back."""
+        self.kill()
+        self._loop.call(self.instance.close())
+
+    def kill(self) -> None:
+        """Stop as a crash does: nothing is handed back."""
+        self.running.cancel()
+        self._loop.call(_cancelled(self.instance))
+        self._loop.call(self.server.stop(0))
+
+
+_AT_REST = (State.SERVING, State.STOPPED)
+
+
+async def _cancelled(instance: Instance) -> None:
+    for task in asyncio.all_tasks():
+        if task.get_coro().__qualname__ == "Instance.run":  # type: ignore[union-attr]
+            await asyncio.wait({task})
+
+
+class Deployment:
+    """Custodians and one enclave, all running; more enclaves can be started beside it."""
+
+    def __init__(self, world: World, folder: Path, custodians: Custodians, loop: Loop, closing: ExitStack) -> None:
+        self.world = world
+        self.folder = folder
+        self.loop = loop
+        self.custodies = custodians
+        self.custodians = [RunningCustodian(custodians, index, loop) for index in range(len(custodians.all))]
+        self._closing = closing
+        for custodian in self.custodians:
+            closing.callback(custodian.stop)
+        self.records = closing.enter_context(open_records(f"sqlite:///{folder}/enclave.db"))
+        self.enclave: RunningEnclave
+
+    def services(self) -> list[CustodyClient]:
+        """Return a client for every custodian."""
+        return [
+            self._closing.enter_context(CustodyClient.connect(custodian.address)) for custodian in self.custodians
+        ]
+
+    def journal(self) -> Journal:
+        """Return the host's rows of this DAO's ledger."""
+        return Journal(self.records, ledger_id(self.world.genesis))
+
+    def start_enclave(
+        self,
+        *,
+        custodians: list[Any] | None = None,
+        journal: JournalProtocol | None = None,
+        start_engine: Callable[[], AsyncEngine] | None = None,
+    ) -> RunningEnclave:
+        """Start an enclave; by default with every custodian, the shared journal and an engine in this process."""
+        enclave = RunningEnclave(
+            self.world,
+            self.loop,
+            self.services() if custodians is None else custodians,
+            journal or self.journal(),
+            start_engine or (lambda: InProcessEngine(self.world.blobs)),
+        )
+        self._closing.callback(enclave.close)
+        return enclave
+
+    def client(self, asking: Credential | None = None, *, address: str | None = None, **options: Any) -> EnclaveClient:
+        """Return a connected client; by default the licensee's, at the first enclave."""
+        usual: dict[str, Any] = {"allow_simulated": True, "clock": self.world.clock}
+        return EnclaveClient.connect(
+            address or self.enclave.address, asking or credential(self.world), APPRAISER, **(usual | options)
+        )
+
+    def add_credit(self, amount: int, licensee: SigningKey | None = None, **fields: Any) -> int:
+        """Have the treasury credit the licensee; return the balance."""
+        channel = EnclaveChannel(self.enclave.address)
+        try:
+            return channel.add_credit(deposit(self.world, amount, licensee, **fields))
+        finally:
+            channel.close()
+
+    def balance(self, account: str) -> int:
+        """Return what an account holds, from the enclave's own books."""
+        return self.enclave.instance.meter().books.balance(account)
+
+    def licensee_credit(self, licensee: SigningKey) -> int:
+        """Return a licensee's credit."""
+        return self.balance(f"licensee/0x{licensee.address.hex()}")
+
+
+@contextmanager
+def deployed(
+    folder: Path, setting: World | None = None, *, is_started: bool = True, **enclave: Any
+) -> Iterator[Deployment]:
+    """Run custodians and an enclave until the block ends; `enclave` goes to `start_enclave`."""
+    setting = setting or world()
+    with ExitStack() as closing:
+        loop = Loop()
+        closing.callback(loop.close)
+        custodians = closing.enter_context(Custodians(setting, folder))
+        deployment = Deployment(setting, folder, custodians, loop, closing)
+        if is_started:
+            deployment.enclave = deployment.start_enclave(**enclave)
+            assert deployment.enclave.settle() is State.SERVING, deployment.enclave.instance.status.reason
+        yield deployment

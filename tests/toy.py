@@ -1,0 +1,113 @@
+"""A small embedder and engines around it: deterministic, fast, and the same interfaces as the real ones.
+
+A text's vector is the normalized sum of one pseudo-random vector per word, so texts that share words are near.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from hashlib import shake_256
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from enclave.engine import LocalEngine
+from enclave.found import Answer, Dataset, Found
+from rag.faiss_index import FaissFlatIndex
+from storage.cid import Cid
+from storage.directory import DirectoryBlobs
+from storage.model import Blobs
+from tests.people import seeded
+from vault.errors import ServiceUnavailable
+
+DIMENSION = 64
+
+
+class ToyEmbedder:
+    """An `Embedder` without a model."""
+
+    dimension = DIMENSION
+    dtype = "float32"
+    model_hash = seeded("model")
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        return np.stack([_vector(text) for text in texts])
+
+    def embed_passages(
+        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        vectors = self.embed_queries(texts)
+        if progress is not None:
+            progress(len(texts))
+        return vectors
+
+
+def _vector(text: str) -> NDArray[np.float32]:
+    total = np.zeros(DIMENSION, dtype=np.float64)
+    for word in text.lower().replace(".", " ").split() or [text]:
+        total += np.frombuffer(shake_256(word.encode()).digest(DIMENSION), dtype=np.uint8) - 127.5
+    vector: NDArray[np.float32] = (total / np.linalg.norm(total)).astype(np.float32)
+    return vector
+
+
+def toy_engine(blobs: Blobs) -> LocalEngine:
+    """Return a real engine over a toy embedder."""
+    return LocalEngine(ToyEmbedder(), FaissFlatIndex, blobs)
+
+
+def toy_engine_in(folder: Path) -> LocalEngine:
+    """Return a real engine over the blocks in a folder; a child process imports this by name."""
+    return toy_engine(DirectoryBlobs(folder))
+
+
+class InProcessEngine:
+    """An `AsyncEngine` in this process. `hold` makes searches wait until `let_go`."""
+
+    def __init__(self, blobs: Blobs) -> None:
+        self._engine = toy_engine(blobs)
+        self._ended = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
+        self.waiting = 0  # searches held back now
+        self.searches = 0
+
+    @property
+    def is_alive(self) -> bool:
+        return not self._ended.is_set()
+
+    async def ended(self) -> None:
+        await self._ended.wait()
+
+    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None:
+        self._engine.open(datasets, progress)
+
+    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
+        self.searches += 1
+        self.waiting += 1
+        try:
+            await self._free.wait()
+        finally:
+            self.waiting -= 1
+        self._require_alive()
+        return self._engine.search(text, datasets, k)
+
+    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+        self._require_alive()
+        return self._engine.passages(places)
+
+    def end(self) -> None:
+        self._engine.close()
+        self._ended.set()
+        self._free.set()
+
+    def hold(self) -> None:
+        self._free.clear()
+
+    def let_go(self) -> None:
+        self._free.set()
+
+    def _require_alive(self) -> None:
+        if self._ended.is_set():
+            raise ServiceUnavailable("the enclave's engine has ended; nothing was charged, ask again")

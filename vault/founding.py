@@ -1,0 +1,78 @@
+"""Founding a DAO: its charter from what people say, with the custodians' numbers that follow from their count."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vault.charter import CUSTODIANS_MAX, Charter, Custodian, Member
+from vault.errors import MalformedObject
+from vault.hpke import HYBRID
+
+WEIGHT_MAX = (1 << 256) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numbers:
+    """How many custodians do what: t shares rebuild a key, q signatures make something fresh, f may lie."""
+
+    shares: int
+    signatures: int
+    liars: int
+
+
+def numbers_for(
+    custodians: int, *, shares: int | None = None, signatures: int | None = None, liars: int | None = None
+) -> Numbers:
+    """Return the charter's numbers for `custodians` of them, keeping those that are given.
+
+    By default f is the largest that the charter's rule allows, q the least that f asks for, and t = q: whatever serves
+    needs q custodians anyway, and fewer than t that collude learn nothing.
+    """
+    if not 1 <= custodians <= CUSTODIANS_MAX:
+        raise MalformedObject(f"a DAO has 1 … {CUSTODIANS_MAX} custodians, not {custodians}")
+    tolerated = [f for f in range(custodians) if (custodians + f) // 2 + 1 <= custodians - f]
+    f = tolerated[-1] if liars is None else liars
+    q = (custodians + f) // 2 + 1 if signatures is None else signatures
+    return Numbers(shares=q if shares is None else shares, signatures=q, liars=f)
+
+
+def charter_of(
+    name: str,
+    members: Mapping[bytes, int],
+    custodians: Sequence[Custodian],
+    numbers: Numbers,
+    *,
+    chain_id: int,
+    quorum_bps: int,
+    threshold_bps: int,
+    voting_period_s: int,
+    lease_s: int,
+    treasury: bytes,
+) -> Charter:
+    """Return the charter of a new DAO; its nonce is random, so the same words never found the same DAO twice.
+
+    Args:
+        members: weight by address.
+    """
+    if any(not 0 < weight <= WEIGHT_MAX for weight in members.values()):
+        raise MalformedObject("a member's weight is at least 1 and fits 256 bits")
+    return Charter(
+        nonce=secrets.token_bytes(32),
+        name=name,
+        chain_id=chain_id,
+        members=tuple(
+            Member(address=address, weight=weight.to_bytes(32, "big")) for address, weight in sorted(members.items())
+        ),
+        quorum_bps=quorum_bps,
+        threshold_bps=threshold_bps,
+        voting_period_s=voting_period_s,
+        lease_s=lease_s,
+        custodians=tuple(custodians),
+        shares=numbers.shares,
+        signatures=numbers.signatures,
+        liars=numbers.liars,
+        suite_floor=HYBRID,
+        treasury=treasury,
+    )
