@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import dao as shown
 from cli import wiring
 from cli.console import reported, say, show_json, warn_simulated
+from cli.dao_text import policy_json, say_policy
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
 from cli.people import address_option
 from cli.quantities import basis_points_from, seconds_from
@@ -20,7 +20,7 @@ from storage.cid import Cid
 from storage.errors import InvalidCid
 from vault.acts import adoption, revocation
 from vault.assembly import carry_out, cast, put_proposal, standing_of, submit_chain, time_text
-from vault.ballot import Action, Proposal, Scope, Support
+from vault.ballot import Proposal, Scope, Support
 from vault.errors import MalformedObject, ServiceUnavailable, VaultError
 from vault.head import History
 from vault.policy import AcceptedTee, Policy
@@ -57,23 +57,21 @@ def propose(
 
     A revocation:  coffer dao propose --wallet W --revoke policy|dataset|licensee|measurement|dao [SUBJECT]
     """
+    if revoke is not None and (dataset or enclave or drop):
+        raise typer.BadParameter("--revoke stands alone; propose the policy separately")
+    if revoke is None and subject is not None:
+        raise typer.BadParameter("a subject goes with --revoke; name datasets with --dataset")
     with reported():
         settings, _ = opened_home(home)
         with wiring.open_database(settings) as records:
             board, history = history_meant(records, dao)
             policy: Policy | None = None
-            if revoke is not None:
-                if dataset or enclave or drop:
-                    raise typer.BadParameter("--revoke stands alone; propose the policy separately")
-                action = revocation(revoke, subject_from(revoke, subject))
-            else:
-                if subject is not None:
-                    raise typer.BadParameter("a subject goes with --revoke; name datasets with --dataset")
-                tees, configurations = _enclaves_from(enclave or [])
+            if revoke is None:
+                tees, configurations = enclaves_from(enclave or [])
                 policy = Policy(
                     genesis=history.genesis,
                     title=title,
-                    datasets=tuple(cid_option(cid) for cid in dataset or ()),
+                    datasets=_datasets_from(dataset or []),
                     issuer=_needed("issuer", issuer),
                     currency=currency,
                     price_per_query=price,
@@ -89,6 +87,8 @@ def propose(
                     expires_at=wiring.clock() + seconds_from(expires),
                 )
                 action = adoption(policy.cid(), tuple(cid_option(cid) for cid in drop or ()))
+            else:
+                action = revocation(revoke, subject_from(revoke, subject))
             key = wallet_key(settings, wallet)
             proposal = put_proposal(board, history, action, key, at=wiring.clock(), policy=policy)
         say_proposed(proposal, policy, json=json)
@@ -110,7 +110,7 @@ def say_proposed(proposal: Proposal, policy: Policy | None, *, json: bool) -> No
     if policy is not None:
         if policy.accepts_simulated():
             warn_simulated()
-        shown.say_policy(shown.policy_json(policy))
+        say_policy(policy_json(policy))
     say(f"voting is open until {time_text(proposal.closes_at)}; next: coffer dao vote {proposal.cid()} for --wallet W")
 
 
@@ -204,7 +204,8 @@ def subject_from(scope: Scope, text: str | None) -> bytes:
     return cid_option(text).binary
 
 
-def _enclaves_from(files: list[Path]) -> tuple[tuple[AcceptedTee, ...], tuple[Cid, ...]]:
+def enclaves_from(files: list[Path]) -> tuple[tuple[AcceptedTee, ...], tuple[Cid, ...]]:
+    """Return the machines and configurations that `coffer enclave describe --json` wrote into files."""
     if not files:
         raise typer.BadParameter("name an enclave with --enclave FILE, the output of: coffer enclave describe --json")
     described = [_enclave_from(file) for file in files]
@@ -225,6 +226,12 @@ def _enclave_from(file: Path) -> tuple[AcceptedTee, Cid]:
         raise MalformedObject(f"{file} is not the output of: coffer enclave describe DAO --json") from error
 
 
+def _datasets_from(texts: list[str]) -> tuple[Cid, ...]:
+    if not texts:
+        raise typer.BadParameter("a policy needs --dataset CID; coffer dataset list prints them")
+    return tuple(cid_option(text) for text in texts)
+
+
 def _needed(option: str, text: str | None) -> bytes:
     if text is None:
         raise typer.BadParameter(f"a policy needs --{option} ADDRESS")
@@ -237,5 +244,3 @@ def _hex(text: str, what: str) -> bytes:
     except ValueError as error:
         raise typer.BadParameter(f"{what} is written in hex") from error
 
-
-__all__ = ["Action", "execute", "propose", "say_proposed", "subject_from", "vote"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import typer
 
 from cli import custodian, enclave
+from cli.bench import bench
 from cli.demo.command import demo
+from cli.evaluate import evaluation
 
 app = typer.Typer(
     name="coffer",
@@ -18,6 +20,8 @@ app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
 
 app.command("demo")(demo)
+app.command("bench")(bench)
+app.command("eval")(evaluation)
 
 
 def run() -> None:

@@ -31,7 +31,7 @@ class Session:
     license: License
     delegation: Delegation
     mac_key: bytes = field(repr=False)
-    spend_cap: int
+    spend_cap: int  # of what the delegation has spent in all
     expires_at: int
     last_sequence: int = 0
 
@@ -67,9 +67,20 @@ class Admission:
         self.nonces = Nonces()
 
     def open(
-        self, license: License, delegation: Delegation, opening: SessionOpening, grounds: Grounds, at: int
+        self,
+        license: License,
+        delegation: Delegation,
+        opening: SessionOpening,
+        grounds: Grounds,
+        at: int,
+        *,
+        spent: int,
     ) -> Session:
-        """Return a new session, or raise what does not hold."""
+        """Return a new session, or raise what does not hold.
+
+        Args:
+            spent: what the delegation has spent before; the session's own cap counts from there.
+        """
         license.verify(grounds.history.charter.domain(grounds.terms.genesis))
         policy = self._policy(license, grounds)
         policy.admit(license, k=1, at=at)
@@ -90,7 +101,7 @@ class Admission:
             license=license,
             delegation=delegation,
             mac_key=session_mac_key(SecretKey(secret), opening),
-            spend_cap=min(opening.spend_cap, delegation.spend_cap),
+            spend_cap=min(spent + opening.spend_cap, delegation.spend_cap),
             expires_at=min(opening.expires_at, delegation.expires_at, license.expires_at),
         )
         self._forget_expired(at)

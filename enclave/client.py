@@ -30,6 +30,7 @@ from vault.errors import InvalidReceipt
 from vault.evidence import Appraisal, Appraiser, Binding, Evidence
 from vault.hpke import seal, strongest
 from vault.keys import SecretKey
+from vault.lease import agreed_terms
 from vault.license import Deposit
 from vault.machine import BLANK
 from vault.receipt import OpenedPassage, Receipt, ReceiptFile, receipt_digest, verified_receipt, verify_answer
@@ -338,15 +339,15 @@ class EnclaveClient:
             results=tuple(
                 Result(
                     passage=decoded_passage(found.body),
-                    manifest=Cid(found.manifest),
-                    index=found.index,
+                    manifest=proof.manifest,
+                    index=proof.index,
                     score=found.score,
                 )
-                for found in response.passages
+                for proof, found in zip(receipt.passages, response.passages, strict=True)
             ),
             receipt=receipt,
             file=file,
-            is_partial=response.is_partial,
+            is_partial=receipt.is_partial,
             is_repeat=response.is_repeat,
             embed_s=response.embed_s,
             search_s=response.search_s,
@@ -354,10 +355,12 @@ class EnclaveClient:
 
     def _grounds_of(self, receipt: Receipt, *, is_repeat: bool) -> Grounds:
         """Return the verified grounds a receipt was issued on; leases may have been renewed since we last looked."""
+        at = receipt.at if is_repeat else int(self._clock())
         if receipt.evidence not in self._grounds:
-            at = receipt.at if is_repeat else int(self._clock())
             grounds = self._channel.grounds(self._credential.genesis, at=at, evidence=receipt.evidence)
             if grounds.terms.instance != receipt.instance:
                 raise InvalidReceipt("instance: the enclave was replaced; connect anew")
             self._grounds = {grounds.terms.evidence: grounds}
-        return self._grounds[receipt.evidence]
+        grounds = self._grounds[receipt.evidence]
+        agreed_terms(grounds.leases, grounds.charter, genesis=self._credential.genesis, at=at)  # by our own clock
+        return grounds

@@ -10,7 +10,7 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -27,6 +27,7 @@ from vault.errors import (
     AccessDenied,
     LedgerTampered,
     NotYet,
+    RecordsUnavailable,
     ServiceUnavailable,
     StaleState,
     VaultError,
@@ -56,6 +57,7 @@ class AsyncEngine(Protocol):
     async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None: ...  # noqa: D102
     async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer: ...  # noqa: D102
     async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]: ...  # noqa: D102
+    async def ended(self) -> None: ...  # noqa: D102
     def end(self) -> None: ...  # noqa: D102
     @property
     def is_alive(self) -> bool: ...  # noqa: D102
@@ -86,6 +88,7 @@ class Instance:
         genesis: Cid,
         configuration: Cid,
         monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.keys = keys
         self.status = Status()
@@ -96,6 +99,7 @@ class Instance:
         self._journal = journal
         self._start_engine = start_engine
         self._monotonic = monotonic
+        self._sleep = sleep
         self.opening = Opening(
             custodians, attester, keys, genesis=genesis, configuration=configuration, monotonic=monotonic
         )
@@ -111,12 +115,12 @@ class Instance:
             try:
                 await self._open()
                 await self._keep_renewing()
-            except (AccessDenied, NotYet, ServiceUnavailable, StaleState, StorageError) as error:
+            except (AccessDenied, NotYet, RecordsUnavailable, ServiceUnavailable, StaleState, StorageError) as error:
                 self._stop(error)
             except VaultError as error:
                 self._stop(error)
                 raise
-            await asyncio.sleep(RETRY_S)
+            await self._sleep(RETRY_S)
 
     async def close(self) -> None:
         """End the engine and give the leases back."""
@@ -158,7 +162,10 @@ class Instance:
         meter = await asyncio.to_thread(Meter, self._journal, state_key, self.ledger, self.keys.receipt, anchor)
         self._meter = meter
         # The anchor was only claimed until now: renewing has the custodians remember the verified one.
-        self._take(await asyncio.to_thread(self.opening.renew, meter.anchor, grounds.history))
+        renewed = await asyncio.to_thread(self.opening.renew, meter.anchor, grounds.history)
+        if renewed.terms.manifests != grounds.terms.manifests:
+            raise StaleState("the DAO changed which datasets are served; opening again")
+        self._take(renewed)
         self.status = Status(state=State.OPENING, epoch=grounds.terms.epoch)
         self._engine = self._start_engine()
         opening = asyncio.create_task(self._engine.open(_datasets(grounds, keys), self._progress))
@@ -180,7 +187,7 @@ class Instance:
             raise StaleState("no lease to renew")
         while True:
             known = self._grounds
-            await asyncio.sleep(known.lifetime_s / 3)
+            await self._until_ended(known.remaining_s(self._monotonic(), at_most=known.lifetime_s / 3))
             try:
                 grounds = await asyncio.to_thread(self.opening.renew, self._meter.anchor, known.history)
             except ServiceUnavailable as error:
@@ -190,6 +197,21 @@ class Instance:
             if grounds.terms.manifests != known.terms.manifests:
                 raise StaleState("the DAO changed which datasets are served; opening again")
             self._take(grounds)
+
+    async def _until_ended(self, timeout_s: float) -> None:
+        """Wait; raise `ServiceUnavailable` as soon as the engine ends, so that it is opened again."""
+        if self._engine is None:
+            raise ServiceUnavailable("the enclave's engine has not been started")
+        ended = asyncio.ensure_future(self._engine.ended())
+        slept = asyncio.ensure_future(self._sleep(timeout_s))
+        try:
+            await asyncio.wait({ended, slept}, return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                raise ServiceUnavailable("the enclave's engine has ended; it is opened again")
+        finally:
+            ended.cancel()
+            slept.cancel()
+            await asyncio.gather(ended, slept, return_exceptions=True)
 
     def _take(self, grounds: Grounds) -> None:
         self._grounds = grounds
@@ -221,9 +243,13 @@ class Instance:
 
     def now(self) -> int:
         """Return UTC seconds by the leases' time."""
+        return self.last_grounds().now(self._monotonic())
+
+    def last_grounds(self) -> Grounds:
+        """Return the last leased grounds, fresh or not: enough to show books, never to serve."""
         if self._grounds is None:
             raise self._refusal
-        return self._grounds.now(self._monotonic())
+        return self._grounds
 
     def meter(self) -> Meter:
         """Return the books' keeper; it outlives a lost lease, so that charges can be given back."""

@@ -13,7 +13,7 @@ from typing import Protocol
 
 from enclave.found import Found
 from enclave.opening import Grounds
-from vault.errors import BudgetExhausted, ForkedHistory, RecordsUnavailable
+from vault.errors import BudgetExhausted, ForkedHistory
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, Anchor
 from vault.ledger import (
@@ -214,7 +214,7 @@ class Meter:
         row, anchor = self._seal.seal(entry, self.anchor)
         try:
             self._journal.append([JournalRow(anchor.sequence, row, anchor.mac)])
-        except RecordsUnavailable:
+        except Exception:  # whatever it was, the row may have been recorded all the same
             self._is_uncertain = True
             raise
         self.books.book(entry)

@@ -15,7 +15,15 @@ from enclave.attestation.attester import Attester
 from enclave.keys import InstanceKeys
 from storage.cid import Cid
 from vault.charter import Charter, Custodian
-from vault.errors import InvalidSignature, LyingCustodian, MalformedObject, StaleState, VaultError, WrongKey
+from vault.errors import (
+    InvalidSignature,
+    LyingCustodian,
+    MalformedObject,
+    ServiceUnavailable,
+    StaleState,
+    VaultError,
+    WrongKey,
+)
 from vault.evidence import RELEASE, Binding, Evidence, Nonce
 from vault.head import History, extended, verified_history
 from vault.keys import SecretKey, combined, verify_key, verify_share
@@ -54,6 +62,10 @@ class Grounds:
     def now(self, monotonic: float) -> int:
         """Return UTC seconds by the leases' time, whatever the host's clock says."""
         return self.time_base + int(monotonic - self.asked_at)
+
+    def remaining_s(self, monotonic: float, *, at_most: float) -> float:
+        """Return how many seconds the leases still last, `at_most` if longer, never below zero."""
+        return max(0.0, min(at_most, self.asked_at + self.lifetime_s - monotonic))
 
     def require_fresh(self, monotonic: float) -> int:
         """Return the time, or raise `StaleState` where the leases have run out."""
@@ -127,29 +139,32 @@ class Opening:
         asked_at = self._monotonic()
         challenged, failures = self._challenged()
         if not challenged:
-            raise failures[0]
+            raise _reason(failures)
         binding = self.binding(RELEASE, [Nonce(challenger=c.custodian.key, nonce=nonce) for c, nonce in challenged])
         evidence = self._attester.evidence(binding.report_data())
         answers: list[_Answer] = []
         for custodian, _ in challenged:
             try:
-                answers.append(
-                    _Answer(
-                        custodian.custodian,
-                        *custodian.release(
-                            binding,
-                            evidence,
-                            anchor,
-                            wants_shares=wants_shares,
-                            known_head=known.head.cid() if known else None,
-                        ),
-                    )
+                answer = _Answer(
+                    custodian.custodian,
+                    *custodian.release(
+                        binding,
+                        evidence,
+                        anchor,
+                        wants_shares=wants_shares,
+                        known_head=known.head.cid() if known else None,
+                    ),
                 )
+                _require_own_lease(answer, binding)
+                answers.append(answer)
             except VaultError as error:
                 failures.append(error)
         if not answers:
-            raise failures[0]
-        return self._grounds(binding, evidence, anchor, answers, known, asked_at), answers
+            raise _reason(failures)
+        try:
+            return self._grounds(binding, evidence, anchor, answers, known, asked_at), answers
+        except StaleState as error:
+            raise (_reason(failures) if failures else error) from error
 
     def _challenged(self) -> tuple[list[tuple[CustodyService, bytes]], list[VaultError]]:
         challenged: list[tuple[CustodyService, bytes]] = []
@@ -172,11 +187,8 @@ class Opening:
     ) -> Grounds:
         blocks = {cid: block for answer in answers for cid, block in answer.blocks.items()}
         charter = known.charter if known else Charter.from_bytes(_fetch(blocks, self._genesis))
-        leases = tuple(answer.lease for answer in answers)
-        for lease in leases:
-            if Nonce(challenger=lease.custodian, nonce=lease.nonce) not in binding.nonces:
-                raise InvalidSignature("a lease answers another request than ours")
-        times = sorted(lease.issued_at for lease in leases)
+        leases = tuple(answer.lease for answer in answers if charter.custodian(answer.lease.custodian) is not None)
+        times = sorted(lease.issued_at for lease in leases) or [0]
         time_base = times[min(charter.liars, len(times) - 1)]  # rule F2: f liars cannot move it forward
         terms = agreed_terms(leases, charter, genesis=self._genesis, at=time_base)
         if (terms.instance, terms.evidence, terms.anchor) != (self._keys.instance, evidence.digest(), anchor):
@@ -189,16 +201,19 @@ class Opening:
         manifests = tuple(Manifest.from_bytes(_fetch(blocks, cid)) for cid in terms.manifests)
         for manifest in manifests:
             manifest.verify_owner(charter.domain(self._genesis))
+        agreeing = tuple(lease for lease in leases if lease.terms == terms)
+        # As long as q leases last: a liar among them neither lengthens nor shortens it.
+        lifetimes = sorted((lease.not_after - lease.issued_at for lease in agreeing), reverse=True)
         return Grounds(
             binding=binding,
             evidence=evidence,
-            leases=tuple(lease for lease in leases if lease.terms == terms),
+            leases=agreeing,
             terms=terms,
             history=history,
             manifests=manifests,
             time_base=time_base,
             asked_at=asked_at,
-            lifetime_s=min(lease.not_after - lease.issued_at for lease in leases if lease.terms == terms),
+            lifetime_s=min(charter.lease_s, lifetimes[charter.signatures - 1]),
         )
 
     def _data_key(self, manifest: Manifest, charter: Charter, answers: list[_Answer], grounds: Grounds) -> SecretKey:
@@ -295,6 +310,21 @@ class Opening:
             custodian=custodian.key,
         )
         return share
+
+
+def _require_own_lease(answer: _Answer, binding: Binding) -> None:
+    """Raise `InvalidSignature` for a lease that is not this custodian's own answer to what was asked."""
+    lease = answer.lease
+    if lease.custodian != answer.custodian.key or (
+        Nonce(challenger=lease.custodian, nonce=lease.nonce) not in binding.nonces
+    ):
+        raise InvalidSignature(f"custodian {answer.custodian.key.hex()} gave a lease that answers another request")
+    lease.verify()
+
+
+def _reason(failures: Sequence[VaultError]) -> VaultError:
+    """Return why custodians refused, before any that merely did not answer."""
+    return next((error for error in failures if not isinstance(error, ServiceUnavailable)), failures[0])
 
 
 def _fetch(blocks: Mapping[Cid, bytes], cid: Cid) -> bytes:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enclave.admission import Admission
+from enclave.admission import Admission, Session
 from enclave.found import Answer
 from enclave.instance import Instance
-from enclave.metering import Asked, Meter, Metered
+from enclave.metering import Asked, Metered
 from vault.errors import AccessDenied, RequestConflict
 from vault.evidence import SERVE, Evidence, Nonce
 from vault.inquiry import Inquiry
@@ -25,7 +25,6 @@ class EnclaveService:
 
     def evidence(self, nonce: bytes) -> tuple[bytes, Evidence, bytes]:
         """Return the encoded binding, evidence over a client's nonce, and a server nonce for what it signs next."""
-        self.instance.serving()
         binding = self.instance.opening.binding(SERVE, [Nonce(challenger=b"", nonce=nonce)])
         return (
             binding.encoded(),
@@ -38,8 +37,11 @@ class EnclaveService:
     ) -> tuple[bytes, bytes, int]:
         """Return a session's id, the licensee's last receipt digest, and when the session ends."""
         grounds = self.instance.serving()
-        session = self._admission.open(license, delegation, opening, grounds, self.instance.now())
-        _, previous = self.instance.meter().books.receipt_chain(license.licensee)
+        meter = self.instance.meter()
+        meter.catch_up()
+        spent = meter.books.spent(delegation.cid().digest)
+        session = self._admission.open(license, delegation, opening, grounds, self.instance.now(), spent=spent)
+        _, previous = meter.books.receipt_chain(license.licensee)
         return session.id, previous, session.expires_at
 
     async def search(
@@ -55,12 +57,13 @@ class EnclaveService:
         try:
             asked = self._admission.asked(session, query, self.instance.serving(), self.instance.now())
         except AccessDenied as error:
-            self._refund_undelivered(meter, before, last_receipt, error)
+            self._refund_undelivered(session, before, last_receipt, error)
             raise
         if before is None:
             self._admission.count(asked, self.instance.now())
             meter.require_affordable(asked)
             answer = await self._searched(asked)
+            meter = self.instance.meter()  # the enclave may have opened again meanwhile
             meter.catch_up()
             before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
             if before is None:
@@ -102,14 +105,14 @@ class EnclaveService:
         return meter.books.balance(licensee_account(deposit.licensee))
 
     def balances(self, inquiry: Inquiry) -> dict[str, int]:
-        """Return the signer's own balances; a policy's treasury sees all."""
-        grounds, books = self.instance.serving(), self.instance.meter().books
+        """Return the signer's own balances; the DAO's treasury sees all. It needs no lease: nothing is served."""
+        grounds, books = self.instance.last_grounds(), self.instance.meter().books
         inquiry.verify(grounds.history.charter.domain(self.instance.genesis))
         if inquiry.ledger != self.instance.ledger or inquiry.tls_key != self.instance.keys.tls.key_hash:
             raise AccessDenied("the inquiry is for another enclave or ledger")
         self._admission.nonces.spend(inquiry.server_nonce, self.instance.now())
         balances = books.balances()
-        if inquiry.account in {policy.treasury for policy in grounds.history.policies.values()}:
+        if inquiry.account == grounds.history.charter.treasury:
             return balances
         own = {name: held for name, held in balances.items() if name.endswith("/0x" + inquiry.account.hex())}
         if not own:
@@ -127,11 +130,16 @@ class EnclaveService:
         return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
 
     def _refund_undelivered(
-        self, meter: Meter, before: Entry | None, last_receipt: bytes, refusal: AccessDenied
+        self, session: Session, before: Entry | None, last_receipt: bytes, refusal: AccessDenied
     ) -> None:
-        """Void a charge whose answer may no longer be given again, if the licensee has not confirmed it (rule L3)."""
-        if before is None or before.query is None:
+        """Void a charge whose answer may no longer be given again, if the licensee has not confirmed it (rule L3).
+
+        Only for the delegation that paid: another license of the same licensee, one that was never good for this
+        question, would otherwise turn every answer into a refund.
+        """
+        if before is None or before.query is None or before.query.delegation != session.delegation.cid().digest:
             return
+        meter = self.instance.meter()
         digest = receipt_digest(before.query.receipt)
         is_last = meter.books.receipt_chain(before.licensee)[1] == digest
         if is_last and last_receipt != digest:

@@ -95,6 +95,9 @@ def appraised_channel(
         raise InvalidSignature("the evidence vouches for another TLS key: somebody relays it; do not use this address")
     if (binding.receipt_key, binding.genesis) != (grounds.terms.instance, grounds.terms.genesis):
         raise InvalidSignature("the custodians leased another instance than this one")
+    leased = grounds.binding
+    if (binding.hpke, binding.tls_key, binding.configuration) != (leased.hpke, leased.tls_key, leased.configuration):
+        raise InvalidSignature("the leased keys or configuration are not the ones this evidence vouches for")
     if binding.configuration not in policy.configurations:
         raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
     appraisal = appraiser.appraise(evidence, report_data=binding.report_data(), accepted=policy.tees, at=at)

@@ -37,6 +37,7 @@ class WorkerEngine:
         self._process.start()
         far.close()
         self._turn = asyncio.Lock()
+        self._exchanges: set[asyncio.Task[tuple[str, Any]]] = set()
 
     @property
     def is_alive(self) -> bool:
@@ -63,16 +64,44 @@ class WorkerEngine:
         found: tuple[Found, ...] = await self._ask("passages", list(places))
         return found
 
+    async def ended(self) -> None:
+        """Return when the child has ended."""
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+
+        def notice() -> None:
+            if not over.done():
+                over.set_result(None)
+
+        loop.add_reader(self._process.sentinel, notice)
+        try:
+            await over
+        finally:
+            loop.remove_reader(self._process.sentinel)
+
     def end(self) -> None:
         """End the child, and with it every key, passage and vector it held."""
         self._process.kill()
         self._process.join(END_TIMEOUT_S)
-        self._link.close()
+        if not self._turn.locked():  # otherwise a thread still reads from it; that one sees the end of the stream
+            self._link.close()
 
     async def _ask(self, method: str, *arguments: Any, progress: Callable[[int, int], None] | None = None) -> Any:
+        exchange = asyncio.create_task(self._exchanged(method, arguments, progress))
+        self._exchanges.add(exchange)
+        exchange.add_done_callback(self._exchanges.discard)
+        # A caller that goes away must not leave its answer on the link for the next one: the exchange runs to its end.
+        kind, value = await asyncio.shield(exchange)
+        if kind == "error":
+            raise value
+        return value
+
+    async def _exchanged(
+        self, method: str, arguments: tuple[Any, ...], progress: Callable[[int, int], None] | None
+    ) -> tuple[str, Any]:
         loop = asyncio.get_running_loop()
 
-        def call() -> Any:
+        def call() -> tuple[str, Any]:
             try:
                 self._link.send((method, arguments))
                 while True:
@@ -81,14 +110,12 @@ class WorkerEngine:
                         return kind, value
                     if progress is not None:
                         loop.call_soon_threadsafe(progress, *value)
-            except (EOFError, OSError) as error:
-                raise ServiceUnavailable("the enclave's engine has ended; nothing was charged, ask again") from error
+            except (EOFError, OSError):
+                ended = "the enclave's engine has ended; nothing was charged, ask again"
+                return "error", ServiceUnavailable(ended)
 
         async with self._turn:
-            kind, value = await asyncio.to_thread(call)
-        if kind == "error":
-            raise value
-        return value
+            return await asyncio.to_thread(call)
 
 
 def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) -> None:

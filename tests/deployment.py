@@ -156,7 +156,7 @@ class RunningEnclave:
         self.service = EnclaveService(self.instance)
         self.server, port = loop.call(enclave_server(self.service, self.keys.tls, LOOPBACK))
         self.address = f"127.0.0.1:{port}"
-        self.running = loop.start(self.instance.run())
+        self.running: asyncio.Task[None] = loop.call(_started(self.instance.run()))
 
     @property
     def engine(self) -> Any:
@@ -174,7 +174,8 @@ class RunningEnclave:
 
     def failure(self) -> BaseException | None:
         """Wait for the instance to give up, and return why."""
-        return self.running.exception(WAIT_S)
+        self._loop.call(_over(self.running))
+        return self.running.exception()
 
     def on_loop(self, call: Callable[[], Result]) -> Result:
         """Run a call on the servers' loop."""
@@ -191,18 +192,20 @@ class RunningEnclave:
 
     def kill(self) -> None:
         """Stop as a crash does: nothing is handed back."""
-        self.running.cancel()
-        self._loop.call(_cancelled(self.instance))
+        self._loop.loop.call_soon_threadsafe(self.running.cancel)
+        self._loop.call(_over(self.running))
         self._loop.call(self.server.stop(0))
 
 
 _AT_REST = (State.SERVING, State.STOPPED)
 
 
-async def _cancelled(instance: Instance) -> None:
-    for task in asyncio.all_tasks():
-        if task.get_coro().__qualname__ == "Instance.run":  # type: ignore[union-attr]
-            await asyncio.wait({task})
+async def _started(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
+    return asyncio.get_running_loop().create_task(work)
+
+
+async def _over(task: asyncio.Task[Any]) -> None:
+    await asyncio.wait({task})
 
 
 class Deployment:
@@ -222,9 +225,7 @@ class Deployment:
 
     def services(self) -> list[CustodyClient]:
         """Return a client for every custodian."""
-        return [
-            self._closing.enter_context(CustodyClient.connect(custodian.address)) for custodian in self.custodians
-        ]
+        return [self._closing.enter_context(CustodyClient.connect(custodian.address)) for custodian in self.custodians]
 
     def journal(self) -> Journal:
         """Return the host's rows of this DAO's ledger."""

@@ -130,7 +130,7 @@ class Custody:
         self._check_lineage(manifest)
         self._opened_share(manifest, deposit)
         self._blobs.put(manifest.cid(), manifest.encoded())
-        self._store.register_manifest(manifest.dataset, manifest.version, manifest.cid())
+        self._store.register_manifest(_lineage(manifest), manifest.version, manifest.cid())
         self._store.store_deposit(manifest.cid(), deposit.encoded())
 
     def challenge(self, instance: bytes) -> bytes:
@@ -152,8 +152,7 @@ class Custody:
         now = self._clock()
         nonce = self._spent_nonce(binding, now)
         history = self._history(binding.genesis)
-        appraisal, accepted = self._accepted(history, binding, evidence, now)
-        manifests = self._manifests(accepted, appraisal)
+        manifests = self._accepted(history, binding, evidence, now)
         ledger = ledger_id(binding.genesis)
         not_after = now + history.charter.lease_s
         kept = self._checked_anchor(ledger, anchor, is_verified=not wants_shares)
@@ -245,12 +244,10 @@ class Custody:
         return [custodian.key for custodian in charter.custodians].index(self._keys.signing.public)
 
     def _check_lineage(self, manifest: Manifest) -> None:
-        latest = self._store.latest_manifest(manifest.dataset)
+        latest = self._store.latest_manifest(_lineage(manifest))
         if latest is None or latest[1] == manifest.cid():
             return
         before = Manifest.from_bytes(self._blobs.get(latest[1]))
-        if before.owner != manifest.owner or before.genesis != manifest.genesis:
-            raise AccessDenied("this dataset belongs to another owner or DAO")
         if manifest.version == before.version + 1 and manifest.previous != before.cid():
             raise ForkedHistory("the manifest does not follow the version registered before")
 
@@ -305,24 +302,24 @@ class Custody:
             raise AccessDenied("this challenge is unknown, used or too old; ask for a fresh one")
         return mine[0]
 
-    def _accepted(
-        self, history: History, binding: Binding, evidence: Evidence, now: int
-    ) -> tuple[Appraisal, list[Policy]]:
-        """Return the policies in force that accept this enclave, or raise the last one's reason."""
+    def _accepted(self, history: History, binding: Binding, evidence: Evidence, now: int) -> list[Manifest]:
+        """Return the datasets of the policies in force that accept this enclave, or raise the last one's reason.
+
+        Each policy stands for itself: one whose owner has not deposited yet does not stop what another one allows.
+        """
         if not history.policies:
             raise Revoked(f"no policy is in force at epoch {history.head.epoch}: revoked, or none adopted yet")
-        appraisal: Appraisal | None = None
-        accepted: list[Policy] = []
-        refusal: AccessDenied | None = None
+        accepted: dict[Cid, Manifest] = {}
+        refusal: AccessDenied | NotYet = AccessDenied("no policy accepts this enclave")
         for cid, policy in history.policies.items():
             try:
                 appraisal = self._appraised(history, cid, policy, binding, evidence, now)
-                accepted.append(policy)
-            except AccessDenied as error:
+                accepted |= self._manifests(policy, appraisal, history.genesis)
+            except (AccessDenied, NotYet) as error:
                 refusal = error
-        if appraisal is None:
-            raise refusal or AccessDenied("no policy accepts this enclave")
-        return appraisal, accepted
+        if not accepted:
+            raise refusal
+        return [accepted[cid] for cid in sorted(accepted)]
 
     def _appraised(
         self, history: History, cid: Cid, policy: Policy, binding: Binding, evidence: Evidence, now: int
@@ -338,13 +335,16 @@ class Custody:
             raise AccessDenied("this custodian runs in production and releases nothing to a simulated TEE")
         return appraisal
 
-    def _manifests(self, policies: Iterable[Policy], appraisal: Appraisal) -> list[Manifest]:
-        wanted = sorted({cid for policy in policies for cid in policy.datasets})
+    def _manifests(self, policy: Policy, appraisal: Appraisal, genesis: Cid) -> dict[Cid, Manifest]:
         try:
-            manifests = [Manifest.from_bytes(self._blobs.get(cid)) for cid in wanted]
+            manifests = {cid: Manifest.from_bytes(self._blobs.get(cid)) for cid in policy.datasets}
         except BlockNotFound as error:
             raise NotYet("a dataset's owner has not deposited its share here yet") from error
-        for manifest in manifests:
+        for cid, manifest in manifests.items():
+            if self._store.deposit(cid) is None:
+                raise NotYet("a dataset's owner has not deposited its share here yet")
+            if manifest.genesis != genesis:
+                raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} sealed it for another DAO")
             if appraisal.kind == SIMULATED and not manifest.allow_simulated:
                 raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} does not allow a simulated TEE")
         return manifests
@@ -405,6 +405,11 @@ class Custody:
         epoch = history.heads.index(known_head) if known_head in history.heads else -1
         chain = [(cid, self._blobs.get(cid)) for cid in _chain_blocks(history, epoch, self._blobs.get)]
         return (*chain, *((manifest.cid(), manifest.encoded()) for manifest in manifests))
+
+
+def _lineage(manifest: Manifest) -> bytes:
+    """Return what versions are registered under: owner and DAO too, so that nobody can occupy another's dataset id."""
+    return sha256(b"coffer/lineage/v1" + manifest.genesis.binary + manifest.owner + manifest.dataset).digest()
 
 
 def _chain_blocks(history: History, after_epoch: int, fetch: Callable[[Cid], bytes]) -> list[Cid]:

@@ -44,6 +44,7 @@ TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
     (errors.RecordsUnavailable, _Code.UNAVAILABLE, "RECORDS_UNAVAILABLE"),
     (errors.InvalidReceipt, _Code.INVALID_ARGUMENT, "INVALID_RECEIPT"),
     (errors.ServiceUnavailable, _Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
+    (storage_errors.InvalidCid, _Code.INVALID_ARGUMENT, "MALFORMED"),
     (storage_errors.BlockMismatch, _Code.DATA_LOSS, "BLOCK_MISMATCH"),
     (storage_errors.BlockNotFound, _Code.NOT_FOUND, "BLOCK_NOT_FOUND"),
     (storage_errors.StorageError, _Code.UNAVAILABLE, "STORAGE"),

@@ -25,6 +25,7 @@ from vault.envelope import Passage
 from vault.errors import VaultError
 from vault.policy import Policy
 from vault.receipt import verify_receipt_file
+from vault.royalty import PAID_IN
 from vault.signing import address_text
 
 MEMBERS = 5
@@ -69,7 +70,7 @@ def _play(stage: Stage, narrator: Narrator, documents: Path | None, ipfs: str) -
     _open(stage, narrator)
     answers, verified = _ask(stage, narrator, policy, material.questions)
     refusals = Refusals(stage, policy, narrator)
-    charged, royalties = _refuse_and_pay(stage, narrator, refusals, policy, material.questions[0])
+    charged, royalties = _refuse_and_pay(stage, narrator, refusals, policy, material.questions[0], len(answers))
     return {
         "documents": len(material.documents),
         "passages": sum(manifest.passages for manifest in stage.manifests()),
@@ -101,8 +102,8 @@ def _seal(stage: Stage, narrator: Narrator, folder: Path | None) -> Material:
                 for done, document in enumerate(part, 1):
                     passages += passages_of([document], chunk)
                     advance(done, len(part))
-            with narrator.bar(f"{owner} seals") as advance:
-                sealed = stage.seal(owner, f"{owner}'s documents", passages, lambda n: advance(n, len(passages)))
+            with narrator.bar(f"{owner} seals {len(passages)} passages") as advance:
+                sealed = stage.seal(owner, f"{owner}'s documents", passages, advance)
             size = sum(segment.sealed_bytes for segment in sealed.manifest.segments)
             narrator.note(
                 f"{owner} {address_text(sealed.manifest.owner)}: {len(part)} documents, "
@@ -114,9 +115,8 @@ def _seal(stage: Stage, narrator: Narrator, folder: Path | None) -> Material:
 def _store(stage: Stage, narrator: Narrator) -> None:
     with narrator.scene("store", "Blocks go to storage, and are fetched back and verified"):
         for owner, sealed in zip(OWNERS, stage.sealed, strict=True):
-            total = sum(segment.sealed_bytes for segment in sealed.manifest.segments)
             with narrator.bar(f"{owner} publishes") as advance:
-                stored = stage.publish(owner, sealed, lambda n: advance(n, total))
+                stored = stage.publish(owner, sealed, advance)
             narrator.note(f"{owner}: {stored / 1e6:.1f} MB in {escape(stage.blobs().name)}, fetched back and opened")
             narrator.note(f"  manifest {sealed.manifest.cid()}")
 
@@ -143,9 +143,8 @@ def _open(stage: Stage, narrator: Narrator) -> None:
             stage.start_enclave(advance)
         custodian, enclave = stage.custodian, stage.enclave
         narrator.note(f"custodian: process {custodian.pid if custodian else '?'}, keys released by HPKE to the enclave")
-        narrator.note(
-            f"enclave: process {enclave.pid if enclave else '?'}, TEE [bold red]SIMULATED[/], serving over TLS"
-        )
+        pid = enclave.pid if enclave else "?"
+        narrator.note(f"enclave: process {pid}, TEE [bold red]SIMULATED[/], serving over TLS 1.3")
 
 
 def _ask(stage: Stage, narrator: Narrator, policy: Policy, questions: tuple[str, ...]) -> tuple[list[Answer], int]:
@@ -179,17 +178,20 @@ def _verifies(stage: Stage, answer: Answer) -> bool:
 
 
 def _refuse_and_pay(
-    stage: Stage, narrator: Narrator, refusals: Refusals, policy: Policy, question: str
+    stage: Stage, narrator: Narrator, refusals: Refusals, policy: Policy, question: str, queries: int
 ) -> tuple[int, dict[str, int]]:
     with narrator.scene("refuse", "What is not allowed is refused, and costs nothing"):
         refusals.no_license(question)
         refusals.no_credit(question)
         refusals.tampered_block(stage.root / "tampered")
-        balances = stage.balances("treasury")
         refusals.revoked_policy(question)
+        balances = stage.balances("treasury")
+        paid = (queries + 1) * policy.price_per_query  # the answers, and the one that spent the second app's credit
+        if _charged(balances) != paid:
+            raise VaultError(f"{_charged(balances)} was charged for answers worth {paid}")
+        narrator.note(f"{sum(refusals.counts.values())} refusals, charged for: 0")
     with narrator.scene("pay", "Royalties: every micro-unit charged is owed to somebody"):
-        licensees = sum(amount for account, amount in balances.items() if account.startswith("licensee/"))
-        charged = -balances["paid-in"] - licensees
+        charged = _charged(balances)
         royalties = {
             account: amount
             for account, amount in balances.items()
@@ -199,6 +201,12 @@ def _refuse_and_pay(
         if sum(royalties.values()) != charged:
             raise VaultError(f"royalties add up to {sum(royalties.values())}, but {charged} was charged")
     return charged, royalties
+
+
+def _charged(balances: dict[str, int]) -> int:
+    """Return what was paid in and is not the licensees' any more."""
+    credit = sum(amount for account, amount in balances.items() if account.startswith("licensee/"))
+    return -balances[PAID_IN] - credit
 
 
 def _show(royalties: dict[str, int], charged: int, currency: str) -> None:

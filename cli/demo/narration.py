@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from cli.console import err, is_quiet, say
 
-Advance = Callable[[int, int], None]
-"""Called with done and total; a total of zero means it is not known yet."""
+
+class Advance(Protocol):
+    """Moves a bar; a total of zero means it is not known."""
+
+    def __call__(self, done: int, total: int = 0, /) -> None: ...  # noqa: D102
 
 
 @dataclass(slots=True)
@@ -36,7 +40,7 @@ class Narrator:
     def bar(self, what: str) -> Iterator[Advance]:
         """Show a bar on a terminal; print the outcome alone where nobody watches."""
         if is_quiet():
-            yield lambda _, __: None
+            yield lambda done, total=0: None
             return
         columns = (
             SpinnerColumn(),
@@ -47,7 +51,7 @@ class Narrator:
         )
         with Progress(*columns, console=err, transient=True) as progress:
             task = progress.add_task(what, total=None)
-            yield lambda done, total: progress.update(task, completed=done, total=total or None)
+            yield lambda done, total=0: progress.update(task, completed=done, total=total or None)
 
     def note(self, text: str) -> None:
         """Print one fact of a scene."""

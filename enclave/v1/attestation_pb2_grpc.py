@@ -55,7 +55,8 @@ class AttestationServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetEvidence(self, request, context):
-        """Evidence over the caller's nonce and this connection's TLS key. UNAVAILABLE until the enclave holds leases.
+        """Evidence over the caller's nonce and this connection's TLS key. It may be given without a
+        lease: whether the enclave may serve is what GetGrounds shows.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -1,0 +1,52 @@
+"""`coffer bench`: speed as ratios measured in one run, from a source checkout's `benchmarks/` folder."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+import cli
+from cli.console import FAILED, MISUSED, fail, out, reported, say, show_json
+from cli.options import JsonOption
+
+ROOT = Path(cli.__file__).resolve().parent.parent
+NAMES = ("seal", "ask")
+
+
+def bench(
+    name: Annotated[str, typer.Argument(help=f"Which one: {', '.join(NAMES)}.")],
+    json: JsonOption = False,
+    save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results and the README's table.")] = False,
+) -> None:
+    """Measure one thing against the best alternative, in turn, in one run. Exit 1 where a goal is not met."""
+    if name not in NAMES:
+        fail(f"there is no benchmark {name!r}; there are: {', '.join(NAMES)}", MISUSED)
+    if not (ROOT / "benchmarks" / "harness.py").is_file():
+        fail("benchmarks run from a source checkout; clone the project and install it with: make demo")
+    sys.path.insert(0, str(ROOT))
+    with reported():
+        measured: dict[str, Any] = import_module(f"benchmarks.{name}").run()
+    if save:
+        import_module("benchmarks.harness").save(measured)
+        import_module("benchmarks.table").write_table(ROOT / "README.md")
+    if json:
+        show_json(measured)
+    else:
+        _show(measured)
+    if any(row["met"] is False for row in measured["rows"]):
+        raise typer.Exit(FAILED)
+
+
+def _show(measured: dict[str, Any]) -> None:
+    table = Table("what", "ours", "against", "theirs", "ratio", "goal", box=None)
+    for row in measured["rows"]:
+        goal = "" if row["goal"] is None else f"{row['goal']:.2f} {'met' if row['met'] else 'NOT MET'}"
+        ours, theirs = f"{row['ours']:.2f} {row['unit']}", f"{row['theirs']:.2f} {row['unit']}"
+        table.add_row(row["what"], ours, row["against"], theirs, f"{row['ratio']:.2f}", goal)
+    out.print(table)
+    say(f"[dim]{measured['machine']['cpu']}, {measured['machine']['cores']} cores[/]")

@@ -1,0 +1,248 @@
+"""`coffer dataset`: seal documents on this machine, publish what is sealed, and see that it is still there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cli import sealing, wiring
+from cli.console import out, reported, say, show_json, warn_simulated
+from cli.home import Home, Settings
+from cli.keyring import read_keys
+from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
+from cli.workplace import custodians_reached, dao_meant, opened_home, progress_bar, wallet_key
+from storage.cid import Cid
+from vault.assembly import history_of, time_text
+from vault.delivery import clear_staging, deliver, manifest_at
+from vault.errors import AccessDenied, MalformedObject
+from vault.manifest import Manifest
+from vault.publishing import Sealed, verify_stored
+from vault.records.model import DatasetRow
+from vault.signing import SigningKey, address_text
+
+if TYPE_CHECKING:
+    from vault.records.catalog import Catalog
+
+app = typer.Typer(help="Seal documents, publish them, and check that they are still there.")
+OwnerOption = Annotated[str, typer.Option("--owner", help="The owner's wallet: a name in the home folder, or a path.")]
+StorageOption = Annotated[str | None, typer.Option(help="An IPFS node's multiaddr, or a folder of blocks.")]
+SKIPPED_SHOWN_MAX = 50
+
+
+@app.command("seal")
+def seal(
+    paths: Annotated[list[str], typer.Argument(help="Files and folders (txt, md, jsonl, csv, pdf), or - for stdin.")],
+    owner: OwnerOption,
+    title: Annotated[str, typer.Option(help="What others see this dataset called; it is public.")] = "",
+    name: Annotated[str, typer.Option(help="With -: what to call stdin; its suffix says how to read it.")] = "stdin",
+    allow_simulated: Annotated[
+        bool, typer.Option("--allow-simulated", help="Let a SIMULATED TEE, which protects nothing, open it.")
+    ] = False,
+    replaces: Annotated[str | None, typer.Option(help="The CID of the version this one follows.")] = None,
+    dao: GenesisOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Read, cut and encrypt documents on this machine, and print the dataset's CID.
+
+    Nothing leaves this machine yet: publish it next. Whatever is not read is reported with why.
+    """
+    from vault.records.board import Board
+    from vault.records.catalog import Catalog
+
+    with reported():
+        settings, _ = opened_home(home)
+        key = wallet_key(settings, owner)
+        with wiring.open_database(settings) as records:
+            board, catalog = Board(records), Catalog(records)
+            history = history_of(board, dao_meant(board, dao), at=wiring.clock())
+            draft = sealing.draft_of(
+                settings,
+                catalog,
+                key,
+                genesis=history.genesis,
+                title=title,
+                allow_simulated=allow_simulated,
+                replaces=cid_option(replaces) if replaces is not None else None,
+            )
+            with progress_bar("documents sealed", total=None, is_json=json) as progress:
+                items = sealing.documents_of(paths, name)
+                row, corpus = sealing.seal(settings, catalog, items, draft, history.charter, key, progress)
+        if json:
+            skipped = [{"name": item.name, "reason": item.reason} for item in corpus.skipped]
+            show_json(_row_json(row) | {"text_bytes": corpus.text_bytes, "skipped": skipped})
+            return
+        for item in corpus.skipped[:SKIPPED_SHOWN_MAX]:
+            say(f"[yellow]skipped[/] {escape(item.name)}: {escape(item.reason)}")
+        if len(corpus.skipped) > SKIPPED_SHOWN_MAX:
+            say(f"[yellow]skipped[/] {len(corpus.skipped) - SKIPPED_SHOWN_MAX} more; --json lists all")
+        if allow_simulated:
+            warn_simulated()
+        say(f"sealed [bold]{row.manifest}[/], version {row.version}")
+        say(f"{corpus.documents} documents, {corpus.passages} passages, {row.sealed_bytes} bytes sealed")
+        say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {escape(owner)}")
+
+
+@app.command("publish")
+def publish(
+    manifest: Annotated[str, typer.Argument(help="The sealed dataset's CID.")],
+    owner: OwnerOption,
+    storage: StorageOption = None,
+    custodian: CustodianOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Store a sealed dataset, fetch it back and check it, and hand each custodian its share of the key.
+
+    It counts as published when all of that succeeded. After a failure, run it again: it goes on.
+    """
+    from vault.records.board import Board
+    from vault.records.catalog import Catalog
+
+    with reported():
+        settings, _ = opened_home(home, storage=storage, custodians=tuple(custodian or ()))
+        cid = cid_option(manifest)
+        with wiring.open_database(settings) as records:
+            catalog = Catalog(records)
+            row = _known(catalog, cid)
+            staging, blobs = wiring.open_staging(settings), wiring.open_storage(settings)
+            sealed, key = _opened(settings, manifest_at(cid, staging, blobs), owner)
+            charter = history_of(Board(records), row.genesis, at=wiring.clock()).charter
+            with (
+                custodians_reached(settings) as reached,
+                progress_bar("bytes stored and checked", total=row.sealed_bytes, is_json=json) as progress,
+            ):
+                stored = deliver(
+                    sealed,
+                    charter,
+                    key,
+                    staging=staging,
+                    storage=blobs,
+                    custodians=reached.clients,
+                    progress=progress,
+                )
+            catalog.mark_published(cid)
+            clear_staging(sealed.manifest, staging)
+        if json:
+            facts = {"bytes": stored, "storage": blobs.name, "custodians": len(charter.custodians)}
+            show_json({"manifest": str(cid), "state": "published", **facts})
+        else:
+            say(f"published [bold]{cid}[/] to {escape(blobs.name)}: {stored} bytes fetched back and checked")
+            say(f"{len(charter.custodians)} custodians hold their share; next: coffer dao propose --dataset {cid}")
+
+
+@app.command("list")
+def list_(home: HomeOption = None, json: JsonOption = False) -> None:
+    """List the datasets sealed in this home."""
+    from vault.records.catalog import Catalog
+
+    with reported():
+        settings, _ = opened_home(home)
+        with wiring.open_database(settings) as records:
+            rows = Catalog(records).list()
+        if json:
+            show_json({"datasets": [_row_json(row) for row in rows]})
+            return
+        table = Table("dataset", "title", "version", "state", "documents", "passages", "bytes", box=None)
+        for row in rows:
+            counts = (str(count) for count in (row.documents, row.passages, row.sealed_bytes))
+            table.add_row(str(row.manifest), escape(row.title), str(row.version), row.state, *counts)
+        out.print(table, soft_wrap=True) if rows else say("no datasets yet; seal one with: coffer dataset seal")
+
+
+@app.command("show")
+def show(
+    manifest: Annotated[str, typer.Argument(help="The dataset's CID.")],
+    storage: StorageOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print what a dataset's manifest says: all of it is public."""
+    with reported():
+        settings, _ = opened_home(home, storage=storage)
+        found = manifest_at(cid_option(manifest), wiring.open_staging(settings), wiring.open_storage(settings))
+        facts = _manifest_json(found)
+        if json:
+            show_json(facts)
+            return
+        for name, fact in facts.items():
+            say(f"{name:16}  {escape(str(fact))}")
+        if found.allow_simulated:
+            warn_simulated()
+
+
+@app.command("verify")
+def verify(
+    manifest: Annotated[str, typer.Argument(help="The dataset's CID.")],
+    owner: Annotated[str | None, typer.Option(help="The owner's wallet: also decrypt, and recompute the root.")] = None,
+    storage: StorageOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Fetch every block of a dataset from the storage again and check it; with --owner, decrypt it too."""
+    with reported():
+        settings, _ = opened_home(home, storage=storage)
+        blobs = wiring.open_storage(settings)
+        found = manifest_at(cid_option(manifest), blobs)
+        key = _opened(settings, found, owner)[0].key if owner is not None else None
+        total = sum(segment.sealed_bytes for segment in found.segments)
+        with progress_bar("bytes checked", total=total, is_json=json) as progress:
+            checked = verify_stored(found, blobs, key, progress=progress)
+        if json:
+            show_json({"manifest": str(found.cid()), "bytes": checked, "decrypted": key is not None})
+            return
+        how = "and decrypted to the corpus its owner signed" if key else "by its CIDs; --owner decrypts it too"
+        say(f"[green]✓[/] {len(found.segments)} segments, {checked} bytes, checked {how}")
+
+
+def _opened(settings: Settings, manifest: Manifest, owner: str) -> tuple[Sealed, SigningKey]:
+    key = wallet_key(settings, owner)
+    if key.address != manifest.owner:
+        raise AccessDenied(f"the dataset's owner is {address_text(manifest.owner)}; use that wallet")
+    return read_keys(Home(settings.home).data_key(manifest.dataset, manifest.version), manifest, key), key
+
+
+def _known(catalog: Catalog, cid: Cid) -> DatasetRow:
+    row = catalog.get(cid)
+    if row is None:
+        raise MalformedObject(f"dataset {cid} was not sealed in this home; coffer dataset list prints those that were")
+    return row
+
+
+def _row_json(row: DatasetRow) -> dict[str, Any]:
+    return {
+        "manifest": str(row.manifest),
+        "dataset": row.dataset.hex(),
+        "version": row.version,
+        "title": row.title,
+        "owner": address_text(row.owner),
+        "genesis": str(row.genesis),
+        "state": row.state,
+        "documents": row.documents,
+        "passages": row.passages,
+        "sealed_bytes": row.sealed_bytes,
+        "created_at": row.created_at,
+        "created": time_text(row.created_at),
+    }
+
+
+def _manifest_json(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "manifest": str(manifest.cid()),
+        "genesis": str(manifest.genesis),
+        "dataset": manifest.dataset.hex(),
+        "title": manifest.title,
+        "version": manifest.version,
+        "previous": str(manifest.previous) if manifest.previous is not None else None,
+        "owner": address_text(manifest.owner),
+        "allow_simulated": manifest.allow_simulated,
+        "passages": manifest.passages,
+        "segments": len(manifest.segments),
+        "sealed_bytes": sum(segment.sealed_bytes for segment in manifest.segments),
+        "corpus_root": manifest.corpus_root.hex(),
+        "model": manifest.model.hex(),
+        "key_version": manifest.key_version,
+    }

@@ -1,0 +1,125 @@
+"""`coffer eval`: retrieval quality through the whole sealed path, beside plain sentence-transformers and FAISS."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from cli import wiring
+from cli.console import out, reported, say, show_json, warn_simulated
+from cli.demo.narration import Narrator
+from cli.home import Settings
+from cli.options import JsonOption
+from cli.stage import Stage, Terms
+from rag.beir import BeirCorpus, load
+from rag.evaluate import agreement, evaluate
+from vault.ballot import Support
+from vault.envelope import Passage
+
+DEPTH = 100  # as recall@100 needs
+AGREEMENT_DEPTH = 10
+UNBOUNDED = 10**9  # the evaluation's own policy limits nothing
+LEASE_S = 60
+Ranking = dict[str, list[str]]  # query → documents, best first
+
+
+def evaluation(
+    folder: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl[.gz], queries.jsonl, qrels.tsv.")],
+    dtype: Annotated[str, typer.Option(help="float32 reproduces published scores; bfloat16 is faster.")] = "float32",
+    json: JsonOption = False,
+) -> None:
+    """Measure nDCG, recall and MRR through sealing, storage, custody, enclave and gRPC, and without any of it.
+
+    Each document is one passage. Only queries that have a judgement count. The TEE is SIMULATED.
+    """
+    with reported():
+        corpus = load(folder)
+        queries = {query: text for query, text in corpus.queries.items() if any(corpus.qrels.get(query, {}).values())}
+        warn_simulated()
+        narrator = Narrator()
+        sealed = _sealed_ranking(corpus, queries, dtype, narrator)
+        plain = _plain_ranking(corpus, queries, Settings(dtype=dtype), narrator)  # type: ignore[arg-type]  # validated
+        result = {
+            "corpus": folder.resolve().name,
+            "documents": len(corpus.documents),
+            "queries": len(queries),
+            "dtype": dtype,
+            "sealed": _metrics(sealed, corpus.qrels),
+            "plain": _metrics(plain, corpus.qrels),
+            "agreement@10": agreement(_tops(sealed, queries), _tops(plain, queries)),
+            "seconds": narrator.seconds,
+        }
+        show_json(result) if json else _show(result)
+
+
+def _sealed_ranking(corpus: BeirCorpus, queries: Mapping[str, str], dtype: str, narrator: Narrator) -> Ranking:
+    with tempfile.TemporaryDirectory(prefix="coffer-eval-") as folder, Stage(Path(folder), dtype=dtype) as stage:
+        with narrator.scene("seal", f"Sealing {len(corpus.documents)} documents"):
+            stage.found(1, voting_period_s=1, lease_s=LEASE_S)
+            passages = [Passage(id, 0, len(document.text), document.text) for id, document in corpus.documents]
+            with narrator.bar("sealing") as advance:
+                sealed = stage.seal("owner", "", passages, advance)
+                stage.publish("owner", sealed, advance)
+            terms = Terms(price=1, k_max=DEPTH, passages_max=UNBOUNDED, queries_per_minute=UNBOUNDED)
+            policy = stage.policy("evaluation", terms)
+            stage.adopt(policy, {"member-1": Support.FOR})
+        with narrator.scene("open", "The enclave opens and embeds"):
+            stage.start_custodian()
+            with narrator.bar("embedding") as advance:
+                stage.start_enclave(advance)
+        with narrator.scene("ask", f"Asking {len(queries)} queries through the sealed path"):
+            credential = stage.license("app", policy)
+            stage.credit("app", len(queries), policy.currency)
+            ranking: Ranking = {}
+            with stage.connect(credential) as client, narrator.bar("asking") as advance:
+                for done, (query, text) in enumerate(queries.items(), 1):
+                    answer = client.search(text, k=DEPTH)
+                    ranking[query] = [result.passage.document for result in answer.results]
+                    advance(done, len(queries))
+    return ranking
+
+
+def _plain_ranking(corpus: BeirCorpus, queries: Mapping[str, str], settings: Settings, narrator: Narrator) -> Ranking:
+    """Return what sentence-transformers and FAISS give without a vault: their own calls, not our adapters."""
+    import faiss
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    with narrator.scene("plain", "The same with plain sentence-transformers and FAISS"):
+        model = SentenceTransformer(
+            str(wiring.model_of(settings)[0]),
+            device="cpu",
+            model_kwargs={"dtype": getattr(torch, wiring.dtype_of(settings)), "use_safetensors": True},
+        )
+        vectors = model.encode(
+            [document.text for _, document in corpus.documents], normalize_embeddings=True, show_progress_bar=False
+        )
+        index = faiss.IndexFlatIP(vectors.shape[1])
+        index.add(vectors)
+        asked = model.encode(list(queries.values()), normalize_embeddings=True, show_progress_bar=False)
+        _, rows = index.search(asked, DEPTH)
+        names = [id for id, _ in corpus.documents]
+        return {query: [names[row] for row in rows[i] if row >= 0] for i, query in enumerate(queries)}
+
+
+def _metrics(ranking: Ranking, qrels: Mapping[str, Mapping[str, int]]) -> dict[str, float]:
+    metrics = asdict(evaluate(ranking, qrels))
+    return {name.replace("_at_", "@"): round(value, 5) for name, value in metrics.items() if name != "queries"}
+
+
+def _tops(ranking: Ranking, queries: Mapping[str, str]) -> list[list[str]]:
+    return [ranking[query][:AGREEMENT_DEPTH] for query in queries]
+
+
+def _show(result: dict[str, Any]) -> None:
+    table = Table("", "sealed path", "plain", box=None)
+    for name, value in result["sealed"].items():
+        table.add_row(name, f"{value:.5f}", f"{result['plain'][name]:.5f}")
+    out.print(table)
+    say(f"top 10 agree on {result['agreement@10']:.1%} of {result['queries']} queries, {result['dtype']}")
