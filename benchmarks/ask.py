@@ -20,31 +20,33 @@ WARM_UP = 20
 K = 10
 GOAL_MS = 4.0
 UNBOUNDED = 10**9
-WORDS = [
-    "archive",
-    "block",
-    "charter",
-    "digest",
-    "enclave",
-    "filter",
-    "graph",
-    "header",
-    "index",
-    "journal",
-    "kernel",
-    "ledger",
-    "manifest",
-    "nonce",
-    "offset",
-    "policy",
-    "query",
-    "receipt",
-    "segment",
-    "token",
-    "update",
-    "vector",
-    "window",
-]
+WORDS = tuple(
+    [
+        "archive",
+        "block",
+        "charter",
+        "digest",
+        "enclave",
+        "filter",
+        "graph",
+        "header",
+        "index",
+        "journal",
+        "kernel",
+        "ledger",
+        "manifest",
+        "nonce",
+        "offset",
+        "policy",
+        "query",
+        "receipt",
+        "segment",
+        "token",
+        "update",
+        "vector",
+        "window",
+    ]
+)
 
 
 def run() -> dict[str, Any]:

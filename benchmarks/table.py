@@ -38,6 +38,6 @@ def table() -> str:
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    goal = "–" if row["goal"] is None else f"≥ {row['goal']:g}: {'met' if row['met'] else '**not met**'}"
+    goal = "-" if row["goal"] is None else f"≥ {row['goal']:g}: {'met' if row['met'] else '**not met**'}"
     ours, theirs = f"{row['ours']:.4g} {row['unit']}", f"{row['theirs']:.4g} {row['unit']}"
     return f"| `{name}` | {row['what']} | {ours} | {row['against']} | {theirs} | {row['ratio']:.2f} | {goal} |"

@@ -133,7 +133,8 @@ def say_policy(policy: dict[str, Any]) -> None:
     """Print a policy in words; a simulated TEE in red."""
     out.print(f"  {policy['title']}", markup=False)
     say(f"  policy {policy['policy']}, until {time_text(policy['expires_at'])}")
-    say(f"  {policy['price']} micro-{escape(policy['currency'])} a query, k up to {policy['k']}, {policy['per_minute']} a minute")
+    limits = f"k up to {policy['k']}, {policy['per_minute']} a minute"
+    say(f"  {policy['price']} micro-{escape(policy['currency'])} a query, {limits}")
     say(f"  at most {policy['budget']} distinct passages per licensee; licenses from {policy['issuer']}")
     shares = f"treasury {percent_text(policy['treasury_bps'])}, operator {percent_text(policy['operator_bps'])}"
     say(f"  {shares}, the rest to the owners; TEE {' or '.join(tee_text(kind) for kind in policy['tees'])}")

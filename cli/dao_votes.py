@@ -243,4 +243,3 @@ def _hex(text: str, what: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError as error:
         raise typer.BadParameter(f"{what} is written in hex") from error
-

@@ -81,7 +81,9 @@ def read_keys(path: Path, manifest: Manifest, owner: SigningKey) -> Sealed:
     try:
         secret = _cipher(owner, file.salt, info).decrypt(_NONCE, file.ciphertext, info)
     except InvalidTag as error:
-        raise WrongKey(f"this wallet does not open {path}, or the file was changed; restore it from a backup") from error
+        raise WrongKey(
+            f"this wallet does not open {path}, or the file was changed; restore it from a backup"
+        ) from error
     opened = _Secrets.from_bytes(secret)
     return Sealed(manifest=manifest, key=SecretKey(opened.key), shares=opened.shares)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from cli import custodian, enclave
+from cli import credit, custodian, dao, dataset, enclave, license, receipt, royalty, wallet
 from cli.bench import bench
+from cli.cid import cid
 from cli.demo.command import demo
+from cli.doctor import doctor
 from cli.evaluate import evaluation
+from cli.init import init
+from cli.query import query
 
 app = typer.Typer(
     name="coffer",
@@ -16,9 +20,19 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
     rich_markup_mode="rich",
 )
+app.command("init")(init)
+app.add_typer(wallet.app, name="wallet", no_args_is_help=True)
+app.add_typer(dao.app, name="dao", no_args_is_help=True)
+app.add_typer(dataset.app, name="dataset", no_args_is_help=True)
+app.add_typer(license.app, name="license", no_args_is_help=True)
+app.add_typer(credit.app, name="credit", no_args_is_help=True)
+app.command("query")(query)
+app.add_typer(receipt.app, name="receipt", no_args_is_help=True)
+app.add_typer(royalty.app, name="royalty", no_args_is_help=True)
 app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
-
+app.command("cid")(cid)
+app.command("doctor")(doctor)
 app.command("demo")(demo)
 app.command("bench")(bench)
 app.command("eval")(evaluation)

@@ -112,9 +112,7 @@ def _sealed(
     passages: Iterable[Passage], draft: Draft, charter: Charter, owner: SigningKey, staging: Blobs, corpus: Corpus
 ) -> Sealed:
     try:
-        return seal_dataset(
-            passages, draft, charter=charter, owner=owner, blobs=staging, progress=lambda _: None
-        )
+        return seal_dataset(passages, draft, charter=charter, owner=owner, blobs=staging, progress=lambda _: None)
     except MalformedObject as error:
         if corpus.passages == 0:
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in corpus.skipped[:3])

@@ -104,3 +104,13 @@ def progress_bar(what: str, *, total: int | None, is_json: bool) -> Iterator[Any
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=total)
         yield lambda done: progress.update(task, completed=done)
+
+
+def genesis_meant(settings: Settings, given: str | None) -> Cid:
+    """Return the DAO a person named, or the only one in the records; these are opened only if they are needed."""
+    from vault.records.board import Board
+
+    if given is not None:
+        return cid_option(given)
+    with wiring.open_database(settings) as records:
+        return dao_meant(Board(records), None)

@@ -145,7 +145,7 @@ def standing_of(board: Board, history: History, cid: Cid) -> Standing:
         try:
             ballot = Ballot.from_bytes(body)
             if ballot.proposal != cid.digest:
-                raise InvalidDecision("it is for another proposal")  # noqa: TRY301
+                raise InvalidDecision("it is for another proposal")
             ballot.verify(domain)
             tally(history.charter, [ballot])
         except VaultError as error:

@@ -19,6 +19,7 @@ import hmac
 import secrets
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from itertools import count
 from typing import ClassVar, Final
 
@@ -101,24 +102,61 @@ def segmented(encoded: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield group
 
 
+class SegmentSealer:
+    """Seals the segments of one dataset version, one after another.
+
+    It keeps its two buffers: with fresh ones the page faults of every segment would cost twice what encrypting does.
+    """
+
+    def __init__(self, data_key: SecretKey, *, genesis: Cid, dataset: bytes, version: int) -> None:
+        self._data_key = data_key
+        self._genesis = genesis
+        self._dataset = dataset
+        self._version = version
+        self._plain = BytesIO()
+        self._sealed = bytearray()
+
+    def seal(self, encoded: Sequence[bytes], index: int) -> bytes:
+        """Encrypt encoded passages, one of the groups of `segmented`, as segment `index`."""
+        header = SegmentHeader(
+            suite=SUITE,
+            genesis=self._genesis,
+            dataset=self._dataset,
+            version=self._version,
+            index=index,
+            salt=secrets.token_bytes(32),
+        )
+        head = header.encoded()
+        prefix = len(head).to_bytes(2, "big") + head
+        size = self._write_plain(encoded)
+        total = len(prefix) + size + TAG_BYTES
+        if len(self._sealed) < total:
+            self._sealed = bytearray(total)
+        self._sealed[: len(prefix)] = prefix
+        with self._plain.getbuffer() as plain, memoryview(self._sealed) as sealed:
+            header.key(self._data_key).encrypt_into(_NONCE, plain[:size], prefix, sealed[len(prefix) : total])
+            return bytes(sealed[:total])
+
+    def _write_plain(self, encoded: Sequence[bytes]) -> int:
+        """Fill the plaintext buffer and return the padded size."""
+        head = _list_head(len(encoded))
+        body_bytes = len(head) + sum(map(len, encoded))
+        size = padded_size(_LENGTH_BYTES + body_bytes)
+        if len(encoded) > PASSAGES_PER_SEGMENT_MAX or size > SEGMENT_BYTES_MAX:
+            raise ValueError("no reader would open a segment this large; group passages by `segmented`")
+        self._plain.seek(0)
+        self._plain.write(body_bytes.to_bytes(_LENGTH_BYTES, "big"))
+        self._plain.write(head)
+        self._plain.writelines(encoded)
+        self._plain.write(bytes(size - _LENGTH_BYTES - body_bytes))
+        return size
+
+
 def seal_segment(
     data_key: SecretKey, encoded: Sequence[bytes], *, genesis: Cid, dataset: bytes, version: int, index: int
 ) -> bytes:
-    """Encrypt encoded passages, one of the groups of `segmented`, as segment `index` of one dataset version."""
-    header = SegmentHeader(
-        suite=SUITE, genesis=genesis, dataset=dataset, version=version, index=index, salt=secrets.token_bytes(32)
-    )
-    head = header.encoded()
-    prefix = len(head).to_bytes(2, "big") + head
-    body = b"".join([_list_head(len(encoded)), *encoded])
-    size = padded_size(_LENGTH_BYTES + len(body))
-    plain = b"".join([len(body).to_bytes(_LENGTH_BYTES, "big"), body, bytes(size - _LENGTH_BYTES - len(body))])
-    if len(encoded) > PASSAGES_PER_SEGMENT_MAX or size > SEGMENT_BYTES_MAX:
-        raise ValueError("no reader would open a segment this large; group passages by `segmented`")
-    sealed = bytearray(len(prefix) + size + TAG_BYTES)
-    sealed[: len(prefix)] = prefix
-    header.key(data_key).encrypt_into(_NONCE, plain, prefix, memoryview(sealed)[len(prefix) :])
-    return bytes(sealed)
+    """Encrypt one segment alone; see `SegmentSealer.seal`."""
+    return SegmentSealer(data_key, genesis=genesis, dataset=dataset, version=version).seal(encoded, index)
 
 
 def open_segment(

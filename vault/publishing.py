@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from storage.cid import Cid
@@ -15,10 +17,10 @@ from vault.envelope import (
     SEGMENT_BYTES_MAX,
     SIZE_FLOOR,
     Passage,
+    SegmentSealer,
     open_segment,
     passage_commitment,
     passage_salts,
-    seal_segment,
     segmented,
 )
 from vault.errors import MalformedObject
@@ -30,6 +32,7 @@ from vault.release import deposit_context
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
 SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
+SEGMENTS_AHEAD = 2
 Progress = Callable[[int], None]
 """Called with the number of bytes or passages done so far."""
 
@@ -65,17 +68,19 @@ def seal_dataset(
         leaves blocks that nothing names and nobody can open.
     """
     key = SecretKey(secrets.token_bytes(32))
+    sealer = SegmentSealer(key, genesis=draft.genesis, dataset=draft.dataset, version=draft.version)
     salts = passage_salts(key)
     leaves: list[bytes] = []
     references: list[SegmentReference] = []
-    for index, group in enumerate(segmented(passage.encoded() for passage in passages)):
-        leaves += [passage_commitment(next(salts), body) for body in group]
-        sealed = seal_segment(
-            key, group, genesis=draft.genesis, dataset=draft.dataset, version=draft.version, index=index
-        )
-        root = add_file(blobs, sealed)
-        references.append(SegmentReference(root=root, sealed_bytes=len(sealed), passages=len(group)))
-        progress(len(leaves))
+
+    def committed() -> Iterator[list[bytes]]:
+        for group in segmented(passage.encoded() for passage in passages):
+            leaves.extend(passage_commitment(next(salts), body) for body in group)
+            yield group
+
+    for reference in stored_segments(committed(), sealer, lambda sealed: add_file(blobs, sealed)):
+        references.append(reference)
+        progress(sum(done.passages for done in references))
     if not references:
         raise MalformedObject("there is nothing to seal: no document gave a passage")
     shares = split(key, shares=charter.shares, of=len(charter.custodians), identifier=secrets.randbits(15))
@@ -101,6 +106,29 @@ def seal_dataset(
     ).signed_by(owner, charter.domain(draft.genesis))
     blobs.put(manifest.cid(), manifest.encoded())
     return Sealed(manifest=manifest, key=key, shares=tuple(shares))
+
+
+def stored_segments(
+    groups: Iterable[list[bytes]], sealer: SegmentSealer, store: Callable[[bytes], Cid]
+) -> Iterator[SegmentReference]:
+    """Seal groups of encoded passages in order, and hash and store each segment while the next one is sealed.
+
+    At most two segments are in memory; encryption and hashing both leave the interpreter's lock to the other thread.
+    """
+    pending: deque[tuple[Future[Cid], int, int]] = deque()
+    with ThreadPoolExecutor(1) as storing:
+        for index, group in enumerate(groups):
+            sealed = sealer.seal(group, index)
+            pending.append((storing.submit(store, sealed), len(sealed), len(group)))
+            if len(pending) == SEGMENTS_AHEAD:
+                yield _reference(pending.popleft())
+        while pending:
+            yield _reference(pending.popleft())
+
+
+def _reference(stored: tuple[Future[Cid], int, int]) -> SegmentReference:
+    root, sealed_bytes, passages = stored
+    return SegmentReference(root=root.result(), sealed_bytes=sealed_bytes, passages=passages)
 
 
 def dataset_blocks(blobs: Blobs, manifest: Manifest) -> Iterator[tuple[Cid, bytes]]:

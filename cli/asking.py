@@ -1,0 +1,74 @@
+"""Asking so that a broken connection costs nothing: the same question again is the same request again.
+
+Before a question leaves, its request id and salt go into a file named by a keyed hash of license, text and k. Where no
+answer came, the next run finds the file and asks under the same id, so the books know whether it was charged already.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+from cli.home import Home
+from cli.sealed_files import read_bounded, write_private
+from enclave.client import Answer, EnclaveClient
+from enclave.credential import Credential
+from vault.codec import Digest, Record, encode
+from vault.errors import (
+    AccessDenied,
+    BudgetExhausted,
+    CreditExhausted,
+    MalformedObject,
+    RateExceeded,
+    RequestConflict,
+    ServiceUnavailable,
+)
+
+_FILE_BYTES_MAX = 1024
+_REFUSALS = (AccessDenied, BudgetExhausted, CreditExhausted, RateExceeded, RequestConflict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenRequest(Record):
+    """A question that was sent and not answered yet; it does not say what was asked."""
+
+    TYPE: ClassVar[str] = "coffer/open-request/v1"
+
+    request: Digest
+    salt: Digest
+
+
+def asked(client: EnclaveClient, place: Home, credential: Credential, text: str, k: int) -> tuple[Answer, Path]:
+    """Return the answer and where its receipt was saved; the receipt is kept before the request is forgotten."""
+    path = _open_path(place, credential, text, k)
+    request = _known(path) or OpenRequest(request=secrets.token_bytes(32), salt=secrets.token_bytes(32))
+    write_private(path, request.encoded())
+    try:
+        answer = client.search(text, k=k, request_id=request.request, salt=request.salt)
+    except ServiceUnavailable as error:
+        raise ServiceUnavailable(
+            f"{error}. Run the same command again: an answer that was charged already is not charged twice"
+        ) from error
+    except _REFUSALS:
+        path.unlink(missing_ok=True)  # nothing was charged under this id, or what was is refunded
+        raise
+    receipt = answer.receipt
+    saved = place.receipts / f"{receipt.sequence}-{receipt.cid().digest.hex()[:12]}.receipt"
+    write_private(saved, answer.file.encoded())
+    path.unlink(missing_ok=True)
+    return answer, saved
+
+
+def _open_path(place: Home, credential: Credential, text: str, k: int) -> Path:
+    tag = hmac.digest(credential.seed, encode(["coffer/open-request/v1", credential.license.cid(), text, k]), "sha256")
+    return place.receipts / f"{tag.hex()[:32]}.open"
+
+
+def _known(path: Path) -> OpenRequest | None:
+    try:
+        return OpenRequest.from_bytes(read_bounded(path, _FILE_BYTES_MAX))
+    except (FileNotFoundError, MalformedObject):
+        return None

@@ -1,0 +1,71 @@
+"""An enclave's channel for people without a license: pinned, and its evidence checked under a policy in force."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from cli import wiring
+from cli.console import warn_simulated
+from cli.home import Settings
+from enclave.client import EnclaveChannel
+from enclave.verified import Grounds, appraised_channel
+from storage.cid import Cid
+from vault.errors import AccessDenied, ServiceUnavailable, VaultError
+from vault.policy import SIMULATED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attested:
+    """A channel whose enclave proved itself, what it serves on, and a nonce of its own for what is signed next."""
+
+    channel: EnclaveChannel
+    grounds: Grounds
+    server_nonce: bytes
+
+
+@contextmanager
+def attested(settings: Settings, genesis: Cid) -> Iterator[Attested]:
+    """Connect to the configured enclave and check it; a simulated one is shown in red, or refused in production.
+
+    Raises: `AccessDenied` where no policy in force accepts the enclave.
+    """
+    channel = EnclaveChannel(enclave_address(settings))
+    try:
+        nonce, at = secrets.token_bytes(32), wiring.clock()
+        binding, evidence, server_nonce = channel.evidence(nonce)
+        grounds = channel.grounds(genesis, at=at)
+        refusal: VaultError = AccessDenied("no policy is in force, so no enclave can be accepted")
+        for cid in grounds.head.policies:
+            try:
+                appraisal = appraised_channel(
+                    binding,
+                    evidence,
+                    nonce=nonce,
+                    tls_key=channel.tls_key,
+                    grounds=grounds,
+                    policy=grounds.policies[cid],
+                    appraiser=wiring.appraiser(settings),
+                    allow_simulated=not settings.production,
+                    at=at,
+                )
+            except (AccessDenied, KeyError) as error:
+                refusal = error if isinstance(error, AccessDenied) else refusal
+            else:
+                break
+        else:
+            raise refusal
+        if appraisal.kind == SIMULATED:
+            warn_simulated()
+        yield Attested(channel=channel, grounds=grounds, server_nonce=server_nonce)
+    finally:
+        channel.close()
+
+
+def enclave_address(settings: Settings) -> str:
+    """Return the configured enclave's address, or raise how to name one."""
+    if not settings.enclave:
+        raise ServiceUnavailable("no enclave is configured; name it with --enclave HOST:PORT or in the settings")
+    return settings.enclave

@@ -1,0 +1,98 @@
+"""`coffer credit`: what a licensee has paid in and has left."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from cli import wiring
+from cli.console import reported, say, show_json, tee_text
+from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
+from cli.people import address_option
+from cli.workplace import genesis_meant, opened_home, wallet_key
+from enclave.verified import Grounds
+from vault.acts import deposit_credit
+from vault.errors import AccessDenied
+from vault.license import AMOUNT_MAX
+from vault.signing import address_text
+
+app = typer.Typer(help="Pay in for a licensee, and see what is left.")
+
+
+@app.command("add")
+def add(
+    licensee: Annotated[str, typer.Argument(help="The licensee's address.")],
+    amount: Annotated[int, typer.Argument(min=1, max=AMOUNT_MAX, help="Micro-units.")],
+    wallet: WalletOption,
+    currency: Annotated[str | None, typer.Option(help="Which, where the treasury's policies use several.")] = None,
+    enclave: EnclaveOption = None,
+    dao: GenesisOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Attest with the treasury's wallet that a licensee has paid in, and book it. Each deposit counts once."""
+    from cli.attested import attested
+
+    with reported():
+        settings, _ = opened_home(home, enclave=enclave)
+        address, genesis = address_option(licensee), genesis_meant(settings, dao)
+        key = wallet_key(settings, wallet)
+        with attested(settings, genesis) as found:
+            unit = _currency(found.grounds, key.address, currency)
+            charter = found.grounds.charter
+            deposit = deposit_credit(genesis, charter, key, address, amount=amount, currency=unit)
+            balance = found.channel.add_credit(deposit)
+        if json:
+            show_json({"licensee": address_text(address), "added": amount, "balance": balance, "currency": unit})
+        else:
+            say(f"added {amount}; {address_text(address)} has {balance} micro-{escape(unit)}")
+
+
+@app.command("show")
+def show(
+    license: Annotated[str | None, typer.Argument(help="A license's CID; the only credential by default.")] = None,
+    credential: Annotated[str | None, typer.Option(help="The credential's file.")] = None,
+    enclave: EnclaveOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the enclave what a credential's licensee has left: credit, spend cap and extraction budget."""
+    from cli.attested import enclave_address
+    from cli.credentials import read_credential
+    from enclave.client import EnclaveClient
+
+    with reported():
+        settings, _ = opened_home(home, enclave=enclave)
+        held = read_credential(settings, credential or license)
+        allowed = not settings.production
+        address, judge = enclave_address(settings), wiring.appraiser(settings)
+        with EnclaveClient.connect(address, held, judge, allow_simulated=allowed) as client:
+            account, unit, tee = client.account(), client.policy.currency, client.appraisal.kind
+        if json:
+            show_json(
+                {
+                    "licensee": address_text(held.license.licensee),
+                    "credit": account.credit,
+                    "spent": account.spent,
+                    "spend_cap": account.spend_cap,
+                    "passages_seen": account.passages_seen,
+                    "passages_max": account.passages_max,
+                    "currency": unit,
+                    "tee": tee,
+                }
+            )
+            return
+        say(f"{address_text(held.license.licensee)}, TEE {tee_text(tee)}")
+        say(f"credit {account.credit} micro-{escape(unit)}; spent {account.spent} of a cap of {account.spend_cap}")
+        say(f"{account.passages_seen} of {account.passages_max} distinct passages seen")
+
+
+def _currency(grounds: Grounds, treasury: bytes, given: str | None) -> str:
+    known = {policy.currency for cid, policy in grounds.policies.items() if policy.treasury == treasury}
+    if not known:
+        raise AccessDenied(f"{address_text(treasury)} is not the treasury of a policy in force; use that wallet")
+    if given not in known if given is not None else len(known) > 1:
+        raise AccessDenied(f"this treasury's policies are in {', '.join(sorted(known))}; say which with --currency")
+    return given or known.pop()

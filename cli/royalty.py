@@ -1,0 +1,48 @@
+"""`coffer royalty`: what an account has earned."""
+
+from __future__ import annotations
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from cli.console import out, reported, show_json
+from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
+from cli.workplace import genesis_meant, opened_home, wallet_key
+from vault.acts import inquire
+from vault.signing import address_text
+
+app = typer.Typer(help="See what owners, treasury and operator have earned.")
+
+
+@app.callback()
+def group() -> None:
+    """See what owners, treasury and operator have earned."""
+
+
+@app.command("show")
+def show(
+    wallet: WalletOption,
+    enclave: EnclaveOption = None,
+    dao: GenesisOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Ask the enclave's books for this wallet's balances, by a signed inquiry; a policy's treasury sees all."""
+    from cli.attested import attested
+
+    with reported():
+        settings, _ = opened_home(home, enclave=enclave)
+        genesis = genesis_meant(settings, dao)
+        key = wallet_key(settings, wallet)
+        with attested(settings, genesis) as found:
+            charter, tls_key = found.grounds.charter, found.channel.tls_key
+            inquiry = inquire(genesis, charter, key, server_nonce=found.server_nonce, tls_key=tls_key)
+            balances = found.channel.balances(inquiry.encoded())
+        if json:
+            show_json({"account": address_text(key.address), "balances": balances})
+            return
+        table = Table("account", "micro-units", box=None)
+        for account, amount in sorted(balances.items()):
+            table.add_row(escape(account), str(amount))
+        out.print(table, soft_wrap=True)
