@@ -34,7 +34,7 @@ def init(
     voting_period: Annotated[str, typer.Option(help="How long votes stay open at least: 30s, 3d.")] = "3d",
     lease: Annotated[str, typer.Option(help="How long an enclave serves on one lease, up to 1h.")] = "5m",
     quorum: Annotated[str, typer.Option(help="Weight that must vote, of the total.")] = "50%",
-    threshold: Annotated[str, typer.Option(help="Weight that must be for, of the total.")] = "50%",
+    threshold: Annotated[str, typer.Option(help="Weight that must be for, of the total: over half.")] = "50.01%",
     chain_id: Annotated[int, typer.Option(help="EIP-155 chain that signatures are for.")] = 1,
     shares: Annotated[int | None, typer.Option(help="t: custodians that rebuild a key.")] = None,
     signatures: Annotated[int | None, typer.Option(help="q: custodians whose leases make an enclave serve.")] = None,

@@ -333,7 +333,7 @@ class EnclaveClient:
             salt=query.salt,
             passages=tuple(OpenedPassage(salt=found.salt, body=found.body) for found in response.passages),
         )
-        verify_answer(file, genesis=self._credential.genesis)
+        verify_answer(file, receipt, genesis=self._credential.genesis)
         self._last_receipt = receipt_digest(response.receipt)
         return Answer(
             results=tuple(

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import multiprocessing
 import multiprocessing.connection
+import os
 import signal
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -121,6 +122,8 @@ class WorkerEngine:
 def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) -> None:
     harden()
     die_with_parent()
+    # Idle OpenMP threads would spin on the cores that the front process and its clients need (read when torch loads).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
     engine = factory()
     with contextlib.suppress(EOFError, KeyboardInterrupt):

@@ -10,7 +10,7 @@ decoded nor a built record can break its bounds. Foreign bytes are bounded befor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -120,8 +120,17 @@ MachineSignature = Annotated[bytes, Length(64, 64)]  # Ed25519
 Weight = Annotated[bytes, Length(32, 32)]  # big-endian, as EIP-712's uint256
 Label = Annotated[str, Length(0, 200)]
 
-_Check = Callable[[Any], Value]
-_Build = Callable[[Value], Any]
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """How one annotation is checked, encoded and built.
+
+    `check` may stop at a nested record, which was checked when it was made; `to_value` takes what was checked.
+    """
+
+    check: Callable[[Any], None]
+    to_value: Callable[[Any], Value]
+    build: Callable[[Value], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,10 +139,12 @@ class Record:
 
     TYPE: ClassVar[str] = ""
 
+    _cid: Cid | None = field(default=None, init=False, repr=False, compare=False)  # computed when first asked for
+
     def __post_init__(self) -> None:
-        for name, (to_value, _) in _schema(type(self)).items():
+        for name, form in _schema(type(self)).items():
             try:
-                to_value(getattr(self, name))
+                form.check(getattr(self, name))
             except MalformedObject as error:
                 raise MalformedObject(f"{type(self).__name__}.{name}: {error}") from error
         self.check()
@@ -143,7 +154,7 @@ class Record:
 
     def value(self) -> dict[str, Value]:
         """Return the record as an encodable map, its type among the entries."""
-        body = {name: to_value(getattr(self, name)) for name, (to_value, _) in _schema(type(self)).items()}
+        body = {name: form.to_value(getattr(self, name)) for name, form in _schema(type(self)).items()}
         return {"type": self.TYPE, **body} if self.TYPE else body
 
     def encoded(self) -> bytes:
@@ -152,7 +163,9 @@ class Record:
 
     def cid(self) -> Cid:
         """Return the CID of the canonical bytes: the record's identity."""
-        return Cid.of(DAG_CBOR, self.encoded())
+        if self._cid is None:
+            object.__setattr__(self, "_cid", Cid.of(DAG_CBOR, self.encoded()))
+        return self._cid  # type: ignore[return-value]  # set above
 
     @classmethod
     def from_value(cls, value: Value) -> Self:
@@ -160,10 +173,12 @@ class Record:
         schema = _schema(cls)
         if not isinstance(value, dict):
             raise MalformedObject(f"{cls.__name__}: a map was expected")
-        expected = set(schema) | ({"type"} if cls.TYPE else set())
-        if set(value) != expected or (cls.TYPE and value["type"] != cls.TYPE):
+        if len(value) != len(schema) + bool(cls.TYPE) or (cls.TYPE and value.get("type") != cls.TYPE):
             raise MalformedObject(f"{cls.__name__}: fields or type are not those of {cls.TYPE or cls.__name__}")
-        return cls(**{name: build(value[name]) for name, (_, build) in schema.items()})
+        try:
+            return cls(**{name: form.build(value[name]) for name, form in schema.items()})
+        except KeyError as error:
+            raise MalformedObject(f"{cls.__name__}: a field is missing or is not one of {cls.TYPE}") from error
 
     @classmethod
     def from_bytes(cls, data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> Self:
@@ -171,57 +186,55 @@ class Record:
         return cls.from_value(decode(data, bytes_max=bytes_max))
 
 
-_SCHEMAS: dict[type, dict[str, tuple[_Check, _Build]]] = {}
+_SCHEMAS: dict[type, dict[str, _Form]] = {}
 
 
-def _schema(cls: type[Record]) -> dict[str, tuple[_Check, _Build]]:
+def _schema(cls: type[Record]) -> dict[str, _Form]:
     if cls not in _SCHEMAS:
         hints = get_type_hints(cls, include_extras=True)
-        _SCHEMAS[cls] = {field.name: _converters(hints[field.name]) for field in fields(cls)}
+        _SCHEMAS[cls] = {item.name: _form(hints[item.name]) for item in fields(cls) if item.init}
     return _SCHEMAS[cls]
 
 
-def _converters(hint: Any) -> tuple[_Check, _Build]:
-    """Return (checked value from attribute, attribute from value) for one annotation."""
+def _form(hint: Any) -> _Form:
     origin = get_origin(hint)
     if origin is Annotated:
         base, *bounds = get_args(hint)
-        return _bounded(_converters(base), [bound for bound in bounds if isinstance(bound, Length)])
+        return _bounded(_form(base), [bound for bound in bounds if isinstance(bound, Length)])
     if origin in (Union, UnionType):
-        (inner,) = [_converters(arm) for arm in get_args(hint) if arm is not NoneType]
-        return (
-            lambda x: None if x is None else inner[0](x),
-            lambda v: None if v is None else inner[1](v),
-        )
+        (inner,) = [_form(arm) for arm in get_args(hint) if arm is not NoneType]
+        return _optional(inner)
     if origin is tuple:
         item, dots = get_args(hint)
         if dots is not Ellipsis:
             raise TypeError("only tuple[X, ...] has a canonical form")
-        return _sequence(_converters(item))
+        return _sequence(_form(item))
     if isinstance(hint, type) and issubclass(hint, Record):
-        return _instance(hint, lambda record: record.value()), hint.from_value
+        return _Form(_of_type(hint), lambda record: record.value(), hint.from_value)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return _instance(hint, str), _member(hint)
-    if hint is str:
-        return _text, _text
+        return _Form(_of_type(hint), str, _member(hint))
     if hint in (bool, bytes, Cid):
-        check = _instance(hint, lambda x: x)
-        return check, check
+        return _Form(_of_type(hint), _same, _same)
+    if hint is str:
+        return _Form(_check_text, _same, _same)
     if hint is int:
-        return _integer, _integer
+        return _Form(_check_integer, _same, _same)
     raise TypeError(f"{hint} has no canonical form")
 
 
-def _instance(cls: type, to_value: Callable[[Any], Value]) -> _Check:
-    def check(x: Any) -> Value:
+def _same(x: Any) -> Any:
+    return x
+
+
+def _of_type(cls: type) -> Callable[[Any], None]:
+    def check(x: Any) -> None:
         if type(x) is not cls:
             raise MalformedObject(f"{cls.__name__} was expected")
-        return to_value(x)
 
     return check
 
 
-def _text(x: Any) -> str:
+def _check_text(x: Any) -> None:
     if type(x) is not str:
         raise MalformedObject("text was expected")
     if not x.isascii():
@@ -229,16 +242,14 @@ def _text(x: Any) -> str:
             x.encode()
         except UnicodeEncodeError:
             raise MalformedObject("text holds half of a surrogate pair") from None  # the cause would carry the text
-    return x
 
 
-def _integer(x: Any) -> int:
+def _check_integer(x: Any) -> None:
     if type(x) is not int or not 0 <= x <= INTEGER_MAX:
         raise MalformedObject("an integer of 0 … 2^63-1 was expected")
-    return x
 
 
-def _member(cls: type[StrEnum]) -> _Build:
+def _member(cls: type[StrEnum]) -> Callable[[Value], Any]:
     def build(value: Value) -> Any:
         try:
             return cls(value)  # type: ignore[arg-type]  # any other value is the ValueError below
@@ -248,26 +259,34 @@ def _member(cls: type[StrEnum]) -> _Build:
     return build
 
 
-def _sequence(inner: tuple[_Check, _Build]) -> tuple[_Check, _Build]:
-    def check(x: Any) -> Value:
+def _optional(inner: _Form) -> _Form:
+    return _Form(
+        lambda x: None if x is None else inner.check(x),
+        lambda x: None if x is None else inner.to_value(x),
+        lambda v: None if v is None else inner.build(v),
+    )
+
+
+def _sequence(inner: _Form) -> _Form:
+    def check(x: Any) -> None:
         if type(x) is not tuple:
             raise MalformedObject("a tuple was expected")
-        return [inner[0](item) for item in x]
+        for item in x:
+            inner.check(item)
 
     def build(value: Value) -> Any:
         if not isinstance(value, list):
             raise MalformedObject("a list was expected")
-        return tuple(inner[1](item) for item in value)
+        return tuple(map(inner.build, value))
 
-    return check, build
+    return _Form(check, lambda x: list(map(inner.to_value, x)), build)
 
 
-def _bounded(inner: tuple[_Check, _Build], bounds: list[Length]) -> tuple[_Check, _Build]:
-    def check(x: Any) -> Value:
-        value = inner[0](x)
+def _bounded(inner: _Form, bounds: list[Length]) -> _Form:
+    def check(x: Any) -> None:
+        inner.check(x)
         for bound in bounds:
             if not bound.least <= len(x) <= bound.most:
                 raise MalformedObject(f"length {len(x)} is outside {bound.least} … {bound.most}")
-        return value
 
-    return check, inner[1]
+    return _Form(check, inner.to_value, inner.build)

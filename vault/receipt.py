@@ -122,6 +122,10 @@ def verify_receipt_file(
 
     Raises: `InvalidReceipt` naming the first fact that does not hold.
     """
+    try:
+        receipt = verified_receipt(file.message, file.binding.receipt_key)
+    except VaultError as error:
+        raise InvalidReceipt(f"signature: {error}") from error
     for check in (
         _check_signature,
         _check_leases,
@@ -131,22 +135,26 @@ def verify_receipt_file(
         _check_passages,
         _check_owners,
     ):
-        yield _held(check, file, genesis)
-    yield _check_evidence(file, appraiser, allow_simulated=allow_simulated)
+        yield _held(check, file, receipt, genesis)
+    yield _check_evidence(file, receipt, appraiser, allow_simulated=allow_simulated)
 
 
-def verify_answer(file: ReceiptFile, *, genesis: Cid) -> None:
+def verify_answer(file: ReceiptFile, receipt: Receipt, *, genesis: Cid) -> None:
     """Check what is new in an answer whose leases, head and evidence were verified before; raise `InvalidReceipt`.
 
-    It needs no wallet library: manifests count by their CIDs, which the voted policy names.
+    `receipt` is the file's own, its signature verified already. No wallet library is needed: manifests count by their CIDs,
+    which the voted policy names.
     """
     for check in (_check_signature, _check_head, _check_query, _check_passages):
-        _held(check, file, genesis)
+        _held(check, file, receipt, genesis)
 
 
-def _held(check: Callable[[ReceiptFile, Cid], str], file: ReceiptFile, genesis: Cid) -> str:
+_LinkCheck = Callable[[ReceiptFile, Receipt, Cid], str]
+
+
+def _held(check: _LinkCheck, file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
     try:
-        return check(file, genesis)
+        return check(file, receipt, genesis)
     except InvalidReceipt:
         raise
     except VaultError as error:
@@ -158,20 +166,14 @@ def _require(holds: bool, wrong: str) -> None:
         raise InvalidReceipt(wrong)
 
 
-def _receipt(file: ReceiptFile) -> Receipt:
-    return verified_receipt(file.message, file.binding.receipt_key)
-
-
-def _check_signature(file: ReceiptFile, genesis: Cid) -> str:
-    receipt = _receipt(file)
+def _check_signature(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
     _require(receipt.instance == file.binding.receipt_key, "instance: not the key that the evidence vouches for")
     _require(receipt.genesis == genesis, "genesis: the receipt is from another DAO")
     _require(receipt.ledger == ledger_id(genesis), "ledger: not this DAO's books")
     return f"signed by enclave instance {receipt.instance.hex()[:16]}…"
 
 
-def _check_leases(file: ReceiptFile, genesis: Cid) -> str:
-    receipt = _receipt(file)
+def _check_leases(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
     _require(file.charter.cid() == genesis, "charter: not the one that founded this DAO")
     terms = agreed_terms(file.leases, file.charter, genesis=genesis, at=receipt.at)
     _require(terms.instance == receipt.instance, "instance: the custodians' leases name another")
@@ -181,8 +183,8 @@ def _check_leases(file: ReceiptFile, genesis: Cid) -> str:
     return f"leased by {file.charter.signatures} of {len(file.charter.custodians)} custodians at epoch {terms.epoch}"
 
 
-def _check_head(file: ReceiptFile, _: Cid) -> str:
-    receipt, policy = _receipt(file), file.policy
+def _check_head(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
+    policy = file.policy
     _require(file.head.cid() == receipt.head, "head: the file holds another head")
     _require(policy.cid() == receipt.policy, "policy: the file holds another policy")
     file.head.require_policy(receipt.policy)
@@ -193,23 +195,21 @@ def _check_head(file: ReceiptFile, _: Cid) -> str:
     return f"price {receipt.price} micro-{receipt.currency} is the voted policy's, in force at epoch {file.head.epoch}"
 
 
-def _check_license(file: ReceiptFile, genesis: Cid) -> str:
-    receipt, license = _receipt(file), file.license
+def _check_license(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
+    license = file.license
     _require(license.cid() == receipt.license, "license: the file holds another license")
     license.verify(file.charter.domain(genesis))
     permit = file.policy.admit(license, k=receipt.k, at=receipt.at)
     return f"licensed to 0x{permit.licensee.hex()}"
 
 
-def _check_query(file: ReceiptFile, _: Cid) -> str:
-    receipt = _receipt(file)
+def _check_query(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
     _require(text_commitment(file.salt, file.query_text) == receipt.text, "text: not the question that was asked")
     _require(vector_commitment(file.salt, file.query_vector) == receipt.vector, "vector: not the one searched with")
     return "the question and its vector are the committed ones"
 
 
-def _check_passages(file: ReceiptFile, _: Cid) -> str:
-    receipt = _receipt(file)
+def _check_passages(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
     _require(len(receipt.passages) == len(file.passages), "passages: the file holds another number of them")
     manifests = {manifest.cid(): manifest for manifest in file.manifests}
     for proof, opened in zip(receipt.passages, file.passages, strict=True):
@@ -224,14 +224,14 @@ def _check_passages(file: ReceiptFile, _: Cid) -> str:
     return f"{len(file.passages)} passages are in the corpora that the policy names"
 
 
-def _check_owners(file: ReceiptFile, genesis: Cid) -> str:
+def _check_owners(file: ReceiptFile, _: Receipt, genesis: Cid) -> str:
     for manifest in file.manifests:
         manifest.verify_owner(file.charter.domain(genesis))
     return f"{len(file.manifests)} manifests are as their owners signed them"
 
 
-def _check_evidence(file: ReceiptFile, appraiser: Appraiser, *, allow_simulated: bool) -> str:
-    receipt, binding = _receipt(file), file.binding
+def _check_evidence(file: ReceiptFile, receipt: Receipt, appraiser: Appraiser, *, allow_simulated: bool) -> str:
+    binding = file.binding
     _require(file.evidence.digest() == receipt.evidence, "evidence: the file holds another")
     _require(binding.genesis == receipt.genesis, "evidence: it vouches for another DAO")
     _require(binding.configuration in file.policy.configurations, "configuration: the policy does not accept it")

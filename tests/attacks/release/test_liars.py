@@ -200,10 +200,10 @@ class TestReasons:
             opening(WORLD, [Down(custodians.all[0]), *custodians.local()[1:]]).open(EMPTY_ANCHOR)
 
     def test_too_few_answers_for_silence_are_no_refusal(self, custodians: Custodians) -> None:
-        custodians_ = custodians.local()
-        enclave = opening(WORLD, custodians_)
-        grounds, _ = enclave.open(EMPTY_ANCHOR)
-        silent = opening(WORLD, [custodians_[0], *(Down(one) for one in custodians.all[1:])])
+        keys = InstanceKeys.fresh()
+        grounds, _ = opening(WORLD, custodians.local(), keys=keys).open(EMPTY_ANCHOR)
+        asked = [LocalCustodian(custodians.all[0]), *(Down(custody) for custody in custodians.all[1:])]
+        silent = opening(WORLD, asked, keys=keys)
         with pytest.raises(ServiceUnavailable):
             silent.renew(EMPTY_ANCHOR, grounds.history)
 

@@ -1,0 +1,270 @@
+"""Attacks with evidence: used twice, borrowed, relayed, of the wrong program or machine (rules E1, E3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enclave.attestation.appraise import EvidenceAppraiser
+from enclave.attestation.errors import (
+    BindingMismatch,
+    DebugEnabled,
+    EvidenceMalformed,
+    KindUnsupported,
+    MeasurementMismatch,
+    SignatureInvalid,
+)
+from enclave.attestation.simulated import SimulatedReport
+from tests.attacks.release.asking import Asking
+from tests.builders import seeded
+from tests.enclaves import APPRAISER, MEASUREMENT, SIMULATOR, TEE, Clock, Custodians, attester, world
+from vault.custody import NONCE_LIFETIME_S
+from vault.errors import AccessDenied, MalformedObject, WrongKey
+from vault.evidence import SERVE, Evidence, Nonce
+from vault.hpke import CLASSIC, HYBRID, HpkeKeys
+from vault.machine import BLANK, MachineKey
+from vault.policy import SIMULATED
+from vault.release import release_context
+
+WORLD = world(custodians=2, suite_floor=HYBRID)
+REPORT_DATA = seeded("report data", 64)
+
+
+@pytest.fixture
+def custodians(tmp_path: Path) -> Iterator[Custodians]:
+    with Custodians(replace(WORLD, clock=Clock()), tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def asking(custodians: Custodians) -> Asking:
+    return Asking(custodians.world, custodians)
+
+
+class TestChallenges:
+    def test_a_challenge_is_good_once(self, asking: Asking) -> None:
+        binding = asking.binding()
+        asking.release(binding)
+        with pytest.raises(AccessDenied, match="unknown, used or too old"):
+            asking.release(binding)
+
+    def test_also_where_the_first_use_was_refused(self, asking: Asking) -> None:
+        binding = asking.binding()
+        with pytest.raises(BindingMismatch):
+            asking.release(binding, attester().evidence(REPORT_DATA))
+        with pytest.raises(AccessDenied, match="unknown, used or too old"):
+            asking.release(binding)
+
+    def test_it_ends_to_the_second(self, asking: Asking) -> None:
+        fresh, late = asking.binding(), asking.binding()
+        asking.world.clock.advance(NONCE_LIFETIME_S - 1)
+        asking.release(fresh)
+        asking.world.clock.advance(1)
+        with pytest.raises(AccessDenied, match="unknown, used or too old"):
+            asking.release(late)
+
+    def test_another_instances_challenge_is_refused(self, custodians: Custodians, asking: Asking) -> None:
+        theirs = Asking(custodians.world, custodians).challenge()
+        with pytest.raises(AccessDenied, match="unknown, used or too old"):
+            asking.release(asking.binding(nonces=(theirs,)))
+
+    def test_another_custodians_challenge_is_refused(self, custodians: Custodians, asking: Asking) -> None:
+        other = custodians.all[1]
+        nonce = Nonce(challenger=other.public.key, nonce=other.challenge(asking.keys.instance))
+        with pytest.raises(AccessDenied, match="binds no challenge of this custodian"):
+            asking.release(asking.binding(nonces=(nonce,)))
+        with pytest.raises(AccessDenied, match="unknown, used or too old"):  # nor under our name
+            asking.release(asking.binding(nonces=(replace(nonce, challenger=asking.custody.public.key),)))
+
+    def test_a_nonce_of_ones_own_choice_is_refused(self, asking: Asking) -> None:
+        nonce = Nonce(challenger=asking.custody.public.key, nonce=seeded("mine"))
+        with pytest.raises(AccessDenied, match="unknown, used or too old"):
+            asking.release(asking.binding(nonces=(nonce,)))
+
+    def test_two_challenges_of_one_custodian_in_one_binding_are_refused(self, asking: Asking) -> None:
+        both = sorted([asking.challenge(), asking.challenge()], key=lambda nonce: nonce.nonce)
+        with pytest.raises(AccessDenied, match="binds no challenge"):
+            asking.release(asking.binding(nonces=tuple(both)))
+
+    def test_nonces_out_of_order_are_no_binding(self, asking: Asking) -> None:
+        both = sorted([asking.challenge(), asking.challenge()], key=lambda nonce: nonce.nonce, reverse=True)
+        for nonces in (tuple(both), (both[0], both[0])):
+            with pytest.raises(MalformedObject, match="sorted and stand once"):
+                asking.binding(nonces=nonces)
+
+    def test_evidence_for_clients_is_not_evidence_for_custodians(self, asking: Asking) -> None:
+        with pytest.raises(AccessDenied, match="binds no challenge"):
+            asking.release(asking.binding(purpose=SERVE))
+
+    def test_challenges_are_bounded_and_room_returns(self, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("vault.custody.NONCES_MAX", 2)
+        asking.challenge()
+        asking.challenge()
+        with pytest.raises(Exception, match="too many open challenges"):
+            asking.challenge()
+        asking.world.clock.advance(NONCE_LIFETIME_S)
+        asking.challenge()
+
+
+class TestBorrowedEvidence:
+    """One quote vouches for one set of keys, one configuration, one DAO."""
+
+    OTHER = HpkeKeys.from_seed(seeded("other", 128)).public
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("hpke", OTHER),
+            ("tls_key", seeded("tls")),
+            ("gpu_evidence", seeded("gpu")),
+            ("configuration", WORLD.policy.cid()),
+            ("genesis", WORLD.policy.cid()),
+        ],
+    )
+    def test_it_serves_nobody_else(self, asking: Asking, field: str, value: Any) -> None:
+        genuine = asking.binding()
+        evidence = asking.evidence(genuine)
+        with pytest.raises(AccessDenied):
+            asking.release(replace(genuine, **{field: value}), evidence)
+
+    @pytest.mark.parametrize(("field", "value"), [("hpke", OTHER), ("tls_key", seeded("tls"))])
+    def test_keys_swapped_under_genuine_evidence_are_a_mismatch(self, asking: Asking, field: str, value: Any) -> None:
+        genuine = asking.binding()
+        with pytest.raises(BindingMismatch):
+            asking.release(replace(genuine, **{field: value}), asking.evidence(genuine))
+
+    def test_a_receipt_key_swapped_under_it_is_refused(self, asking: Asking) -> None:
+        other = MachineKey(seeded("other instance")).public
+        nonce = Nonce(challenger=asking.custody.public.key, nonce=asking.custody.challenge(other))
+        genuine = asking.binding(nonces=(nonce,))
+        with pytest.raises(BindingMismatch):
+            asking.release(replace(genuine, receipt_key=other), asking.evidence(genuine))
+
+
+class TestWhatRuns:
+    def test_a_configuration_the_policy_does_not_accept_is_refused(self, asking: Asking) -> None:
+        with pytest.raises(AccessDenied, match="does not accept enclave configuration"):
+            asking.release(asking.binding(configuration=WORLD.policy.cid()))
+
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ({"measurement": seeded("another program", 48)}, MeasurementMismatch),
+            ({"key": MachineKey(seeded("another install"))}, MeasurementMismatch),
+        ],
+    )
+    def test_another_program_or_install_is_refused(
+        self, custodians: Custodians, fields: dict[str, Any], expected: type[Exception]
+    ) -> None:
+        with pytest.raises(expected):
+            Asking(custodians.world, custodians, attester=attester(**fields)).release()
+
+    def test_after_the_policy_has_expired_nothing_is_leased(self, tmp_path: Path) -> None:
+        setting = world(policy={"expires_at": WORLD.clock() + 100})
+        with Custodians(setting, tmp_path) as custodians:
+            asking = Asking(setting, custodians)
+            setting.clock.advance(99)
+            asking.release()
+            setting.clock.advance(1)
+            with pytest.raises(AccessDenied, match="policy has expired"):
+                asking.release()
+
+
+class TestSuites:
+    def test_the_offer_cannot_be_shortened_under_the_evidence(self, asking: Asking) -> None:
+        genuine = asking.binding()
+        classic = tuple(key for key in genuine.hpke if key.suite == CLASSIC)
+        with pytest.raises(BindingMismatch):
+            asking.release(replace(genuine, hpke=classic), asking.evidence(genuine))
+
+    def test_an_enclave_below_the_charters_floor_gets_nothing(self, asking: Asking) -> None:
+        classic = tuple(key for key in asking.binding().hpke if key.suite == CLASSIC)
+        with pytest.raises(WrongKey, match="floor"):
+            asking.release(asking.binding(hpke=classic))
+
+    def test_the_strongest_offered_suite_is_used(self, asking: Asking) -> None:
+        assert {share.suite for share in asking.release().shares} == {HYBRID}
+
+
+@pytest.mark.parametrize("fact", ["genesis", "subject", "key_version", "custodian", "index", "suite", "report_data"])
+def test_a_released_share_opens_in_its_own_context_alone(asking: Asking, fact: str) -> None:
+    share = asking.release().shares[0]
+    facts: dict[str, Any] = {
+        "genesis": WORLD.genesis,
+        "subject": share.subject,
+        "key_version": share.key_version,
+        "custodian": share.custodian,
+        "index": share.index,
+        "suite": share.suite,
+        "report_data": share.report_data,
+    }
+    open_with = asking.keys.hpke.open
+    assert open_with(share.suite, share.sealed, info=release_context(**facts)) == WORLD.dataset.shares[0]
+    others = {"genesis": WORLD.policy.cid(), "key_version": 2, "index": 1, "suite": CLASSIC}
+    wrong = others.get(fact, seeded("wrong", 64 if fact == "report_data" else 32))
+    with pytest.raises(WrongKey):
+        open_with(share.suite, share.sealed, info=release_context(**(facts | {fact: wrong})))
+
+
+class TestAppraisal:
+    """The judge itself: one valid report, one broken fact at a time."""
+
+    def report(self, **fields: Any) -> Evidence:
+        usual = {
+            "simulator": SIMULATOR.public,
+            "measurement": MEASUREMENT,
+            "report_data": REPORT_DATA,
+            "debug": False,
+            "signature": BLANK,
+        }
+        report = SimulatedReport(**(usual | fields))
+        return Evidence(kind=SIMULATED, document=report.signed_by(SIMULATOR).encoded())
+
+    def appraise(self, evidence: Evidence, **options: Any) -> Any:
+        usual = {"report_data": REPORT_DATA, "accepted": [TEE], "at": 0}
+        return APPRAISER.appraise(evidence, **(usual | options))
+
+    def test_the_valid_one_is_accepted(self) -> None:
+        appraisal = self.appraise(self.report())
+        assert (appraisal.kind, appraisal.measurement, appraisal.accepted) == (SIMULATED, MEASUREMENT, TEE)
+        assert appraisal.evidence == self.report().digest()
+
+    @pytest.mark.parametrize(
+        ("fields", "expected"),
+        [
+            ({"debug": True}, DebugEnabled),
+            ({"report_data": seeded("other", 64)}, BindingMismatch),
+            ({"measurement": seeded("other", 48)}, MeasurementMismatch),
+        ],
+    )
+    def test_one_wrong_fact_is_enough(self, fields: dict[str, Any], expected: type[Exception]) -> None:
+        with pytest.raises(expected):
+            self.appraise(self.report(**fields))
+
+    def test_bytes_changed_after_signing_are_refused(self) -> None:
+        document = self.report().document
+        flipped = document.replace(MEASUREMENT, seeded("other", 48))
+        assert flipped != document
+        with pytest.raises(SignatureInvalid):
+            self.appraise(Evidence(kind=SIMULATED, document=flipped))
+
+    def test_bytes_that_are_no_report_are_refused(self) -> None:
+        with pytest.raises(EvidenceMalformed):
+            self.appraise(Evidence(kind=SIMULATED, document=b"not a report"))
+
+    def test_a_kind_this_build_cannot_verify_is_refused(self) -> None:
+        with pytest.raises(KindUnsupported):
+            self.appraise(Evidence(kind="tdx", document=self.report().document))
+
+    @pytest.mark.parametrize("accepted", [[], [replace(TEE, kind="tdx")]])
+    def test_a_policy_that_does_not_name_the_kind_is_kept_to(self, accepted: list[Any]) -> None:
+        with pytest.raises(KindUnsupported):
+            self.appraise(self.report(), accepted=accepted)
+
+    def test_in_production_the_simulated_kind_is_refused(self) -> None:
+        with pytest.raises(KindUnsupported, match="production"):
+            EvidenceAppraiser(production=True).appraise(self.report(), report_data=REPORT_DATA, accepted=[TEE], at=0)
