@@ -12,7 +12,7 @@ from cli.console import out, reported, say, show_json
 from cli.dao_text import dao_json, say_dao, say_standing, standing_json
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
 from cli.people import address_option, members_from
-from cli.quantities import basis_points_from, seconds_from
+from cli.quantities import basis_points_from, counted, seconds_from
 from cli.workplace import custodians_reached, dao_meant, history_meant, opened_home
 from vault.assembly import found, standing_of, submit_chain, verified_links
 from vault.errors import ServiceUnavailable
@@ -75,7 +75,8 @@ def init(
             show_json({"genesis": str(history.genesis), "head": str(history.head.cid()), "custodians": len(records_of)})
         else:
             say(f"founded [bold]{history.genesis}[/]")
-            say(f"{len(weights)} members, {len(records_of)} custodians; next: coffer dataset seal, coffer dao propose")
+            say(f"{counted(len(weights), 'member')}, {counted(len(records_of), 'custodian')}")
+            say("next: coffer dataset seal, coffer dao propose")
 
 
 @app.command("show")

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from rich.markup import escape
-from rich.table import Table
 
 from cli import wiring
 from cli.console import out, say, tee_text
-from cli.quantities import duration_text, percent_text, time_left_text
+from cli.quantities import counted, duration_text, percent_text, time_left_text
+from cli.tables import show_table
 from vault.assembly import Board, Standing, policy_of, standing_of, time_text
 from vault.errors import VaultError
 from vault.head import History
@@ -93,19 +93,16 @@ def say_dao(whole: dict[str, Any]) -> None:
     """Print how a whole DAO stands."""
     say(f"[bold]{whole['genesis']}[/], epoch {whole['epoch']}, head {whole['head']}")
     out.print(whole["name"], markup=False)
-    say(
-        f"{len(whole['members'])} members; {len(whole['custodians'])} custodians (t={whole['shares']} "
-        f"q={whole['signatures']} f={whole['liars']}); votes stay open {duration_text(whole['voting_period_s'])}"
-    )
+    numbers = f"t={whole['shares']} q={whole['signatures']} f={whole['liars']}"
+    say(f"{counted(len(whole['members']), 'member')}; {counted(len(whole['custodians']), 'custodian')} ({numbers})")
+    say(f"votes stay open {duration_text(whole['voting_period_s'])}")
     for policy in whole["policies"]:
         say("[bold]in force[/]")
         say_policy(policy)
-    table = Table("proposal", "action", "for", "against", "abstain", "state", box=None)
-    for shown in whole["proposals"]:
-        votes = (str(shown[name]) for name in ("for", "against", "abstain"))
-        table.add_row(shown["proposal"], shown["action"].partition(" b")[0], *votes, _state(shown))
     if whole["proposals"]:
-        out.print(table, soft_wrap=True)
+        columns = ("proposal", "for", "against", "abstain", "state", "action")
+        rows = [shown | {"state": _state(shown)} for shown in whole["proposals"]]
+        show_table(columns, [[str(row[column]) for column in columns] for row in rows])
     for sentence in whole["refused"]:
         say(f"[yellow]{sentence}[/]")
 

@@ -13,7 +13,7 @@ from cli.console import reported, say, show_json, warn_simulated
 from cli.dao_text import policy_json, say_policy
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
 from cli.people import address_option
-from cli.quantities import basis_points_from, seconds_from
+from cli.quantities import basis_points_from, counted, seconds_from
 from cli.sealed_files import read_bounded
 from cli.workplace import custodians_reached, history_meant, opened_home, wallet_key
 from storage.cid import Cid
@@ -57,10 +57,7 @@ def propose(
 
     A revocation:  coffer dao propose --wallet W --revoke policy|dataset|licensee|measurement|dao [SUBJECT]
     """
-    if revoke is not None and (dataset or enclave or drop):
-        raise typer.BadParameter("--revoke stands alone; propose the policy separately")
-    if revoke is None and subject is not None:
-        raise typer.BadParameter("a subject goes with --revoke; name datasets with --dataset")
+    _require_one_kind(revoke, subject, names_policy=bool(dataset or enclave or drop))
     with reported():
         settings, _ = opened_home(home)
         with wiring.open_database(settings) as records:
@@ -167,12 +164,13 @@ def execute(
         if json:
             show_json({"epoch": after.head.epoch, "head": str(after.head.cid()), "custodians": accepted, **failures})
         else:
-            say(f"epoch [bold]{after.head.epoch}[/], head {after.head.cid()}; {len(accepted)} custodians took it")
+            taken = counted(len(accepted), "custodian")
+            say(f"epoch [bold]{after.head.epoch}[/], head {after.head.cid()}; taken by {taken}")
         if failures["failed"]:
             address, reason = next(iter(failures["failed"].items()))
             raise ServiceUnavailable(
-                f"{len(failures['failed'])} custodians did not take the head, first {address}: {reason}; "
-                f"it stands, so run the same command again once they do"
+                f"{counted(len(failures['failed']), 'custodian')} did not take the head, first {address}: {reason}; "
+                "it stands, so run the same command again to hand it in"
             )
 
 
@@ -224,6 +222,13 @@ def _enclave_from(file: Path) -> tuple[AcceptedTee, Cid]:
         return tee, Cid.parse(said["configuration"])
     except (ValueError, KeyError, TypeError, RecursionError, InvalidCid) as error:
         raise MalformedObject(f"{file} is not the output of: coffer enclave describe DAO --json") from error
+
+
+def _require_one_kind(revoke: Scope | None, subject: str | None, *, names_policy: bool) -> None:
+    if revoke is not None and names_policy:
+        raise typer.BadParameter("--revoke stands alone; propose the policy separately")
+    if revoke is None and subject is not None:
+        raise typer.BadParameter("a subject goes with --revoke; name datasets with --dataset")
 
 
 def _datasets_from(texts: list[str]) -> tuple[Cid, ...]:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from cli import sealing, wiring
-from cli.console import out, reported, say, show_json, warn_simulated
+from cli.console import reported, say, show_json, warn_simulated
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
+from cli.quantities import counted
+from cli.tables import show_table
 from cli.workplace import custodians_reached, dao_meant, opened_home, progress_bar, wallet_key
 from storage.cid import Cid
 from vault.assembly import history_of, time_text
@@ -82,7 +83,8 @@ def seal(
         if allow_simulated:
             warn_simulated()
         say(f"sealed [bold]{row.manifest}[/], version {row.version}")
-        say(f"{corpus.documents} documents, {corpus.passages} passages, {row.sealed_bytes} bytes sealed")
+        read = f"{counted(corpus.documents, 'document')}, {counted(corpus.passages, 'passage')}"
+        say(f"{read}, {row.sealed_bytes} bytes sealed")
         say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {escape(owner)}")
 
 
@@ -131,7 +133,8 @@ def publish(
             show_json({"manifest": str(cid), "state": "published", **facts})
         else:
             say(f"published [bold]{cid}[/] to {escape(blobs.name)}: {stored} bytes fetched back and checked")
-            say(f"{len(charter.custodians)} custodians hold their share; next: coffer dao propose --dataset {cid}")
+            holders = counted(len(charter.custodians), "custodian")
+            say(f"key shares are with {holders}; next: coffer dao propose --dataset {cid}")
 
 
 @app.command("list")
@@ -146,11 +149,12 @@ def list_(home: HomeOption = None, json: JsonOption = False) -> None:
         if json:
             show_json({"datasets": [_row_json(row) for row in rows]})
             return
-        table = Table("dataset", "title", "version", "state", "documents", "passages", "bytes", box=None)
-        for row in rows:
-            counts = (str(count) for count in (row.documents, row.passages, row.sealed_bytes))
-            table.add_row(str(row.manifest), escape(row.title), str(row.version), row.state, *counts)
-        out.print(table, soft_wrap=True) if rows else say("no datasets yet; seal one with: coffer dataset seal")
+        if not rows:
+            say("no datasets yet; seal one with: coffer dataset seal")
+            return
+        facts = [(row.manifest, row.version, row.state, row.documents, row.passages, row.title) for row in rows]
+        header = ("dataset", "version", "state", "documents", "passages", "title")
+        show_table(header, [[str(fact) for fact in line] for line in facts])
 
 
 @app.command("show")
@@ -195,7 +199,7 @@ def verify(
             show_json({"manifest": str(found.cid()), "bytes": checked, "decrypted": key is not None})
             return
         how = "and decrypted to the corpus its owner signed" if key else "by its CIDs; --owner decrypts it too"
-        say(f"[green]✓[/] {len(found.segments)} segments, {checked} bytes, checked {how}")
+        say(f"[green]✓[/] {counted(len(found.segments), 'segment')}, {checked} bytes, checked {how}")
 
 
 def _opened(settings: Settings, manifest: Manifest, owner: str) -> tuple[Sealed, SigningKey]:

@@ -51,9 +51,9 @@ def doctor(home: HomeOption = None, json: JsonOption = False) -> None:
         for check in checks_of(settings):
             checks.append(check)
             if not json:
-                out.print(f"{_MARKS[check.state]} {check.what:10} {escape(check.found)}", soft_wrap=True)
+                out.print(f"{_MARKS[check.state]} {check.what:10} {_reddened(check.found)}", soft_wrap=True)
                 if check.meaning:
-                    out.print(f"             {escape(check.meaning)}", soft_wrap=True)
+                    out.print(f"             {_reddened(check.meaning)}", soft_wrap=True)
         is_broken = any(check.state == "broken" for check in checks)
         if json:
             show_json({"ok": not is_broken, "checks": [asdict(check) for check in checks]})
@@ -72,6 +72,10 @@ def checks_of(settings: Settings) -> Iterator[Check]:
     yield _guarded("database", lambda: _database(settings), "nothing can be recorded until it is mended")
     yield _guarded("storage", lambda: _storage(settings), "nothing can be published or opened until it is mended")
     yield from _services(settings)
+
+
+def _reddened(text: str) -> str:
+    return escape(text).replace("SIMULATED", "[bold red]SIMULATED[/]")
 
 
 def _guarded(what: str, look: Callable[[], Check], meaning: str) -> Check:

@@ -8,16 +8,16 @@ from typing import Annotated, Any
 
 import typer
 from rich.markup import escape
-from rich.table import Table
 
 from cli import wiring
-from cli.console import out, password_for, reported, say, show_json
+from cli.console import password_for, reported, say, show_json
 from cli.credentials import credential_paths, write_credential
 from cli.dao_votes import say_proposed
 from cli.options import GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
 from cli.people import address_option
 from cli.quantities import seconds_from
 from cli.sealed_files import read_bounded, write_private
+from cli.tables import show_table
 from cli.workplace import history_meant, opened_home, wallet_key
 from enclave.credential import Credential
 from vault.acts import delegate, grant_license, revocation
@@ -134,10 +134,11 @@ def list_(dao: GenesisOption = None, home: HomeOption = None, json: JsonOption =
         if json:
             show_json({"granted": rows, "credentials": held})
             return
-        table = Table("license", "licensee", "until", "state", box=None)
-        for row in rows:
-            table.add_row(row["license"], row["licensee"], time_text(row["expires_at"]), row["state"])
-        out.print(table, soft_wrap=True) if rows else say("no licenses were granted from this home")
+        if rows:
+            shown = [(row["license"], row["licensee"], time_text(row["expires_at"]), row["state"]) for row in rows]
+            show_table(("license", "licensee", "until", "state"), shown)
+        else:
+            say("no licenses were granted from this home")
         for path in held:
             say(f"credential {escape(path)}")
 

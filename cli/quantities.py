@@ -46,6 +46,11 @@ def percent_text(points: int) -> str:
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return `1 passage`, `2 passages`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def time_left_text(seconds: int) -> str:
     """Return a wait as a person says it, in its two largest units."""
     parts = []

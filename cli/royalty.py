@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
-from cli.console import out, reported, show_json
+from cli.console import reported, show_json
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
+from cli.tables import show_table
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from vault.acts import inquire
 from vault.signing import address_text
@@ -42,7 +41,4 @@ def show(
         if json:
             show_json({"account": address_text(key.address), "balances": balances})
             return
-        table = Table("account", "micro-units", box=None)
-        for account, amount in sorted(balances.items()):
-            table.add_row(escape(account), str(amount))
-        out.print(table, soft_wrap=True)
+        show_table(("account", "micro-units"), [(account, str(held)) for account, held in sorted(balances.items())])

@@ -32,19 +32,18 @@ STDIN = "-"
 
 
 def documents_of(paths: Iterable[str], stdin_name: str) -> Iterator[Document | Skipped]:
-    """Yield the documents of files, folders and stdin, and whatever was skipped."""
+    """Return the documents of files, folders or stdin, as they are read, with whatever was skipped."""
     from rag.documents import read, read_stdin
 
     named = list(paths)
     for path in named:
         if path != STDIN and not Path(path).exists():
             raise FileNotFoundError(f"{path} does not exist; name a file, a folder, or - for stdin")
-    if STDIN in named:
-        if named != [STDIN]:
-            raise MalformedObject("stdin is read alone; leave out the other paths, or the -")
-        yield from read_stdin(sys.stdin.buffer, stdin_name)
-    else:
-        yield from read(Path(path) for path in named)
+    if STDIN not in named:
+        return read(Path(path) for path in named)
+    if named != [STDIN]:
+        raise MalformedObject("stdin is read alone; leave out the other paths, or the -")
+    return read_stdin(sys.stdin.buffer, stdin_name)
 
 
 def draft_of(
@@ -114,7 +113,7 @@ def _sealed(
     try:
         return seal_dataset(passages, draft, charter=charter, owner=owner, blobs=staging, progress=lambda _: None)
     except MalformedObject as error:
-        if corpus.passages == 0:
+        if corpus.passages == 0 and corpus.skipped:
             reasons = "; ".join(f"{item.name}: {item.reason}" for item in corpus.skipped[:3])
             raise MalformedObject(f"nothing was sealed, since no document could be read: {reasons}") from error
         raise

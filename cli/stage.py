@@ -41,6 +41,7 @@ from vault.signing import SigningKey
 LIGHT_SCRYPT_N = 1 << 14  # a keystore's standard 2^18 would cost a second and 256 MiB per wallet
 CHAIN_ID = 31337  # a development chain's; nothing here touches a chain
 OPEN_TIMEOUT_S = 1800.0
+STOPPED_PATIENCE_S = 30.0  # an enclave tries again by itself; what lasts longer will not mend
 POLL_S = 0.2
 YEAR_S = 365 * 86_400
 Progress = Callable[[int, int], None]
@@ -247,8 +248,13 @@ class Stage:
         channel = EnclaveChannel(self.enclave_address())
         try:
             until = time.monotonic() + OPEN_TIMEOUT_S
+            stopped_since: float | None = None
             while time.monotonic() < until:
                 status = channel.status()
+                now = time.monotonic()
+                stopped_since = (stopped_since or now) if status.state in ("stopped", "waiting") else None
+                if status.state != wanted and stopped_since is not None and now - stopped_since > STOPPED_PATIENCE_S:
+                    break
                 progress(status.passages_done, status.passages_total)
                 if status.state == wanted:
                     return status.reason

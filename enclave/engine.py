@@ -20,7 +20,7 @@ from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
 from storage.unixfs import read_file
-from vault.envelope import SEGMENT_BYTES_MAX, SIZE_FLOOR, decoded_passage, open_segment, passage_salts
+from vault.envelope import SEGMENT_BYTES_MAX, SIZE_FLOOR, open_segment, passage_salts, passage_text
 from vault.errors import AccessDenied, TamperedSegment
 from vault.manifest import Manifest, corpus_tree
 from vault.merkle import Tree
@@ -60,7 +60,7 @@ class LocalEngine:
                 raise TamperedSegment("the passages are not the ones the owner committed to")
             salts = list(islice(passage_salts(dataset.key), len(bodies)))
             opened[dataset.manifest.cid()] = _Opened(dataset.manifest, len(texts), bodies, salts, tree)
-            texts.extend(decoded_passage(body).text for body in bodies)
+            texts.extend(passage_text(body) for body in bodies)
         total = len(texts)
         progress(0, total)
         vectors = self._embedder.embed_passages(texts, progress=lambda done: progress(done, total))
@@ -117,7 +117,7 @@ class LocalEngine:
             index=index,
             score=score,
             body=body,
-            text=decoded_passage(body).text,
+            text=passage_text(body),
             salt=opened.salts[index],
             commitment=opened.leaves.leaf(index),
             path=opened.leaves.path(index),

@@ -25,13 +25,15 @@ def deposit_state_key(
 ) -> None:
     """Give every custodian of the charter its share, or raise: with fewer, the ledger could be lost with a machine."""
     by_key = {custodian.custodian.key: custodian for custodian in custodians}
+    for custodian in charter.custodians:  # all of them answer before any is given something it keeps for good
+        if custodian.key not in by_key:
+            raise ServiceUnavailable(f"custodian {custodian.key.hex()} is needed for the first opening of a ledger")
+        by_key[custodian.key].challenge(instance.public)
     values = split(key, shares=charter.shares, of=len(charter.custodians), identifier=secrets.randbits(15))
     commitments = tuple(
         share_commitment(genesis, ledger, STATE_KEY_VERSION, index, value) for index, value in enumerate(values)
     )
     for index, (custodian, value) in enumerate(zip(charter.custodians, values, strict=True)):
-        if custodian.key not in by_key:
-            raise ServiceUnavailable(f"custodian {custodian.key.hex()} is needed for the first opening of a ledger")
         recipient = strongest(custodian.hpke, floor=charter.suite_floor)
         info = deposit_context(
             genesis=genesis,

@@ -38,6 +38,7 @@ class WorkerEngine:
         self._process.start()
         far.close()
         self._turn = asyncio.Lock()
+        self._number = 0
         self._exchanges: set[asyncio.Task[tuple[str, Any]]] = set()
 
     @property
@@ -70,11 +71,7 @@ class WorkerEngine:
         loop = asyncio.get_running_loop()
         over: asyncio.Future[None] = loop.create_future()
 
-        def notice() -> None:
-            if not over.done():
-                over.set_result(None)
-
-        loop.add_reader(self._process.sentinel, notice)
+        loop.add_reader(self._process.sentinel, _set, over)
         try:
             await over
         finally:
@@ -84,39 +81,43 @@ class WorkerEngine:
         """End the child, and with it every key, passage and vector it held."""
         self._process.kill()
         self._process.join(END_TIMEOUT_S)
-        if not self._turn.locked():  # otherwise a thread still reads from it; that one sees the end of the stream
+        if not self._turn.locked():  # otherwise a call still waits for it; that one sees the end of the stream
             self._link.close()
 
     async def _ask(self, method: str, *arguments: Any, progress: Callable[[int, int], None] | None = None) -> Any:
-        exchange = asyncio.create_task(self._exchanged(method, arguments, progress))
-        self._exchanges.add(exchange)
-        exchange.add_done_callback(self._exchanges.discard)
-        # A caller that goes away must not leave its answer on the link for the next one: the exchange runs to its end.
-        kind, value = await asyncio.shield(exchange)
+        """Make one call and return its value; calls take turns, and what a cancelled one left behind is dropped."""
+        async with self._turn:
+            self._number += 1
+            try:
+                self._link.send((self._number, method, arguments))
+                while True:
+                    await self._readable()
+                    number, kind, value = self._link.recv()
+                    if number == self._number and kind == "progress":
+                        if progress is not None:
+                            progress(*value)
+                    elif number == self._number:
+                        break
+            except (EOFError, OSError) as error:
+                raise ServiceUnavailable("the enclave's engine has ended; nothing was charged, ask again") from error
         if kind == "error":
             raise value
         return value
 
-    async def _exchanged(
-        self, method: str, arguments: tuple[Any, ...], progress: Callable[[int, int], None] | None
-    ) -> tuple[str, Any]:
-        loop = asyncio.get_running_loop()
+    async def _readable(self) -> None:
+        """Wait on the event loop itself: a thread would cost two more wake-ups a query on busy cores."""
+        loop, number = asyncio.get_running_loop(), self._link.fileno()
+        ready: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(number, _set, ready)
+        try:
+            await ready
+        finally:
+            loop.remove_reader(number)
 
-        def call() -> tuple[str, Any]:
-            try:
-                self._link.send((method, arguments))
-                while True:
-                    kind, value = self._link.recv()
-                    if kind != "progress":
-                        return kind, value
-                    if progress is not None:
-                        loop.call_soon_threadsafe(progress, *value)
-            except (EOFError, OSError):
-                ended = "the enclave's engine has ended; nothing was charged, ask again"
-                return "error", ServiceUnavailable(ended)
 
-        async with self._turn:
-            return await asyncio.to_thread(call)
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
 
 
 def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) -> None:
@@ -128,19 +129,21 @@ def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) 
     engine = factory()
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
-            method, arguments = link.recv()
+            number, method, arguments = link.recv()
             try:
-                link.send(("done", _do(engine, link, method, arguments)))
+                link.send((number, "done", _do(engine, link, number, method, arguments)))
             except (VaultError, StorageError) as error:
-                link.send(("error", type(error)(str(error))))
+                link.send((number, "error", type(error)(str(error))))
             except Exception as error:  # noqa: BLE001  # its message could hold plaintext; its type cannot
-                link.send(("error", ServiceUnavailable(f"the engine failed with {type(error).__name__}")))
+                link.send((number, "error", ServiceUnavailable(f"the engine failed with {type(error).__name__}")))
 
 
-def _do(engine: Engine, link: multiprocessing.connection.Connection, method: str, arguments: tuple[Any, ...]) -> Any:
+def _do(
+    engine: Engine, link: multiprocessing.connection.Connection, number: int, method: str, arguments: tuple[Any, ...]
+) -> Any:
     if method == "open":
         datasets = [Dataset(manifest=Manifest.from_bytes(body), key=SecretKey(key)) for body, key in arguments[0]]
-        engine.open(datasets, lambda done, total: link.send(("progress", (done, total))))
+        engine.open(datasets, lambda done, total: link.send((number, "progress", (done, total))))
         return None
     if method == "search":
         return engine.search(*arguments)

@@ -33,6 +33,7 @@ from tests.toy import InProcessEngine
 from vault.client import CustodyClient
 from vault.custody_server import custody_server
 from vault.lease import ledger_id
+from vault.license import Deposit
 from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.signing import SigningKey
@@ -70,6 +71,7 @@ class Naps:
         self._changed = threading.Condition()
         self._sleepers: list[asyncio.Future[None]] = []
         self._begun = 0
+        self._is_over = False
 
     async def __call__(self, _: float) -> None:
         woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -93,8 +95,16 @@ class Naps:
     def wait(self, after: int, ready: Callable[[], bool]) -> None:
         """Wait until a nap later than the first `after` has begun, and `ready` holds."""
         with self._changed:
-            held = self._changed.wait_for(lambda: self._begun > after and bool(self._sleepers) and ready(), WAIT_S)
+            held = self._changed.wait_for(
+                lambda: self._is_over or (self._begun > after and bool(self._sleepers) and ready()), WAIT_S
+            )
         assert held, "the instance did not come to rest"
+
+    def over(self, _: object) -> None:
+        """Note that the instance has ended: it will not nap again."""
+        with self._changed:
+            self._is_over = True
+            self._changed.notify_all()
 
 
 class RunningCustodian:
@@ -156,7 +166,7 @@ class RunningEnclave:
         self.service = EnclaveService(self.instance)
         self.server, port = loop.call(enclave_server(self.service, self.keys.tls, LOOPBACK))
         self.address = f"127.0.0.1:{port}"
-        self.running: asyncio.Task[None] = loop.call(_started(self.instance.run()))
+        self.running: asyncio.Task[None] = loop.call(_started(self.instance.run(), self._naps.over))
 
     @property
     def engine(self) -> Any:
@@ -165,7 +175,7 @@ class RunningEnclave:
 
     def settle(self, after: int = 0) -> State:
         """Wait until the instance serves, or has stopped and waits to try again; return which."""
-        self._naps.wait(after, lambda: self.running.done() or self.instance.status.state in _AT_REST)
+        self._naps.wait(after, lambda: self.instance.status.state in _AT_REST)
         return self.instance.status.state
 
     def step(self) -> State:
@@ -173,9 +183,9 @@ class RunningEnclave:
         return self.settle(self._naps.end())
 
     def failure(self) -> BaseException | None:
-        """Wait for the instance to give up, and return why."""
-        self._loop.call(_over(self.running))
-        return self.running.exception()
+        """Wait for the instance to rest or give up; return why it gave up, if it did."""
+        self.settle()
+        return self.running.exception() if self.running.done() else None
 
     def on_loop(self, call: Callable[[], Result]) -> Result:
         """Run a call on the servers' loop."""
@@ -200,8 +210,10 @@ class RunningEnclave:
 _AT_REST = (State.SERVING, State.STOPPED)
 
 
-async def _started(work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-    return asyncio.get_running_loop().create_task(work)
+async def _started(work: Coroutine[Any, Any, None], over: Callable[[object], None]) -> asyncio.Task[None]:
+    task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(over)
+    return task
 
 
 async def _over(task: asyncio.Task[Any]) -> None:
@@ -226,6 +238,16 @@ class Deployment:
     def services(self) -> list[CustodyClient]:
         """Return a client for every custodian."""
         return [self._closing.enter_context(CustodyClient.connect(custodian.address)) for custodian in self.custodians]
+
+    def until(self, ready: Callable[[], bool]) -> None:
+        """Let the servers' loop turn until `ready` holds."""
+
+        async def work() -> None:
+            async with asyncio.timeout(WAIT_S):
+                while not ready():
+                    await asyncio.sleep(0)
+
+        self.loop.call(work())
 
     def journal(self) -> Journal:
         """Return the host's rows of this DAO's ledger."""
@@ -258,9 +280,13 @@ class Deployment:
 
     def add_credit(self, amount: int, licensee: SigningKey | None = None, **fields: Any) -> int:
         """Have the treasury credit the licensee; return the balance."""
+        return self.hand_in(deposit(self.world, amount, licensee, **fields))
+
+    def hand_in(self, paid: Deposit) -> int:
+        """Hand the enclave a deposit; return the balance."""
         channel = EnclaveChannel(self.enclave.address)
         try:
-            return channel.add_credit(deposit(self.world, amount, licensee, **fields))
+            return channel.add_credit(paid)
         finally:
             channel.close()
 
@@ -286,5 +312,6 @@ def deployed(
         deployment = Deployment(setting, folder, custodians, loop, closing)
         if is_started:
             deployment.enclave = deployment.start_enclave(**enclave)
-            assert deployment.enclave.settle() is State.SERVING, deployment.enclave.instance.status.reason
+            if deployment.enclave.settle() is not State.SERVING:
+                raise deployment.enclave.failure() or AssertionError(deployment.enclave.instance.status.reason)
         yield deployment

@@ -219,7 +219,7 @@ def verified_links(board: Board, genesis: Cid, *, at: int) -> Iterator[str]:
     fetch = fetch_from(board)
     charter = Charter.from_bytes(fetch(genesis))
     history = founded(charter)
-    yield f"charter {genesis}: {len(charter.members)} members, {len(charter.custodians)} custodians"
+    yield f"charter {genesis}: members {len(charter.members)}, custodians {len(charter.custodians)}"
     tip = board.tip(genesis)
     if tip is None:
         raise MalformedObject(f"the board knows no head of DAO {genesis}")
@@ -229,7 +229,7 @@ def verified_links(board: Board, genesis: Cid, *, at: int) -> Iterator[str]:
             decision = Decision.from_bytes(fetch(history.head.decision))
             action = decision.proposal.action.words()
             yield f"epoch {history.head.epoch}: {action}; {_weights(tally(charter, decision.ballots))}"
-    yield f"head {history.head.cid()} at epoch {history.head.epoch}: {len(history.policies)} policies in force"
+    yield f"head {history.head.cid()} at epoch {history.head.epoch}: policies in force {len(history.policies)}"
 
 
 def _heads(fetch: Callable[[Cid], bytes], history: History, tip: Cid) -> list[Cid]:

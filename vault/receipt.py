@@ -142,8 +142,8 @@ def verify_receipt_file(
 def verify_answer(file: ReceiptFile, receipt: Receipt, *, genesis: Cid) -> None:
     """Check what is new in an answer whose leases, head and evidence were verified before; raise `InvalidReceipt`.
 
-    `receipt` is the file's own, its signature verified already. No wallet library is needed: manifests count by their CIDs,
-    which the voted policy names.
+    `receipt` is the file's own, its signature verified already. No wallet library is needed: manifests count by their
+    CIDs, which the voted policy names.
     """
     for check in (_check_signature, _check_head, _check_query, _check_passages):
         _held(check, file, receipt, genesis)

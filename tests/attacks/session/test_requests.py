@@ -1,0 +1,246 @@
+"""Attacks on a session's requests: forged, replayed, reordered, repeated with another body (rules E6, L3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from enclave.v1 import retrieval_pb2 as pb
+from tests.attacks.session.machine import Machine
+from tests.builders import seeded, wallet
+from tests.deployment import Deployment, deployed
+from tests.enclaves import PRICE, credential, world
+from vault.errors import (
+    AccessDenied,
+    BudgetExhausted,
+    CreditExhausted,
+    MalformedObject,
+    RateExceeded,
+    RequestConflict,
+    VaultError,
+)
+from vault.session import request_mac
+
+WORLD = world(policy={"queries_per_minute": 1000})
+
+
+@pytest.fixture(scope="module")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    with deployed(tmp_path_factory.mktemp("deployment"), WORLD) as deployment:
+        deployment.add_credit(100_000)
+        deployment.add_credit(100_000, wallet("another licensee"))
+        yield deployment
+
+
+@pytest.fixture
+def machine(deployment: Deployment) -> Iterator[Machine]:
+    with Machine(deployment) as machine:
+        yield machine.open()
+
+
+def entries(deployment: Deployment) -> int:
+    last = deployment.journal().last()
+    return last.sequence if last else 0
+
+
+class TestAuthentication:
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [
+            ("mac", bytes(32)),
+            ("mac", b""),
+            ("sequence", 99),
+            ("request_id", seeded("another request")),
+            ("text", "another text"),
+            ("k", 1),
+            ("salt", seeded("another salt")),
+            ("last_receipt", seeded("another receipt")),
+            ("session", bytes(16)),
+            ("policy", WORLD.dataset.manifest.cid().binary),
+        ],
+    )
+    def test_one_changed_field_is_refused_and_free(self, machine: Machine, field: str, value: Any) -> None:
+        before = entries(machine.deployment)
+        with pytest.raises(AccessDenied):
+            machine.ask(**{field: value})
+        assert entries(machine.deployment) == before
+        machine.sequence -= 1
+        machine.ask()  # the place in the session was not used up
+
+    @pytest.mark.parametrize(
+        ("field", "value"),
+        [("policy", b"no cid"), ("text", ""), ("text", "x" * 4097), ("salt", b""), ("request_id", b"short")],
+    )
+    def test_fields_out_of_form_are_malformed(self, machine: Machine, field: str, value: Any) -> None:
+        with pytest.raises(MalformedObject):
+            machine.ask(**{field: value})
+
+    def test_a_sequence_no_integer_of_ours_holds_is_malformed(self, machine: Machine) -> None:
+        with pytest.raises(MalformedObject):
+            machine.ask(sequence=2**64 - 1)
+
+    def test_a_replayed_request_is_refused(self, machine: Machine) -> None:
+        request = machine.request(machine.query())
+        machine.send(request)
+        with pytest.raises(AccessDenied, match="was sent before"):
+            machine.send(request)
+
+    def test_requests_out_of_order_are_refused(self, machine: Machine) -> None:
+        first, second = machine.request(machine.query()), machine.request(machine.query())
+        machine.send(second)
+        with pytest.raises(AccessDenied, match="was sent before"):
+            machine.send(first)
+
+    def test_one_sessions_request_is_nothing_in_another(self, machine: Machine, deployment: Deployment) -> None:
+        with Machine(deployment) as other:
+            other.open()
+            request = machine.request(machine.query())
+            request.session = other.session
+            with pytest.raises(AccessDenied, match="not authenticated"):
+                machine.send(request)
+
+    def test_a_session_ends(self, machine: Machine) -> None:
+        machine.open(expires_at=WORLD.clock() + 5)
+        machine.ask()
+        WORLD.clock.advance(5)
+        with pytest.raises(AccessDenied, match="session is unknown or over"):
+            machine.ask()
+
+    def test_an_account_request_is_authenticated_too(self, machine: Machine) -> None:
+        zeros = bytes(32)
+        mac = request_mac(machine.mac_key, session=machine.session, sequence=1, body=zeros, previous_receipt=zeros)
+        request = pb.GetAccountRequest(session=machine.session, sequence=1, mac=mac)
+        machine.channel.call(machine.stub.GetAccount, request)
+        with pytest.raises(AccessDenied, match="was sent before"):
+            machine.channel.call(machine.stub.GetAccount, request)
+        request.mac = bytes(32)
+        with pytest.raises(AccessDenied, match="not authenticated"):
+            machine.channel.call(machine.stub.GetAccount, request)
+
+
+class TestRetries:
+    def test_the_same_request_again_gives_the_same_answer_and_one_charge(self, machine: Machine) -> None:
+        query, before = machine.query(), entries(machine.deployment)
+        first, again = machine.ask(query), machine.ask(query)
+        assert (first.is_repeat, again.is_repeat) == (False, True)
+        assert first.receipt == again.receipt
+        assert [found.body for found in first.passages] == [found.body for found in again.passages]
+        assert first.query_vector == again.query_vector
+        assert entries(machine.deployment) == before + 1
+
+    def test_also_from_another_session(self, machine: Machine, deployment: Deployment) -> None:
+        query = machine.query()
+        first = machine.ask(query)
+        with Machine(deployment) as later:
+            again = later.open().ask(query)
+        assert (again.is_repeat, again.receipt) == (True, first.receipt)
+
+    def test_also_at_the_very_same_time(self, machine: Machine, deployment: Deployment) -> None:
+        query, engine, before = machine.query(), deployment.enclave.engine, entries(deployment)
+        searches = engine.searches
+        deployment.enclave.on_loop(engine.hold)
+        pending = [machine.send_later(machine.request(query)) for _ in range(4)]
+        deployment.until(lambda: engine.waiting == 4)
+        deployment.enclave.on_loop(engine.let_go)
+        answers = [one.result() for one in pending]
+        assert {answer.receipt for answer in answers} == {answers[0].receipt}
+        assert sorted(answer.is_repeat for answer in answers) == [False, True, True, True]
+        assert entries(deployment) == before + 1
+        assert engine.searches == searches + 4
+
+    @pytest.mark.parametrize(("field", "value"), [("text", "rain"), ("k", 1), ("salt", seeded("other salt"))])
+    def test_the_same_id_for_another_question_is_a_conflict(self, machine: Machine, field: str, value: Any) -> None:
+        query, before = machine.query(), entries(machine.deployment)
+        machine.ask(query)
+        with pytest.raises(RequestConflict):
+            machine.ask(machine.query(**({"request": query.request, field: value})))
+        assert entries(machine.deployment) == before + 1
+
+    def test_also_where_both_were_asked_at_once(self, machine: Machine, deployment: Deployment) -> None:
+        one = machine.query()
+        other = machine.query("rain", request=one.request)
+        engine, before = deployment.enclave.engine, entries(deployment)
+        deployment.enclave.on_loop(engine.hold)
+        pending = [machine.send_later(machine.request(query)) for query in (one, other)]
+        deployment.until(lambda: engine.waiting == 2)
+        deployment.enclave.on_loop(engine.let_go)
+        failures = [future.exception() for future in pending]
+        assert sorted(failure is None for failure in failures) == [False, True]
+        assert entries(deployment) == before + 1
+
+    def test_another_licensees_same_id_is_another_request(self, machine: Machine, deployment: Deployment) -> None:
+        query = machine.query()
+        machine.ask(query)
+        with Machine(deployment, credential(WORLD, wallet("another licensee"))) as other:
+            assert not other.open().ask(query).is_repeat
+
+
+class TestLimits:
+    """What is refused is free: nothing is booked, and the engine is not even asked."""
+
+    def refused(self, machine: Machine, expected: type[VaultError], query: Any = None) -> None:
+        deployment = machine.deployment
+        before, searches = entries(deployment), deployment.enclave.engine.searches
+        with pytest.raises(expected):
+            machine.ask(query)
+        assert (entries(deployment), deployment.enclave.engine.searches) == (before, searches)
+
+    def licensee(self, deployment: Deployment, name: str, credit: int, **terms: Any) -> Machine:
+        licensee = wallet(name)
+        if credit:
+            deployment.add_credit(credit, licensee)
+        return Machine(deployment, credential(deployment.world, licensee, **terms))
+
+    def test_credit(self, deployment: Deployment) -> None:
+        with self.licensee(deployment, "poor", PRICE * 2 - 1) as machine:
+            machine.open().ask()
+            self.refused(machine, CreditExhausted)
+            assert deployment.licensee_credit(wallet("poor")) == PRICE - 1
+
+    def test_a_delegations_spend_cap_over_all_its_sessions(self, deployment: Deployment) -> None:
+        with self.licensee(deployment, "capped", 10_000, spend_cap=2 * PRICE) as machine:
+            machine.open().ask()
+            machine.open().ask()
+            self.refused(machine, CreditExhausted)
+            self.refused(machine.open(), CreditExhausted)
+
+    def test_a_sessions_own_cap(self, deployment: Deployment) -> None:
+        with self.licensee(deployment, "careful", 10_000) as machine:
+            machine.open(spend_cap=PRICE).ask()
+            self.refused(machine, CreditExhausted)
+            machine.open(spend_cap=PRICE).ask()  # another session, with a cap of its own
+            self.refused(machine, CreditExhausted)
+
+    def test_more_passages_than_the_policy_gives_at_once(self, machine: Machine) -> None:
+        for k in (0, WORLD.policy.k_max + 1, 2**32 - 1):
+            self.refused(machine, AccessDenied, machine.query(k=k))
+
+
+def test_the_extraction_budget_first_cuts_an_answer_then_refuses(tmp_path: Any) -> None:
+    with deployed(tmp_path, world(policy={"passages_max": 2})) as deployment:
+        deployment.add_credit(1_000)
+        with Machine(deployment) as machine:
+            machine.open()
+            whole = machine.ask(machine.query(k=1))
+            cut = machine.ask(machine.query(k=3))
+            assert (whole.is_partial, len(whole.passages), cut.is_partial, len(cut.passages)) == (False, 1, True, 2)
+            with pytest.raises(BudgetExhausted):
+                machine.ask(machine.query(k=1))
+        assert deployment.licensee_credit(wallet("licensee")) == 1_000 - 2 * PRICE
+
+
+def test_queries_beyond_the_rate_are_refused_until_a_minute_has_passed(tmp_path: Any) -> None:
+    with deployed(tmp_path, world(policy={"queries_per_minute": 2})) as deployment:
+        deployment.add_credit(1_000)
+        with Machine(deployment) as machine:
+            machine.open().ask()
+            machine.ask()
+            with pytest.raises(RateExceeded):
+                machine.ask()
+            with pytest.raises(RateExceeded):
+                machine.open().ask()  # a new session resets nothing
+            assert deployment.licensee_credit(wallet("licensee")) == 1_000 - 2 * PRICE
+            deployment.world.clock.advance(60)
+            machine.ask()

@@ -1,0 +1,187 @@
+"""A home of one's own, the command line run in it, and custodians that answer without a network."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from cli import wiring
+from cli.main import app
+from storage.memory import MemoryBlobs
+from tests.people import NOW
+from vault.client import CustodyClient
+from vault.custodian import SEED_BYTES, CustodianKeys
+from vault.custody import Custody
+from vault.errors import ServiceUnavailable
+from vault.records.custody import CustodyRecords
+from vault.records.database import Records, open_records
+
+PASSWORD = "correct horse"  # noqa: S105
+LIGHT = "4096"  # scrypt's n: a standard keystore would cost a second and 256 MiB
+
+
+@dataclass
+class Party:
+    """One person at a terminal."""
+
+    home: Path
+    runner: CliRunner = field(default_factory=CliRunner)
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *args: object, code: int = 0, input: bytes | None = None) -> Result:
+        """Run a command and check its exit code; a bug's traceback fails the test."""
+        env = {"COFFER_HOME": str(self.home), "COFFER_PASSWORD": PASSWORD, "COLUMNS": "200"} | self.env
+        result = self.runner.invoke(app, [str(arg) for arg in args], env=env, input=input)
+        if result.exception is not None and not isinstance(result.exception, SystemExit):
+            raise result.exception
+        assert result.exit_code == code, result.output
+        return result
+
+    def json(self, *args: object, input: bytes | None = None) -> dict[str, Any]:
+        """Run a command with --json and return what it printed."""
+        shown: dict[str, Any] = json.loads(self.run(*args, "--json", input=input).stdout.splitlines()[-1])
+        return shown
+
+    def refused(self, *args: object, code: int = 1, input: bytes | None = None) -> str:
+        """Run a command that fails and return its one sentence."""
+        result = self.run(*args, code=code, input=input)
+        assert "Traceback" not in result.output
+        return " ".join(result.stderr.split())
+
+    def wallet(self, name: str) -> str:
+        """Make a wallet and return its address."""
+        return str(self.json("wallet", "new", name, "--rounds", LIGHT)["address"])
+
+
+PEOPLE = ("alice", "bob", "owner", "issuer", "treasury", "operator", "licensee")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_settings() -> Iterator[None]:
+    """Keep the settings of whoever runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("COFFER_") and "TEST" not in name]:
+            patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="session")
+def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home fresh from `coffer init`, to copy."""
+    party = Party(tmp_path_factory.mktemp("first") / "home")
+    party.run("init")
+    return party.home
+
+
+@pytest.fixture(scope="session")
+def wallets(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """Everybody's wallet, to copy, and everybody's address."""
+    home = tmp_path_factory.mktemp("wallets") / "home"
+    shutil.copytree(first_home, home)
+    return home / "wallets", {name: Party(home).wallet(name) for name in PEOPLE}
+
+
+@pytest.fixture
+def party(tmp_path: Path, first_home: Path) -> Party:
+    shutil.copytree(first_home, tmp_path / "home")
+    return Party(tmp_path / "home")
+
+
+@dataclass
+class Clock:
+    now: int = NOW
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(wiring, "clock", clock)
+    return clock
+
+
+class LocalCustodian:
+    """A real custodian, called in this process; `is_down` makes it unreachable."""
+
+    def __init__(self, address: str, records: Records, clock: Callable[[], int]) -> None:
+        self.address = address
+        self.is_down = False
+        keys = CustodianKeys.from_seed(os.urandom(SEED_BYTES))
+        judge = wiring.EvidenceAppraiser(production=False)
+        self.custody = Custody(
+            keys, CustodyRecords(records), MemoryBlobs(), judge, clock=clock, production=False, skew_s=0
+        )
+        self.custodian = keys.public()
+        self.deposits = 0
+
+    def submit_head(self, head: Any, blocks: Any) -> int:
+        return self.custody.submit_head(head, blocks.items())
+
+    def deposit_share(self, manifest: Any, deposit: Any) -> None:
+        self.deposits += 1
+        self.custody.deposit_share(manifest, deposit)
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def custodians(
+    tmp_path: Path, first_home: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
+) -> Iterator[dict[str, LocalCustodian]]:
+    """Four custodians at `one:1`, `two:1`, `three:1` and `four:1`."""
+    opened = []
+    for n in range(4):
+        shutil.copy(first_home / "records.db", tmp_path / f"custodian-{n}.db")
+        opened.append(open_records(f"sqlite:///{tmp_path}/custodian-{n}.db"))
+    names = ("one:1", "two:1", "three:1", "four:1")
+    known = {name: LocalCustodian(name, records, clock) for name, records in zip(names, opened, strict=True)}
+
+    def connect(address: str, *, expected: bytes | None = None) -> LocalCustodian:
+        if address not in known or known[address].is_down:
+            raise ServiceUnavailable(f"nothing answers at {address}; is the service running there?")
+        return known[address]
+
+    monkeypatch.setattr(CustodyClient, "connect", connect)
+    yield known
+    for records in opened:
+        records.close()
+
+
+@dataclass
+class Founded:
+    """A DAO of alice (2 votes) and bob (1), with one custodian, and everybody's address."""
+
+    party: Party
+    genesis: str
+    addresses: dict[str, str]
+
+
+@pytest.fixture
+def dao(party: Party, custodians: dict[str, LocalCustodian], wallets: tuple[Path, dict[str, str]]) -> Founded:
+    folder, addresses = wallets
+    shutil.copytree(folder, party.home / "wallets")
+    shown = party.json(
+        *("dao", "init", "Harbor", "--treasury", addresses["treasury"], "--custodian", "one:1"),
+        *("--member", f"{addresses['alice']}=2", "--member", addresses["bob"]),
+    )
+    return Founded(party, shown["genesis"], addresses)
+
+
+@pytest.fixture
+def enclave_file(dao: Founded, tmp_path: Path) -> Path:
+    """What `coffer enclave describe --json` prints, in a file."""
+    file = tmp_path / "enclave.json"
+    file.write_text(json.dumps(dao.party.json("enclave", "describe", dao.genesis)))
+    return file

@@ -1,0 +1,195 @@
+"""What needs a running enclave: credit, questions, receipts and royalties, against real services on loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.asking import _open_path
+from cli.credentials import read_credential
+from cli.home import Home, settings_from
+from cli.main import app
+from enclave.client import EnclaveClient
+from tests.cli.conftest import PASSWORD, Party
+from vault.errors import ServiceUnavailable
+
+START_S_MAX = 90
+TEXT = "The harbor closes at noon on Sundays."
+QUESTION = "when does the harbor close?"
+
+
+@contextmanager
+def service(home: Path, *args: str) -> Iterator[str]:
+    """Run a service and yield the address it listens on."""
+    env = os.environ | {"COFFER_HOME": str(home), "COFFER_PASSWORD": PASSWORD}
+    command = [sys.executable, "-m", "cli.entry", *args, "--listen", "127.0.0.1:0", "--json"]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603
+        try:
+            assert process.stdout is not None
+            assert select.select([process.stdout], [], [], START_S_MAX)[0], "the service did not start in time"
+            yield json.loads(process.stdout.readline())["listening"]
+        finally:
+            process.terminate()
+            process.wait(START_S_MAX)
+
+
+def until(party: Party, *args: object) -> dict[str, Any]:
+    """Run a command until it succeeds: what it waits for has its own clock."""
+    env = {"COFFER_HOME": str(party.home), "COFFER_PASSWORD": PASSWORD}
+    ends = time.monotonic() + START_S_MAX
+    while True:
+        result = party.runner.invoke(app, [*(str(arg) for arg in args), "--json"], env=env)
+        if result.exit_code == 0:
+            shown = dict(json.loads(result.stdout.splitlines()[-1]))
+            if shown.get("state", "serving") == "serving":
+                return shown
+        assert time.monotonic() < ends, result.output
+        select.select([], [], [], 0.2)
+
+
+@pytest.fixture(scope="module")
+def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Party]:
+    """One party that plays everybody, with an enclave that serves one small dataset."""
+    root = tmp_path_factory.mktemp("services")
+    shutil.copytree(first_home, root / "home")
+    (root / "docs").mkdir()
+    (root / "docs" / "a.txt").write_text(TEXT)
+    (root / "docs" / "b.txt").write_text("Tide tables are printed in May.")
+    party = Party(root / "home")
+    with ExitStack() as stack:
+        custodian = stack.enter_context(service(root / "custodian", "custodian", "serve"))
+        policy = _adopted(party, root, custodian)
+        enclave = stack.enter_context(
+            service(party.home, "enclave", "serve", policy["genesis"], "--custodian", custodian)
+        )
+        party.env["COFFER_ENCLAVE"] = enclave
+        licensee = party.wallet("licensee")
+        grant = ("--policy", policy["policy"], "--wallet", "member", "--out", root / "license")
+        party.run("license", "grant", licensee, *grant)
+        party.run("license", "accept", root / "license", "--wallet", "licensee", "--spend-cap", "100000")
+        until(party, "enclave", "status", "--enclave", enclave)
+        yield party
+
+
+def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
+    member = party.wallet("member")
+    found = ("--member", member, "--treasury", member, "--custodian", custodian, "--voting-period", "1s")
+    genesis = party.json("dao", "init", "Harbor", *found)["genesis"]
+    manifest = party.json("dataset", "seal", root / "docs", "--owner", "member", "--allow-simulated")["manifest"]
+    party.run("dataset", "publish", manifest, "--owner", "member", "--custodian", custodian)
+    (root / "enclave.json").write_text(json.dumps(party.json("enclave", "describe", genesis)))
+    terms = ("--dataset", manifest, "--enclave", root / "enclave.json", "--issuer", member, "--operator", member)
+    made = party.json("dao", "propose", "--wallet", "member", *terms, "--price", "1000")
+    party.run("dao", "vote", made["proposal"], "for", "--wallet", "member")
+    until(party, "dao", "execute", made["proposal"], "--custodian", custodian)
+    return {"genesis": genesis, "policy": made["policy"]}
+
+
+def receipts(party: Party) -> list[Path]:
+    return sorted((party.home / "receipts").glob("*.receipt"))
+
+
+def pay_in(party: Party, amount: int) -> int:
+    licensee = party.json("wallet", "show", "licensee")["wallets"]["licensee"]
+    return int(party.json("credit", "add", licensee, amount, "--wallet", "member")["balance"])
+
+
+def test_asking_paying_and_verifying(party: Party) -> None:
+    assert "have the treasury add credit" in party.refused("query", QUESTION, "--allow-simulated")
+    assert receipts(party) == []
+    before = pay_in(party, 10_000)
+    answer = party.json("query", QUESTION, "--allow-simulated", "--k", "1")
+    assert [passage["text"] for passage in answer["passages"]] == [TEXT]
+    assert (answer["price"], answer["tee"]) == (1000, "simulated")
+    assert party.json("credit", "show")["credit"] == before - 1000
+    receipt = Path(answer["receipt"])
+    assert receipt.stat().st_mode & 0o777 == 0o600
+    verified = party.json("receipt", "verify", receipt, "--allow-simulated")
+    assert verified["verified"] and len(verified["receipts"][0]["links"]) == 8
+    assert "SIMULATED" in party.refused("receipt", "verify", receipt)
+    balances = party.json("royalty", "show", "--wallet", "member")["balances"]
+    assert sum(balances.values()) == 0
+    assert not list((party.home / "receipts").glob("*.open"))
+
+
+def test_an_answer_is_printed_with_its_sources_and_the_simulated_tee(party: Party) -> None:
+    pay_in(party, 10_000)
+    result = party.run("query", QUESTION, "--allow-simulated")
+    assert TEXT in result.stdout and "docs/a.txt" in result.stdout and "price 1000" in result.stdout
+    assert "SIMULATED" in result.stderr
+    assert "✓" in party.run("receipt", "verify", *receipts(party), "--allow-simulated").stdout
+
+
+def test_nothing_is_sent_to_a_simulated_tee_that_was_not_expected(party: Party) -> None:
+    before = party.json("credit", "show")
+    assert "SIMULATED" in party.refused("query", QUESTION)
+    assert party.json("credit", "show") == before
+
+
+def test_a_receipt_that_was_changed_is_refused_with_the_fact(party: Party, tmp_path: Path) -> None:
+    pay_in(party, 1000)
+    receipt = Path(party.json("query", QUESTION, "--allow-simulated")["receipt"])
+    content = receipt.read_bytes()
+    assert QUESTION.encode() in content
+    changed = tmp_path / "changed"
+    changed.write_bytes(content.replace(QUESTION.encode(), QUESTION.replace("close", "opens").encode()))
+    said = party.refused("receipt", "verify", changed, receipt, "--allow-simulated")
+    assert "text: not the question that was asked" in said
+
+
+def test_a_question_whose_answer_was_lost_is_charged_once(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = pay_in(party, 5000)
+    real = EnclaveClient.search
+
+    def lost(self: EnclaveClient, text: str, **rest: Any) -> Any:
+        real(self, text, **rest)
+        raise ServiceUnavailable("the connection broke")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EnclaveClient, "search", lost)
+        assert "not charged twice" in party.refused("query", "a lost one?", "--allow-simulated")
+    assert party.json("credit", "show")["credit"] == before - 1000
+    again = party.json("query", "a lost one?", "--allow-simulated")
+    assert again["is_repeat"]
+    assert party.json("credit", "show")["credit"] == before - 1000
+    assert not party.json("query", "a lost one?", "--allow-simulated")["is_repeat"]  # asked anew, and charged anew
+    assert party.json("credit", "show")["credit"] == before - 2000
+
+
+def test_what_is_kept_of_an_open_question_does_not_name_it(party: Party) -> None:
+    settings = settings_from(home=party.home, password=PASSWORD)
+    credential = read_credential(settings, None)
+    paths = {_open_path(Home(party.home), credential, text, k) for text in ("a", "b") for k in (1, 2)}
+    assert len(paths) == 4
+
+
+def test_only_a_treasury_adds_credit(party: Party) -> None:
+    licensee = party.json("wallet", "show", "licensee")["wallets"]["licensee"]
+    assert "is not the treasury" in party.refused("credit", "add", licensee, "5", "--wallet", "licensee")
+    assert "--currency" in party.refused("credit", "add", licensee, "5", "--wallet", "member", "--currency", "EUR")
+
+
+def test_production_refuses_the_simulated_tee_everywhere(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(party.env, "COFFER_PRODUCTION", "true")
+    for command in (
+        ("query", QUESTION, "--allow-simulated"),
+        ("credit", "show"),
+        ("royalty", "show", "--wallet", "member"),
+    ):
+        party.refused(*command)
+
+
+def test_doctor_reaches_the_enclave(party: Party) -> None:
+    checks = party.json("doctor")["checks"]
+    assert any(check["what"] == "enclave" and "serving" in check["found"] for check in checks)

@@ -1,0 +1,129 @@
+"""The documents are true of the tree: links lead somewhere, commands and targets exist, and so do files and names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
+PACKAGES = ("cli", "tui", "enclave", "vault", "rag", "storage")
+GENERATED = re.compile(r"(?s)<!-- (demo|benchmarks) -->.*?<!-- /\1 -->")
+FENCE = re.compile(r"(?ms)^```.*?^```$")
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+CODE = re.compile(r"`([^`\n]+)`")
+HEADING = re.compile(r"(?m)^#+ (.+)$")
+FILE = re.compile(r"[\w./-]+/[\w.-]+\.(?:py|sh|toml|proto)")
+FOREIGN = {"pg_ctl"}  # names that look like ours
+NAME = re.compile(r"_?[A-Za-z]\w*(?:\.\w+)*")
+
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def prose(document: Path) -> str:
+    """Return a document without what programs write into it."""
+    return GENERATED.sub("", document.read_text(encoding="utf-8"))
+
+
+def spans(document: Path) -> Iterator[str]:
+    """Yield what stands in backticks in a line."""
+    yield from CODE.findall(FENCE.sub("", prose(document)))
+
+
+def invocations(document: Path, command: str) -> Iterator[list[str]]:
+    """Yield the words after `command` wherever it begins a code span or a line of a code block."""
+    lines = [line for block in FENCE.findall(prose(document)) for line in block.splitlines()]
+    for line in [*spans(document), *lines]:
+        if line.split(" ")[0] == command:
+            yield line.split("#")[0].split()[1:]
+
+
+def anchors(document: Path) -> set[str]:
+    """Return the anchors that GitHub gives to a document's headings."""
+    headings = HEADING.findall(FENCE.sub("", document.read_text(encoding="utf-8")))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@cache
+def source() -> str:
+    """Return all of our source, to look names up in."""
+    return "\n".join(
+        path.read_text(encoding="utf-8") for package in PACKAGES for path in (ROOT / package).rglob("*.py")
+    )
+
+
+@documents
+def test_links_lead_somewhere(document: Path) -> None:
+    for link in LINK.findall(prose(document)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        place, _, anchor = link.partition("#")
+        target = (document.parent / place).resolve() if place else document
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@documents
+def test_make_targets_exist(document: Path) -> None:
+    targets = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    for words in invocations(document, "make"):
+        assert not words or words[0] in targets, words
+
+
+@documents
+def test_commands_exist(document: Path) -> None:
+    from typer.main import get_command
+
+    from cli.main import app
+
+    for words in invocations(document, "coffer"):
+        command: Any = get_command(app)
+        for word in words:
+            if not hasattr(command, "commands") or not re.fullmatch(r"[a-z][a-z-]*", word):
+                break
+            assert word in command.commands, words
+            command = command.commands[word]
+
+
+@documents
+def test_options_of_commands_exist(document: Path) -> None:
+    from typer.main import get_command
+
+    from cli.main import app
+
+    for words in invocations(document, "coffer"):
+        command: Any = get_command(app)
+        while words and hasattr(command, "commands"):
+            command, words = command.commands[words[0]], words[1:]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
+        assert {word for word in words if word.startswith("--")} <= known, words
+
+
+@documents
+def test_files_named_in_code_exist(document: Path) -> None:
+    for span in spans(document):
+        if FILE.fullmatch(span) or re.fullmatch(r"(?:tests|docs|proto|scripts)/[\w/.-]*", span):
+            assert (ROOT / span).exists(), span
+
+
+@documents
+def test_names_in_code_exist(document: Path) -> None:
+    """A class, method or function of ours; a name in lower case without a dot or an underscore may be anything."""
+    for span in spans(document):
+        is_ours = NAME.fullmatch(span) and ("_" in span.strip("_") or "." in span or re.match(r"[A-Z][a-z]", span))
+        if span in FOREIGN:
+            continue
+        if is_ours and not re.search(r"\.(?:py|sh|md|txt|toml)$", span) and not span.isupper():
+            last = span.rpartition(".")[2]
+            assert re.search(rf"\b{re.escape(last)}\b", source()), span
+
+
+def test_the_readme_has_places_for_what_programs_write() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    for mark in ("demo", "benchmarks"):
+        assert text.count(f"<!-- {mark} -->") == text.count(f"<!-- /{mark} -->") == 1

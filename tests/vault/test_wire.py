@@ -1,0 +1,232 @@
+"""Errors across the wire: every one of ours has a status and comes back as itself; a bug says nothing."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import pytest
+
+import enclave.attestation.errors
+import vault.errors
+from storage import errors as storage_errors
+from tests.builders import seeded
+from tests.deployment import Loop
+from tests.enclaves import Custodians, world
+from vault.client import CustodyClient
+from vault.custody_server import custody_server
+from vault.errors import InvalidSignature, MalformedObject, ServiceUnavailable, VaultError
+from vault.tls import MESSAGE_BYTES_MAX, SERVER_NAME, PinnedCertificate, TlsIdentity
+from vault.v1 import custody_pb2 as pb
+from vault.v1 import custody_pb2_grpc as rpc
+from vault.wire import REASON_KEY, TABLE, error_from, require_tls13, status_of
+
+WORLD = world()
+
+
+def subclasses(kind: type[Exception]) -> set[type[Exception]]:
+    return {kind}.union(*(subclasses(below) for below in kind.__subclasses__()))
+
+
+OURS = subclasses(VaultError) - {VaultError} | subclasses(storage_errors.StorageError)
+
+
+class TestTable:
+    @pytest.mark.parametrize("kind", sorted(OURS, key=lambda kind: kind.__name__))
+    def test_every_error_of_ours_has_a_status_and_keeps_its_message(self, kind: type[Exception]) -> None:
+        code, reason, message = status_of(kind("what is wrong"))
+        assert code not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN)
+        assert (reason.isupper(), message) == (True, "what is wrong")
+
+    def test_subclasses_stand_before_their_bases(self) -> None:
+        kinds = [kind for kind, _, _ in TABLE]
+        for place, kind in enumerate(kinds):
+            assert not any(issubclass(later, kind) for later in kinds[place + 1 :]), kind
+
+    def test_a_reason_comes_back_as_the_error_it_stands_for(self) -> None:
+        for kind in vars(vault.errors).values():
+            if isinstance(kind, type) and issubclass(kind, VaultError) and kind is not VaultError:
+                back = error_from(Failure(*status_of(kind("message"))), "service")
+                assert (type(back), str(back)) == (kind, "message")
+
+    def test_refused_evidence_comes_back_as_access_denied(self) -> None:
+        refused = enclave.attestation.errors.MeasurementMismatch("measurement: found a, wanted b")
+        back = error_from(Failure(*status_of(refused)), "service")
+        assert (type(back), str(back)) == (vault.errors.AccessDenied, "measurement: found a, wanted b")
+
+    @pytest.mark.parametrize("bug", [ValueError("secret"), KeyError("secret"), RuntimeError("secret"), VaultError("x")])
+    def test_what_is_not_ours_says_nothing(self, bug: Exception) -> None:
+        code, reason, message = status_of(bug)
+        assert (code, reason) == (grpc.StatusCode.INTERNAL, "INTERNAL")
+        assert "secret" not in message
+
+    @pytest.mark.parametrize(
+        ("code", "expected"),
+        [
+            (grpc.StatusCode.UNAVAILABLE, ServiceUnavailable),
+            (grpc.StatusCode.DEADLINE_EXCEEDED, ServiceUnavailable),
+            (grpc.StatusCode.UNIMPLEMENTED, VaultError),
+        ],
+    )
+    def test_a_failure_without_reason_is_told_by_its_code(self, code: grpc.StatusCode, expected: type) -> None:
+        assert type(error_from(Failure(code, None, "details"), "service")) is expected
+
+
+class Failure(grpc.RpcError, grpc.Call):  # type: ignore[misc]  # grpc has no types for what it raises
+    """What grpcio raises for a failed call."""
+
+    def __init__(self, code: grpc.StatusCode, reason: str | None, details: str) -> None:
+        self._code, self._reason, self._details = code, reason, details
+
+    def code(self) -> grpc.StatusCode:
+        return self._code
+
+    def details(self) -> str:
+        return self._details
+
+    def trailing_metadata(self) -> tuple[tuple[str, str], ...]:
+        return ((REASON_KEY, self._reason),) if self._reason else ()
+
+    def initial_metadata(self) -> None: ...
+    def is_active(self) -> bool:
+        return False
+
+    def time_remaining(self) -> None: ...
+    def cancel(self) -> bool:
+        return False
+
+    def add_callback(self, callback: object) -> bool:
+        return False
+
+
+class Server:
+    """A custodian's real server on the loopback."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = Loop()
+        self.custodians = Custodians(WORLD, folder)
+        self.server, port = self.loop.call(custody_server(self.custodians.all[0], TlsIdentity.fresh(), "127.0.0.1:0"))
+        self.address = f"127.0.0.1:{port}"
+
+    def close(self) -> None:
+        self.loop.call(self.server.stop(0))
+        self.loop.close()
+        self.custodians.__exit__()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    server = Server(tmp_path_factory.mktemp("server"))
+    yield server
+    server.close()
+
+
+class TestServer:
+    def test_a_bug_is_internal_and_its_message_goes_nowhere(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        def buggy(instance: bytes) -> bytes:
+            raise ValueError("the key is 0xC0FFEE")
+
+        with CustodyClient.connect(server.address) as client, caplog.at_level(logging.DEBUG):
+            monkeypatch.setattr(server.custodians.all[0], "challenge", buggy)
+            with pytest.raises(VaultError) as failed:
+                client.challenge(bytes(32))
+        assert type(failed.value) is VaultError
+        assert "C0FFEE" not in str(failed.value) + caplog.text
+        assert "ValueError at" in caplog.text
+
+    def test_garbage_in_every_field_is_refused_as_malformed(self, server: Server) -> None:
+        channel = PinnedCertificate.fetch(server.address).channel(server.address)
+        stub = rpc.CustodyServiceStub(channel)
+        garbage = [
+            (stub.Identify, pb.IdentifyRequest(nonce=b"short")),
+            (stub.SubmitHead, pb.SubmitHeadRequest(head=b"no cid")),
+            (stub.SubmitHead, pb.SubmitHeadRequest(head=WORLD.genesis.binary, car=b"no car")),
+            (stub.DepositShare, pb.DepositShareRequest(manifest=b"x", deposit=b"y")),
+            (stub.Challenge, pb.ChallengeRequest(instance=b"short")),
+            (stub.Release, pb.ReleaseRequest(binding=b"x")),
+            (stub.DepositState, pb.DepositStateRequest(deposit=b"x")),
+            (stub.HandBack, pb.HandBackRequest(hand_back=b"x")),
+        ]
+        for method, request in garbage:
+            with pytest.raises(grpc.RpcError) as failed:
+                method(request, timeout=10)
+            assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT, request
+            assert isinstance(error_from(failed.value, "custodian"), MalformedObject)
+        channel.close()
+
+    def test_a_message_over_the_bound_is_refused_and_the_service_lives_on(self, server: Server) -> None:
+        pinned = PinnedCertificate.fetch(server.address)
+        unbounded = grpc.secure_channel(
+            server.address,
+            grpc.ssl_channel_credentials(root_certificates=pinned.pem),
+            (("grpc.ssl_target_name_override", SERVER_NAME), ("grpc.max_send_message_length", -1)),
+        )
+        stub = rpc.CustodyServiceStub(unbounded)
+        with pytest.raises(grpc.RpcError) as failed:
+            stub.SubmitHead(pb.SubmitHeadRequest(head=b"", car=bytes(MESSAGE_BYTES_MAX)), timeout=10)
+        assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert len(stub.Challenge(pb.ChallengeRequest(instance=bytes(32)), timeout=10).nonce) == 32
+        unbounded.close()
+
+    def test_nobody_listens_twice_on_one_port(self, server: Server) -> None:
+        with pytest.raises(OSError, match="in use"):
+            server.loop.call(custody_server(server.custodians.all[0], TlsIdentity.fresh(), server.address))
+
+    @pytest.mark.parametrize(
+        ("version", "is_answered"), [(ssl.TLSVersion.TLSv1_3, True), (ssl.TLSVersion.TLSv1_2, False)]
+    )
+    def test_below_tls_13_nothing_is_answered(self, server: Server, version: ssl.TLSVersion, is_answered: bool) -> None:
+        request = pb.ChallengeRequest(instance=seeded("instance")).SerializeToString()
+        frames = http2_call(server.address, "/vault.v1.CustodyService/Challenge", request, version)
+        assert (DATA_FRAME in frames) is is_answered
+        assert HEADERS_FRAME in frames  # it was answered, with a status
+
+
+DATA_FRAME, HEADERS_FRAME = 0, 1
+
+
+def http2_call(address: str, path: str, message: bytes, version: ssl.TLSVersion) -> list[int]:
+    """Make one gRPC call over one TLS version, by hand; return the types of frames on its stream (RFC 9113)."""
+    host, port = address.split(":")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.minimum_version = context.maximum_version = version
+    context.set_alpn_protocols(["h2"])
+    headers = [(":method", "POST"), (":scheme", "https"), (":path", path), (":authority", SERVER_NAME)]
+    headers += [("te", "trailers"), ("content-type", "application/grpc")]
+    block = b"".join(
+        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode() for name, value in headers
+    )  # RFC 7541, section 6.2.2: literals, never indexed, no Huffman code
+    body = b"\x00" + len(message).to_bytes(4, "big") + message
+    with socket.create_connection((host, int(port)), 10) as plain, context.wrap_socket(plain) as link:
+        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
+        link.sendall(frame(HEADERS_FRAME, 4, 1, block) + frame(DATA_FRAME, 1, 1, body))
+        stream, kinds = link.makefile("rb"), []
+        while True:
+            head = stream.read(9)
+            size, kind, flags, number = int.from_bytes(head[:3], "big"), head[3], head[4], head[5:] == b"\0\0\0\1"
+            stream.read(size)
+            if number:
+                kinds.append(kind)
+                if flags & 1:  # END_STREAM
+                    return kinds
+
+
+def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+@pytest.mark.parametrize("versions", [None, [], [b"TLSv1.2"], [b"TLSv1.3", b"TLSv1.2"]])
+def test_anything_but_tls_13_alone_is_refused(versions: list[bytes] | None) -> None:
+    class Context:
+        def auth_context(self) -> dict[str, list[bytes]]:
+            return {} if versions is None else {"ssl_tls_version": versions}
+
+    with pytest.raises(InvalidSignature, match="TLS"):
+        require_tls13(Context())
