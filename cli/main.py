@@ -12,6 +12,7 @@ from cli.doctor import doctor
 from cli.evaluate import evaluation
 from cli.init import init
 from cli.query import query
+from cli.terminal import tui
 
 app = typer.Typer(
     name="coffer",
@@ -33,6 +34,7 @@ app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
 app.command("cid")(cid)
 app.command("doctor")(doctor)
+app.command("tui")(tui)
 app.command("demo")(demo)
 app.command("bench")(bench)
 app.command("eval")(evaluation)

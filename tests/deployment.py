@@ -41,6 +41,7 @@ from vault.tls import TlsIdentity
 
 WAIT_S = 20.0  # until a test is given up, never waited out when things work
 LOOPBACK = "127.0.0.1:0"
+TRIES_MAX = 20
 Result = TypeVar("Result")
 
 
@@ -112,7 +113,6 @@ class RunningCustodian:
 
     def __init__(self, custodians: Custodians, index: int, loop: Loop) -> None:
         self._custodians, self._index, self._loop = custodians, index, loop
-        self.tls = TlsIdentity.fresh()
         self.address = ""
         self._server: grpc.aio.Server | None = None
         self.start(LOOPBACK)
@@ -120,7 +120,8 @@ class RunningCustodian:
     def start(self, listen: str | None = None) -> None:
         """Serve, at the same address as before if there was one."""
         custody = self._custodians.all[self._index]
-        self._server, port = self._loop.call(custody_server(custody, self.tls, listen or self.address))
+        tls = TlsIdentity.fresh()  # as every start makes one
+        self._server, port = self._loop.call(custody_server(custody, tls, listen or self.address))
         self.address = f"127.0.0.1:{port}"
 
     def stop(self) -> None:
@@ -248,6 +249,17 @@ class Deployment:
                     await asyncio.sleep(0)
 
         self.loop.call(work())
+
+    def until_serving(self) -> None:
+        """Let the enclave try again until it serves."""
+        for _ in range(TRIES_MAX):
+            if self.enclave.step() is State.SERVING:
+                return
+        raise AssertionError(self.enclave.instance.status.reason)
+
+    def credential(self, licensee: SigningKey | None = None, **terms: Any) -> Credential:
+        """Return what a licensee asks with."""
+        return credential(self.world, licensee, **terms)
 
     def journal(self) -> Journal:
         """Return the host's rows of this DAO's ledger."""

@@ -12,7 +12,7 @@ import grpc
 from storage.cid import Cid
 from vault.car import blocks_from_car, car_of
 from vault.charter import Custodian
-from vault.errors import InvalidSignature
+from vault.errors import InvalidSignature, ServiceUnavailable
 from vault.evidence import Binding, Evidence
 from vault.lease import Anchor, Lease
 from vault.machine import verify_machine
@@ -28,13 +28,14 @@ Response = TypeVar("Response")
 
 
 class CustodyClient:
-    """One custodian on one pinned channel."""
+    """One custodian on one pinned channel. When it was lost, the next call has the custodian prove itself anew."""
 
     def __init__(self, address: str, channel: grpc.Channel, custodian: Custodian) -> None:
         self.address = address
         self.custodian = custodian
         self._channel = channel
         self._stub = rpc.CustodyServiceStub(channel)
+        self._is_lost = False
 
     @classmethod
     def connect(cls, address: str, *, expected: bytes | None = None) -> Self:
@@ -43,6 +44,10 @@ class CustodyClient:
         Args:
             expected: the signing key a charter names; None only where the charter is still to be written.
         """
+        return cls(address, *cls._proven(address, expected))
+
+    @staticmethod
+    def _proven(address: str, expected: bytes | None) -> tuple[grpc.Channel, Custodian]:
         pinned = PinnedCertificate.fetch(address)
         channel = pinned.channel(address)
         nonce = secrets.token_bytes(32)
@@ -61,28 +66,28 @@ class CustodyClient:
         except Exception:
             channel.close()
             raise
-        return cls(address, channel, custodian)
+        return channel, custodian
 
     def submit_head(self, head: Cid, blocks: Mapping[Cid, bytes]) -> int:
         """Hand in a head and the blocks that lead to it; return its epoch."""
         request = pb.SubmitHeadRequest(head=head.binary, car=car_of(blocks))
-        return int(self._call(self._stub.SubmitHead, request).epoch)
+        return int(self._call(lambda stub: stub.SubmitHead, request).epoch)
 
     def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
         """Hand in a manifest and this custodian's share."""
         request = pb.DepositShareRequest(manifest=manifest.encoded(), deposit=deposit.encoded())
-        self._call(self._stub.DepositShare, request)
+        self._call(lambda stub: stub.DepositShare, request)
 
     def challenge(self, instance: bytes) -> bytes:
         """Return a nonce for one piece of evidence."""
-        return bytes(self._call(self._stub.Challenge, pb.ChallengeRequest(instance=instance)).nonce)
+        return bytes(self._call(lambda stub: stub.Challenge, pb.ChallengeRequest(instance=instance)).nonce)
 
     def release(
         self, binding: Binding, evidence: Evidence, anchor: Anchor, *, wants_shares: bool, known_head: Cid | None
     ) -> tuple[Lease, dict[Cid, bytes], list[ShareRelease], ShareRelease | None]:
         """Return the lease, the chain's blocks, and the shares sealed to the bound keys; nothing verified but form."""
         answer = self._call(
-            self._stub.Release,
+            lambda stub: stub.Release,
             pb.ReleaseRequest(
                 binding=binding.encoded(),
                 evidence=evidence.encoded(),
@@ -100,11 +105,11 @@ class CustodyClient:
 
     def deposit_state(self, deposit: StateDeposit) -> None:
         """Hand in this custodian's share of the state key."""
-        self._call(self._stub.DepositState, pb.DepositStateRequest(deposit=deposit.encoded()))
+        self._call(lambda stub: stub.DepositState, pb.DepositStateRequest(deposit=deposit.encoded()))
 
     def hand_back(self, hand_back: HandBack) -> None:
         """Give a lease back."""
-        self._call(self._stub.HandBack, pb.HandBackRequest(hand_back=hand_back.encoded()))
+        self._call(lambda stub: stub.HandBack, pb.HandBackRequest(hand_back=hand_back.encoded()))
 
     def close(self) -> None:
         """Close the channel."""
@@ -116,8 +121,20 @@ class CustodyClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, method: Callable[..., Any], request: Any) -> Any:
+    def _call(self, method: Callable[[rpc.CustodyServiceStub], Callable[..., Any]], request: Any) -> Any:
+        if self._is_lost:  # a custodian that was restarted has another TLS key, and the same signing key
+            self._reconnect()
         try:
-            return method(request, timeout=CALL_TIMEOUT_S)
+            return method(self._stub)(request, timeout=CALL_TIMEOUT_S)
         except grpc.RpcError as error:
-            raise error_from(error, f"custodian at {self.address}") from error
+            failure = error_from(error, f"custodian at {self.address}")
+            self._is_lost = isinstance(failure, ServiceUnavailable)
+            raise failure from error
+
+    def _reconnect(self) -> None:
+        channel, custodian = self._proven(self.address, self.custodian.key)
+        if custodian != self.custodian:
+            channel.close()
+            raise InvalidSignature(f"the custodian at {self.address} shows other keys than before")
+        self._channel.close()
+        self._channel, self._stub, self._is_lost = channel, rpc.CustodyServiceStub(channel), False

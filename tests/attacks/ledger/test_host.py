@@ -50,7 +50,7 @@ class TestRollback:
     def test_an_edited_row_is_refused(self, deployment: Deployment) -> None:
         edit(
             deployment,
-            "UPDATE journal SET sealed = substr(sealed, 1, length(sealed) - 1) || x'00' WHERE sequence = ?",
+            "UPDATE journal SET sealed = CAST(substr(sealed, 2) || x'00' AS BLOB) WHERE sequence = ?",
             2,
         )
         assert isinstance(self.reopened(deployment), LedgerTampered)

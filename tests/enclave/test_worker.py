@@ -1,0 +1,111 @@
+"""The engine's own process: what it answers, to whom, and what ends with it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from enclave.found import Dataset
+from enclave.worker import WorkerEngine
+from storage.directory import DirectoryBlobs
+from tests.enclaves import World, world
+from tests.toy import GatedEngine, toy_engine
+from vault.errors import AccessDenied, ServiceUnavailable, TamperedSegment
+from vault.keys import SecretKey
+
+
+@pytest.fixture(scope="module")
+def setting(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return world(blobs=DirectoryBlobs(tmp_path_factory.mktemp("blocks")))
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+async def worker(setting: World, gate: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[WorkerEngine]:
+    folder = Path(setting.blobs.name.removeprefix("directory "))
+    engine = WorkerEngine(partial(GatedEngine, folder, gate))
+    yield engine
+    engine.end()
+
+
+def dataset(setting: World) -> Dataset:
+    return Dataset(manifest=setting.dataset.manifest, key=setting.dataset.data_key)
+
+
+async def opened(worker: WorkerEngine, setting: World) -> WorkerEngine:
+    await worker.open([dataset(setting)], lambda done, total: None)
+    return worker
+
+
+async def test_it_answers_as_an_engine_in_this_process_does(worker: WorkerEngine, setting: World) -> None:
+    steps: list[tuple[int, int]] = []
+    await worker.open([dataset(setting)], lambda done, total: steps.append((done, total)))
+    local, manifest = toy_engine(setting.blobs), setting.dataset.manifest.cid()
+    local.open([dataset(setting)], lambda done, total: None)
+    far, near = await worker.search("tide table", [manifest], 3), local.search("tide table", [manifest], 3)
+    assert (far.found, far.vector) == (near.found, near.vector)
+    assert await worker.passages([(manifest, 2), (manifest, 0)]) == local.passages([(manifest, 2), (manifest, 0)])
+    assert steps == [(0, 3), (3, 3)]
+
+
+async def test_its_refusals_come_back_as_they_are(worker: WorkerEngine, setting: World) -> None:
+    wrong = Dataset(manifest=setting.dataset.manifest, key=SecretKey(bytes(32)))
+    with pytest.raises(TamperedSegment):
+        await worker.open([wrong], lambda done, total: None)
+    with pytest.raises(AccessDenied):
+        await worker.search("tide", [setting.dataset.manifest.cid()], 1)
+    with pytest.raises(ServiceUnavailable, match="failed with TypeError"):  # a bug, told by its type alone
+        await worker.search("tide", [setting.dataset.manifest.cid()], None)  # type: ignore[arg-type]
+
+
+async def test_a_caller_that_went_away_leaves_its_answer_to_nobody(
+    worker: WorkerEngine, setting: World, gate: Path
+) -> None:
+    """Or the next caller would be shown, and charged for, what somebody else asked."""
+    await opened(worker, setting)
+    manifest = setting.dataset.manifest.cid()
+    os.mkfifo(gate)
+    abandoned = asyncio.create_task(worker.search("tide table", [manifest], 1))
+    writer = await asyncio.to_thread(gate.open, "wb")  # returns once the search has come to the gate
+    abandoned.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await abandoned
+    gate.unlink()
+    following = asyncio.create_task(worker.search("harbor closed at noon", [manifest], 1))
+    await asyncio.sleep(0)
+    writer.close()
+    assert (await following).found[0].text == "The harbor closed at noon."
+
+
+async def test_when_it_is_killed_midway_the_caller_is_told_at_once(
+    worker: WorkerEngine, setting: World, gate: Path
+) -> None:
+    await opened(worker, setting)
+    os.mkfifo(gate)
+    waiting = asyncio.create_task(worker.search("tide table", [setting.dataset.manifest.cid()], 1))
+    noticed = asyncio.create_task(worker.ended())
+    with await asyncio.to_thread(gate.open, "wb"):
+        assert worker.is_alive
+        assert worker.pid is not None
+        os.kill(worker.pid, 9)
+        with pytest.raises(ServiceUnavailable, match="has ended"):
+            await waiting
+        await noticed
+    assert not worker.is_alive
+
+
+async def test_ended_it_refuses_and_may_be_ended_again(worker: WorkerEngine) -> None:
+    worker.end()
+    with pytest.raises(ServiceUnavailable):
+        await worker.search("tide", [], 1)
+    worker.end()
+    await worker.ended()
