@@ -40,13 +40,18 @@ def reported() -> Iterator[None]:
 
 def fail(sentence: str, code: int = FAILED) -> NoReturn:
     """Say what went wrong and exit."""
-    err.print(f"[bold red]error:[/] {escape(sentence)}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {escape(printable(sentence))}", soft_wrap=True)
     raise typer.Exit(code)
 
 
 def say(text: str) -> None:
-    """Print a line of rich markup."""
-    out.print(text, soft_wrap=True)
+    """Print a line of rich markup, without the control characters that foreign text may bring."""
+    out.print(printable(text), soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """Return text without control characters: what others wrote must not move the reader's cursor."""
+    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def show_json(value: Any) -> None:

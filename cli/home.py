@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
+
+from vault.errors import MalformedObject
 
 CONFIG_NAME = "coffer.toml"
 
@@ -48,8 +52,18 @@ class Settings(BaseSettings):
 
 
 def settings_from(**flags: Any) -> Settings:
-    """Return the settings, with the flags that were given above environment and file."""
-    return Settings(**{name: value for name, value in flags.items() if value not in (None, "", ())})
+    """Return the settings, with the flags that were given above environment and file.
+
+    Raises: `MalformedObject` naming the setting that cannot be used; never its value, which may be a password.
+    """
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value not in (None, "", ())})
+    except ValidationError as error:
+        wrong = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        name = ".".join(str(part) for part in wrong["loc"])
+        raise MalformedObject(f"setting {name!r} cannot be used: {wrong['msg']}") from None
+    except (tomllib.TOMLDecodeError, SettingsError) as error:
+        raise MalformedObject(f"the settings cannot be read ({type(error).__name__}); see {CONFIG_NAME}") from None
 
 
 class Home:

@@ -9,7 +9,7 @@ import typer
 from rich.markup import escape
 
 from cli import wiring
-from cli.console import out, reported, say, show_json, tee_text, warn_simulated
+from cli.console import out, printable, reported, say, show_json, tee_text, warn_simulated
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption
 from cli.workplace import opened_home
 from enclave.client import Answer
@@ -74,19 +74,14 @@ def _say_answer(answer: Answer) -> None:
     for rank, result in enumerate(answer.results, 1):
         passage = result.passage
         where = f"{passage.document} {passage.start}-{passage.end}"
-        out.print(f"[bold]{rank}.[/] [cyan]{escape(_printable(where))}[/]  {result.score:.4f}", soft_wrap=True)
-        out.print(_printable(passage.text), markup=False, soft_wrap=True)
+        out.print(f"[bold]{rank}.[/] [cyan]{escape(printable(where))}[/]  {result.score:.4f}", soft_wrap=True)
+        out.print(printable(passage.text), markup=False, soft_wrap=True)
     if not answer.results:
         say("no passage was found")
     if answer.is_partial:
         say("[yellow]partial:[/] the extraction budget held some back")
     if answer.is_repeat:
         say("this answer was given, and charged, before; it was not charged again")
-
-
-def _printable(text: str) -> str:
-    """Return text without control characters: a passage must not move the reader's cursor."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "�" for char in text)
 
 
 def _answer_json(answer: Answer, tee: str) -> dict[str, Any]:

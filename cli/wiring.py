@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -120,11 +121,15 @@ def make_custody(settings: Settings, keys: CustodianKeys, records: Records) -> C
 
 def model_of(settings: Settings) -> tuple[Path, bytes]:
     """Return the embedding model's folder and the pinned hash of its weights, already checked."""
+    from rag.errors import UnknownModel
     from rag.weights import MINILM, MINILM_SHA256, model_path, verify_model
 
+    if settings.model and not settings.model_sha256:
+        raise UnknownModel("a model of your own needs its hash pinned: set model_sha256 to the SHA-256 of its weights")
+    if settings.model_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", settings.model_sha256):
+        raise UnknownModel("model_sha256 is the SHA-256 of the model's weights, in 64 hex digits")
     path = model_path(settings.model or MINILM)
-    expected = bytes.fromhex(settings.model_sha256) if settings.model_sha256 else MINILM_SHA256
-    return path, verify_model(path, expected)
+    return path, verify_model(path, bytes.fromhex(settings.model_sha256) if settings.model_sha256 else MINILM_SHA256)
 
 
 def make_chunker(settings: Settings) -> Chunker:

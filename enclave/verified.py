@@ -102,7 +102,7 @@ def appraised_channel(
         raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
     appraisal = appraiser.appraise(evidence, report_data=binding.report_data(), accepted=policy.tees, at=at)
     if appraisal.kind == SIMULATED and not allow_simulated:
-        raise AccessDenied("the TEE is SIMULATED and protects nothing; allow it only to try things out")
+        raise AccessDenied("the TEE is SIMULATED and protects nothing; pass --allow-simulated to try things out")
     return appraisal
 
 

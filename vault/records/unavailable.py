@@ -89,6 +89,8 @@ def _sentence(error: DBAPIError | sqlite3.Error) -> str | None:
     """Return what happened and what to do; None for a statement that is wrong in itself."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, sqlite3.Error):
+        if "decode to UTF-8" in str(cause):  # the driver's own check of a text column, which has no code
+            return _DAMAGED
         return _SQLITE.get(getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF)
     state = _code(cause)
     known = _POSTGRES.get(state) or _POSTGRES.get(state[:2])
