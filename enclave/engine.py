@@ -84,11 +84,14 @@ class LocalEngine:
             search_s=searched - embedded,
         )
 
-    def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place; their score is zero."""
-        if not all(cid in self._opened for cid, _ in places):
+    def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
+        """Return passages by place with the scores that a search with `vector` gave them."""
+        index = self._index
+        if index is None or not all(cid in self._opened for cid, _ in places):
             raise AccessDenied("a dataset of that answer is no longer open in this enclave")
-        return tuple(self._found(self._opened[cid].first + index, 0.0) for cid, index in places)
+        rows = np.array([self._opened[cid].first + at for cid, at in places], dtype=np.int64)
+        scores = index.scores(np.frombuffer(vector, dtype="<f4"), rows)
+        return tuple(self._found(int(row), score) for row, score in zip(rows, scores, strict=True))
 
     def close(self) -> None:
         """Drop the references; only the end of the process takes the bytes from memory."""

@@ -55,8 +55,8 @@ class Engine(Protocol):
         """Return the `k` nearest passages among the datasets given."""
         ...
 
-    def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place, for an answer that is given again; their score is zero."""
+    def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
+        """Return passages by place with the scores that a search with `vector` gave them: an answer given again."""
         ...
 
     def close(self) -> None:

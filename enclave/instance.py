@@ -56,7 +56,7 @@ class AsyncEngine(Protocol):
 
     async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None: ...  # noqa: D102
     async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer: ...  # noqa: D102
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]: ...  # noqa: D102
+    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]: ...  # noqa: D102
     async def ended(self) -> None: ...  # noqa: D102
     def end(self) -> None: ...  # noqa: D102
     @property

@@ -125,7 +125,8 @@ class EnclaveService:
     async def _repeated(self, entry: Entry) -> tuple[Metered, Answer]:
         if entry.query is None:
             raise RequestConflict("this request id cannot be used again; choose a fresh one")
-        found = await self.instance.engine().passages([(place.manifest, place.index) for place in entry.query.passages])
+        places = [(place.manifest, place.index) for place in entry.query.passages]
+        found = await self.instance.engine().passages(places, entry.query.vector)
         metered = Metered(passages=found, receipt=entry.query.receipt, is_partial=entry.query.is_partial)
         return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
 

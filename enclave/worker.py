@@ -61,9 +61,9 @@ class WorkerEngine:
         answer: Answer = await self._ask("search", text, list(datasets), k)
         return answer
 
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place."""
-        found: tuple[Found, ...] = await self._ask("passages", list(places))
+    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
+        """Return passages by place with the scores that a search with `vector` gave them."""
+        found: tuple[Found, ...] = await self._ask("passages", list(places), vector)
         return found
 
     async def ended(self) -> None:

@@ -81,10 +81,19 @@ class FaissFlatIndex:
         return np.asarray(rows, dtype=np.int64)
 
     def _best(self, query: NDArray[np.float32], candidates: NDArray[np.int64], k: int) -> list[Hit]:
-        # Products of two float32 are exact in float64; the sum along the last axis has one order, whatever the shape.
-        scores = (self._vectors[candidates].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        scores = self._exact(query, candidates)
         order = np.lexsort((candidates, -scores))[:k]
         return [Hit(int(candidates[at]), float(scores[at])) for at in order]
+
+    def scores(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> list[float]:
+        """Return the exact scores of given rows; see `rag.model.Index.scores`."""
+        (checked,) = _matrix(query[None], self.dimension)
+        return [float(score) for score in self._exact(checked, rows)]
+
+    def _exact(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        # Products of two float32 are exact in float64; the sum along the last axis has one order, whatever the shape.
+        exact: NDArray[np.float64] = (self._vectors[rows].astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        return exact
 
     def _rounding(self, query: NDArray[np.float32]) -> float:
         """Bound |FAISS's float32 score - exact score|: Higham, Accuracy and Stability, section 3.1, any order."""

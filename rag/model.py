@@ -116,3 +116,13 @@ class Index(Protocol):
         Raises: DimensionMismatch, UnusableVector; ValueError for `k` out of range.
         """
         ...
+
+    def scores(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> list[float]:
+        """Return the scores that `search` gives these rows for this query, bit for bit.
+
+        Args:
+            query: shape (dimension,).
+            rows: shape (n,), each 0 to count - 1.
+        Raises: DimensionMismatch, UnusableVector.
+        """
+        ...

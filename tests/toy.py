@@ -93,9 +93,9 @@ class InProcessEngine:
         self._require_alive()
         return self._engine.search(text, datasets, k)
 
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
         self._require_alive()
-        return self._engine.passages(places)
+        return self._engine.passages(places, vector)
 
     def end(self) -> None:
         self._engine.close()

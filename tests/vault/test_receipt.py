@@ -1,4 +1,4 @@
-"""A real receipt, checked offline: every fact of it, and of the file around it, changed one at a time (rules R1, R3)."""
+"""A real receipt, checked offline: every fact of it and of its file, changed one at a time (rules R1, R3)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests import builders
 from tests.builders import resigned, seeded, wallet
 from tests.deployment import deployed
 from tests.enclaves import APPRAISER, World, attester, license_of, world
+from vault.codec import Record
 from vault.errors import InvalidReceipt, InvalidSignature
 from vault.evidence import Evidence
 from vault.machine import MachineKey
@@ -62,7 +63,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
 
 def test_a_real_one_holds_link_by_link(case: Case) -> None:
     assert len(case.verify(case.file)) == 8
-    verify_answer(case.file, genesis=case.world.genesis)
+    verify_answer(case.file, case.receipt, genesis=case.world.genesis)
 
 
 def test_receipts_of_one_licensee_form_a_chain(case: Case) -> None:
@@ -80,6 +81,10 @@ def shared(case: Case) -> bool:
 def test_it_shows_neither_question_nor_passages(case: Case) -> None:
     assert b"tide" not in case.file.message
     assert not any(opened.body in case.file.message for opened in case.file.passages)
+
+
+def facts(kind: type[Record]) -> set[str]:
+    return {field.name for field in fields(kind) if field.init}
 
 
 OTHER = seeded("other")
@@ -113,7 +118,7 @@ def test_one_wrong_fact_is_enough_whoever_signed_it(case: Case, field: str) -> N
 
 
 def test_every_fact_is_either_checked_or_known_to_rest_on_the_signature() -> None:
-    assert {field.name for field in fields(Receipt)} == CHANGES.keys() | VOUCHED_FOR_ALONE
+    assert facts(Receipt) == CHANGES.keys() | VOUCHED_FOR_ALONE
 
 
 @pytest.mark.parametrize("field", sorted(VOUCHED_FOR_ALONE))
@@ -133,7 +138,7 @@ def test_those_that_rest_on_the_signature_fail_without_it(case: Case, field: str
 def test_one_wrong_fact_about_a_passage_is_enough(case: Case, field: str) -> None:
     first, second = case.receipt.passages
     wrong = {"manifest": case.world.genesis, "index": 99, "commitment": OTHER, "path": (OTHER, *first.path[1:])}
-    with pytest.raises(InvalidReceipt, match="passages"):
+    with pytest.raises(InvalidReceipt):
         case.verify(case.resigned(passages=(replace(first, **{field: wrong[field]}), second)))
 
 
@@ -164,7 +169,7 @@ class TestTheFileAround:
             "passages": file.passages[:1],
         }
 
-    @pytest.mark.parametrize("field", [field.name for field in fields(ReceiptFile)])
+    @pytest.mark.parametrize("field", sorted(facts(ReceiptFile)))
     def test_one_wrong_object_is_enough(self, case: Case, field: str) -> None:
         with pytest.raises(InvalidReceipt):
             case.verify(replace(case.file, **{field: self.changes(case)[field]}))

@@ -25,6 +25,7 @@ from vault.errors import AccessDenied, InvalidSignature, MalformedObject, Revoke
 from vault.evidence import Binding, Evidence
 from vault.machine import MachineKey
 from vault.tls import SERVER_OPTIONS, TlsIdentity
+from vault.wire import REASON_KEY
 
 WORLD = world()
 
@@ -59,7 +60,10 @@ class Relay(rpc.AttestationServiceServicer, retrieval_rpc.RetrievalServiceServic
     async def OpenSession(self, request: Any, context: Any) -> Any:  # noqa: N802
         self.asked.append("OpenSession")
         stub = retrieval_rpc.RetrievalServiceStub(self.upstream.channel)
-        return await asyncio.to_thread(stub.OpenSession, request)
+        try:
+            return await asyncio.to_thread(self.upstream.call, stub.OpenSession, request)
+        except AccessDenied as error:
+            await context.abort(grpc.StatusCode.PERMISSION_DENIED, str(error), ((REASON_KEY, "ACCESS_DENIED"),))
 
     async def serve(self) -> tuple[grpc.aio.Server, str]:
         server = grpc.aio.server(options=SERVER_OPTIONS)
