@@ -39,7 +39,6 @@ class WorkerEngine:
         far.close()
         self._turn = asyncio.Lock()
         self._number = 0
-        self._exchanges: set[asyncio.Task[tuple[str, Any]]] = set()
 
     @property
     def is_alive(self) -> bool:

@@ -30,6 +30,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("cli/options.py", "text"): "a CID that a person mistyped on the command line, shown to that person",
     ("cli/people.py", "text"): "a voting weight, likewise",
     ("cli/quantities.py", "text"): "a duration or a share, likewise",
+    ("enclave/opening.py", "answer.custodian.key"): "a custodian's public key: its name in the charter",
     ("enclave/state_key.py", "custodian.key"): "a custodian's public key: its name in the charter",
     ("vault/keys.py", "shares"): "how many shares are needed, a number of the charter",
     ("vault/signing.py", "text"): "a wallet's address, which is public",

@@ -44,8 +44,8 @@ def test_the_first_opening_needs_them_all_and_loses_nothing_for_waiting(tmp_path
     """A state key given to some custodians only would lock the ledger for good."""
     with deployed(tmp_path, world(custodians=3), is_started=False) as deployment:
         custodians = deployment.services()
-        deployment.custodians[2].stop()
+        deployment.custodians[1].stop()
         deployment.enclave = deployment.start_enclave(custodians=custodians)
         assert deployment.enclave.settle() is State.STOPPED
-        deployment.custodians[2].start()
+        deployment.custodians[1].start()
         deployment.until_serving()

@@ -10,9 +10,11 @@ import pytest
 from cryptography import x509
 
 from tests.builders import seeded
-from tests.deployment import Loop
 from tests.enclaves import Custodians, world
+from tests.loops import Loop
+from tests.people import custodian
 from vault.client import CustodyClient
+from vault.custodian import CustodianKeys
 from vault.custody_server import custody_server
 from vault.errors import InvalidSignature, ServiceUnavailable
 from vault.machine import MachineKey
@@ -79,6 +81,32 @@ def test_a_certificate_swapped_later_is_not_accepted(serving: Serving) -> None:
         serving.stop()
         serving.start(TlsIdentity.fresh())
         with pytest.raises(ServiceUnavailable, match="another key than the pinned one"):
+            client.challenge(bytes(32))
+
+
+def test_a_restarted_custodian_proves_itself_anew(serving: Serving) -> None:
+    """Every start makes another TLS key; an enclave that could not follow would lose its lease with each restart."""
+    with CustodyClient.connect(serving.address) as client:
+        serving.stop()
+        with pytest.raises(ServiceUnavailable):
+            client.challenge(bytes(32))
+        serving.start(TlsIdentity.fresh())
+        assert len(client.challenge(bytes(32))) == 32
+
+
+@pytest.mark.parametrize("what", ["another custodian", "the same with another HPKE key"])
+def test_somebody_else_at_its_address_is_not_taken_for_it(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    genuine, other = WORLD.dao.custodians[0], custodian("another")
+    keys = CustodianKeys(other.signing if what == "another custodian" else genuine.signing, other.hpke)
+    with CustodyClient.connect(serving.address) as client:
+        serving.stop()
+        with pytest.raises(ServiceUnavailable):
+            client.challenge(bytes(32))
+        monkeypatch.setattr(serving.custodians.all[0], "_keys", keys)
+        serving.start(TlsIdentity.fresh())
+        with pytest.raises(InvalidSignature):
             client.challenge(bytes(32))
 
 

@@ -15,8 +15,8 @@ import enclave.attestation.errors
 import vault.errors
 from storage import errors as storage_errors
 from tests.builders import seeded
-from tests.deployment import Loop
 from tests.enclaves import Custodians, world
+from tests.loops import Loop
 from vault.client import CustodyClient
 from vault.custody_server import custody_server
 from vault.errors import InvalidSignature, MalformedObject, ServiceUnavailable, VaultError

@@ -16,6 +16,7 @@ from enclave.server import enclave_server
 from enclave.v1 import attestation_pb2 as pb
 from enclave.v1 import attestation_pb2_grpc as rpc
 from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
+from enclave.verified import appraised_channel
 from tests.attacks.session.machine import Machine
 from tests.builders import seeded
 from tests.deployment import LOOPBACK, Deployment, deployed
@@ -23,6 +24,7 @@ from tests.enclaves import APPRAISER, Clock, attester, credential, world
 from vault.custody_server import listening
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject, Revoked, ServiceUnavailable, StaleState
 from vault.evidence import Binding, Evidence
+from vault.hpke import HpkeKeys
 from vault.machine import MachineKey
 from vault.tls import SERVER_OPTIONS, TlsIdentity
 from vault.wire import REASON_KEY
@@ -168,6 +170,33 @@ class TestRelays:
         _, address = relay(change_grounds=changed)
         with pytest.raises(expected):
             deployment.client(address=address)
+
+
+def test_the_sessions_secret_is_sealed_to_attested_keys_alone(deployment: Deployment) -> None:
+    """What the enclave shows as leased is not signed by its TEE; keys that only stand there are not used."""
+    channel = EnclaveChannel(deployment.enclave.address)
+    nonce = seeded("nonce")
+    binding, evidence, _ = channel.evidence(nonce)
+    grounds = channel.grounds(WORLD.genesis, at=WORLD.clock())
+    usual: dict[str, Any] = {
+        "nonce": nonce,
+        "tls_key": channel.tls_key,
+        "policy": WORLD.policy,
+        "appraiser": APPRAISER,
+        "allow_simulated": True,
+        "at": WORLD.clock(),
+    }
+    appraised_channel(binding, evidence, grounds=grounds, **usual)
+    others = {
+        "hpke": HpkeKeys.from_seed(seeded("mallory", 128)).public,
+        "tls_key": seeded("another"),
+        "configuration": WORLD.genesis,
+    }
+    for name, value in others.items():
+        swapped = replace(grounds, binding=replace(grounds.binding, **{name: value}))
+        with pytest.raises(InvalidSignature, match="leased keys or configuration"):
+            appraised_channel(binding, evidence, grounds=swapped, **usual)
+    channel.close()
 
 
 def test_a_certificate_swapped_during_a_session_ends_it(deployment: Deployment) -> None:
