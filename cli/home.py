@@ -33,6 +33,9 @@ class Settings(BaseSettings):
     model: str = ""  # a folder with a model's files; empty: the packaged MiniLM
     model_sha256: str = ""  # of that model's weights; pinned, so required with `model`
     dtype: Literal["", "float32", "bfloat16"] = ""  # empty: what this processor is fast at
+    lease_skew_s: int = Field(
+        default=30, ge=0, le=3600
+    )  # custodian: wait this long past a lease before granting another
     production: bool = False  # custodians and clients refuse simulated TEEs whatever a policy says
     password: str = Field(default="", repr=False)
 

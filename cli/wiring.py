@@ -115,7 +115,7 @@ def make_custody(settings: Settings, keys: CustodianKeys, records: Records) -> C
         appraiser(settings),
         clock=clock,
         production=settings.production,
-        skew_s=0,
+        skew_s=settings.lease_skew_s,
     )
 
 

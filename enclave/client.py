@@ -33,7 +33,15 @@ from vault.keys import SecretKey
 from vault.lease import agreed_terms
 from vault.license import Deposit
 from vault.machine import BLANK
-from vault.receipt import OpenedPassage, Receipt, ReceiptFile, receipt_digest, verified_receipt, verify_answer
+from vault.receipt import (
+    FIRST_PREVIOUS,
+    OpenedPassage,
+    Receipt,
+    ReceiptFile,
+    receipt_digest,
+    verified_receipt,
+    verify_answer,
+)
 from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key
 from vault.tls import PinnedCertificate
 from vault.v1 import ledger_pb2 as ledger
@@ -169,7 +177,8 @@ class EnclaveClient:
         self._grounds = {grounds.terms.evidence: grounds}
         self._stub = retrieval_rpc.RetrievalServiceStub(channel.channel)
         self._sequence = 0
-        self._mac_key, self._session, self._last_receipt = self._opened(grounds, server_nonce, spend_cap)
+        self._last_receipt = FIRST_PREVIOUS  # a fresh client holds none, so it confirms none (rule R4)
+        self._mac_key, self._session = self._opened(grounds, server_nonce, spend_cap)
 
     @classmethod
     def connect(
@@ -275,8 +284,8 @@ class EnclaveClient:
             self._mac_key, session=self._session, sequence=self._sequence, body=body, previous_receipt=last_receipt
         )
 
-    def _opened(self, grounds: Grounds, server_nonce: bytes, spend_cap: int) -> tuple[bytes, bytes, bytes]:
-        """Open the session; return its MAC key, its id and the digest of the licensee's last receipt."""
+    def _opened(self, grounds: Grounds, server_nonce: bytes, spend_cap: int) -> tuple[bytes, bytes]:
+        """Open the session; return its MAC key and its id."""
         credential, key = self._credential, self._credential.key()
         recipient = strongest(grounds.binding.hpke, floor=grounds.charter.suite_floor)
         secret = secrets.token_bytes(32)
@@ -310,7 +319,7 @@ class EnclaveClient:
                 opening=opening.encoded(),
             ),
         )
-        return session_mac_key(SecretKey(secret), opening), bytes(answer.session), bytes(answer.last_receipt)
+        return session_mac_key(SecretKey(secret), opening), bytes(answer.session)
 
     def _checked(self, query: Query, response: retrieval.SearchResponse) -> Answer:
         instance = next(iter(self._grounds.values())).terms.instance
@@ -328,6 +337,7 @@ class EnclaveClient:
             leases=grounds.leases,
             binding=grounds.binding,
             evidence=grounds.evidence,
+            request_id=query.request,
             query_text=query.text,
             query_vector=response.query_vector,
             salt=query.salt,

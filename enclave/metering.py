@@ -33,6 +33,7 @@ from vault.machine import MachineKey
 from vault.policy import Permit, Policy
 from vault.receipt import PassageProof, Receipt
 from vault.records.model import JournalRow
+from vault.royalty import licensee_account
 from vault.session import Query, text_commitment, vector_commitment
 
 
@@ -99,7 +100,8 @@ class Meter:
         left = asked.permit.passages_max - self.books.seen_count(licensee)
         if left <= 0:
             raise BudgetExhausted(f"the license has been shown all {asked.permit.passages_max} passages it may see")
-        require_credit(self.books, licensee, asked.delegation, price=asked.permit.price, spend_cap=asked.spend_cap)
+        account, price = licensee_account(licensee, asked.policy.currency), asked.permit.price
+        require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap)
         return left
 
     def book_answer(self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int) -> Metered:
@@ -114,6 +116,7 @@ class Meter:
             body=asked.query.body_digest(),
             policy=asked.permit.policy,
             delegation=asked.delegation,
+            instance=receipt.instance,
             vector=vector,
             passages=tuple(
                 PassageId(manifest=passage.manifest, index=passage.index, identity=identity)

@@ -6,7 +6,7 @@ from enclave.admission import Admission, Session
 from enclave.found import Answer
 from enclave.instance import Instance
 from enclave.metering import Asked, Metered
-from vault.errors import AccessDenied, RequestConflict
+from vault.errors import AccessDenied, RequestConflict, VaultError
 from vault.evidence import SERVE, Evidence, Nonce
 from vault.inquiry import Inquiry
 from vault.ledger import Entry
@@ -71,6 +71,10 @@ class EnclaveService:
                 asked = self._admission.asked(session, query, grounds, self.instance.now())  # the head may have moved
                 booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=self.instance.now())
                 return booked, answer, False
+        if before.query is not None and before.query.instance != self.instance.keys.instance:
+            refusal = RequestConflict("an earlier run of the enclave signed this answer; ask with a fresh request id")
+            self._refund_undelivered(session, before, last_receipt, refusal)
+            raise refusal
         metered, answer = await self._repeated(before)
         return metered, answer, True
 
@@ -84,7 +88,7 @@ class EnclaveService:
         policy = grounds.history.policies[session.license.policy]
         licensee = session.license.licensee
         return (
-            books.balance(licensee_account(licensee)),
+            books.balance(licensee_account(licensee, policy.currency)),
             books.spent(session.delegation.cid().digest),
             session.spend_cap,
             books.seen_count(licensee),
@@ -102,7 +106,7 @@ class EnclaveService:
             raise AccessDenied("the deposit is not signed by the treasury of a policy in force, or in its currency")
         meter.catch_up()
         meter.add_credit(deposit, at=self.instance.now())
-        return meter.books.balance(licensee_account(deposit.licensee))
+        return meter.books.balance(licensee_account(deposit.licensee, deposit.currency))
 
     def balances(self, inquiry: Inquiry) -> dict[str, int]:
         """Return the signer's own balances; the DAO's treasury sees all. It needs no lease: nothing is served."""
@@ -114,7 +118,7 @@ class EnclaveService:
         balances = books.balances()
         if inquiry.account == grounds.history.charter.treasury:
             return balances
-        own = {name: held for name, held in balances.items() if name.endswith("/0x" + inquiry.account.hex())}
+        own = {name: held for name, held in balances.items() if f"/0x{inquiry.account.hex()}/" in name}
         if not own:
             raise AccessDenied("this wallet has no account in the books")
         return own
@@ -131,7 +135,7 @@ class EnclaveService:
         return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
 
     def _refund_undelivered(
-        self, session: Session, before: Entry | None, last_receipt: bytes, refusal: AccessDenied
+        self, session: Session, before: Entry | None, last_receipt: bytes, refusal: VaultError
     ) -> None:
         """Void a charge whose answer may no longer be given again, if the licensee has not confirmed it (rule L3).
 

@@ -243,7 +243,7 @@ class Deployment:
 
     def licensee_credit(self, licensee: SigningKey) -> int:
         """Return a licensee's credit."""
-        return self.balance(f"licensee/0x{licensee.address.hex()}")
+        return self.balance(f"licensee/0x{licensee.address.hex()}/USDC")
 
 
 @contextmanager

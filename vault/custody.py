@@ -156,6 +156,8 @@ class Custody:
         ledger = ledger_id(binding.genesis)
         not_after = now + history.charter.lease_s
         kept = self._checked_anchor(ledger, anchor, is_verified=not wants_shares)
+        shares = tuple(self._share(manifest, history, binding) for manifest in manifests) if wants_shares else ()
+        state = self._state_share(ledger, history, binding) if wants_shares else None
         self._store.grant_lease(
             ledger,
             instance=binding.receipt_key,
@@ -184,8 +186,6 @@ class Custody:
             not_after=not_after,
             signature=BLANK,
         ).signed_by(self._keys.signing)
-        shares = tuple(self._share(manifest, history, binding) for manifest in manifests) if wants_shares else ()
-        state = self._state_share(ledger, history, binding) if wants_shares else None
         blocks = self._blocks(history, known_head, manifests)
         return Released(lease=lease, blocks=blocks, shares=shares, state_share=state)
 

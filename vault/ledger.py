@@ -21,7 +21,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.cid import Cid
-from vault.codec import Address, Digest, Length, Record
+from vault.codec import Address, Digest, Length, PublicKey, Record
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
 from vault.keys import SecretKey
@@ -29,7 +29,7 @@ from vault.lease import Anchor
 from vault.license import Deposit
 from vault.policy import K_LIMIT, Policy
 from vault.receipt import FIRST_PREVIOUS, receipt_digest
-from vault.royalty import PAID_IN, Transfer, licensee_account, shares_of
+from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in, shares_of
 
 ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX + (1 << 17)
 _SALT_BYTES = 32
@@ -60,6 +60,7 @@ class QueryDetail(Record):
     body: Digest
     policy: Cid
     delegation: Digest
+    instance: PublicKey  # whose key signed the receipt
     vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
     passages: Annotated[tuple[PassageId, ...], Length(0, K_LIMIT)]
     is_partial: bool
@@ -158,7 +159,7 @@ class Books:
         if transfer.amount < 1 or transfer.debit == transfer.credit:
             raise LedgerTampered("a transfer moves a positive amount between two accounts")
         left = self.balance(transfer.debit) - transfer.amount
-        if left < 0 and transfer.debit != PAID_IN:
+        if left < 0 and not transfer.debit.startswith(f"{PAID_IN}/"):
             raise LedgerTampered(f"account {transfer.debit} would be overdrawn")
         self._balances[transfer.debit] = left
         self._balances[transfer.credit] = self.balance(transfer.credit) + transfer.amount
@@ -195,7 +196,10 @@ def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
     """Return the entry that books a verified deposit, or raise `RequestConflict` if it was booked before."""
     if books.has_deposit(deposit.id):
         raise RequestConflict("this deposit is in the books already; it counts once")
-    credit = Transfer(debit=PAID_IN, credit=licensee_account(deposit.licensee), amount=deposit.amount)
+    currency = deposit.currency
+    credit = Transfer(
+        debit=paid_in(currency), credit=licensee_account(deposit.licensee, currency), amount=deposit.amount
+    )
     return Entry(
         sequence=books.last_sequence + 1,
         kind=Kind.DEPOSIT,
@@ -207,9 +211,9 @@ def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
     )
 
 
-def require_credit(books: Books, licensee: bytes, delegation: bytes, *, price: int, spend_cap: int) -> None:
+def require_credit(books: Books, account: str, delegation: bytes, *, price: int, spend_cap: int) -> None:
     """Raise `CreditExhausted` unless credit and spend cap both cover the price."""
-    credit = books.balance(licensee_account(licensee))
+    credit = books.balance(account)
     if credit < price:
         raise CreditExhausted(f"credit is {credit} micro-units and the price is {price}; have the treasury add credit")
     left = spend_cap - books.spent(delegation)
@@ -223,7 +227,7 @@ def charge(licensee: bytes, policy: Policy, owners: list[bytes]) -> tuple[Transf
     """Return the transfers of one answer, which add up to the policy's price; none where the price is zero."""
     if not policy.price_per_query:
         return ()
-    debit = licensee_account(licensee)
+    debit = licensee_account(licensee, policy.currency)
     shares = shares_of(policy.price_per_query, policy, owners)
     return tuple(Transfer(debit=debit, credit=share.account, amount=share.amount) for share in shares)
 

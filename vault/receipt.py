@@ -25,7 +25,7 @@ from vault.machine import MachineKey
 from vault.manifest import Manifest
 from vault.merkle import PATH_MAX, root_from_path
 from vault.policy import DATASETS_MAX, K_LIMIT, SIMULATED, Policy
-from vault.session import TEXT_CHARS_MAX, text_commitment, vector_commitment
+from vault.session import TEXT_CHARS_MAX, Query, text_commitment, vector_commitment
 
 AAD = b"coffer/receipt/v1"
 FILE_BYTES_MAX = 4 << 20
@@ -109,6 +109,7 @@ class ReceiptFile(Record):
     leases: Annotated[tuple[Lease, ...], Length(1, 16)]
     binding: Binding
     evidence: Evidence
+    request_id: Digest
     query_text: Annotated[str, Length(1, TEXT_CHARS_MAX)] = field(repr=False)
     query_vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
     salt: Digest
@@ -204,8 +205,10 @@ def _check_license(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
 
 
 def _check_query(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
+    query = Query(request=file.request_id, policy=receipt.policy, text=file.query_text, k=receipt.k, salt=file.salt)
     _require(text_commitment(file.salt, file.query_text) == receipt.text, "text: not the question that was asked")
     _require(vector_commitment(file.salt, file.query_vector) == receipt.vector, "vector: not the one searched with")
+    _require(query.body_digest() == receipt.request, "request: not the one that was answered")
     return "the question and its vector are the committed ones"
 
 

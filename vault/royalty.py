@@ -12,6 +12,7 @@ from vault.policy import Policy
 
 RANK_WEIGHTS = tuple(840 // (rank + 1) for rank in range(10))  # 840 = lcm(1…8): one over the rank, in integers
 LAST_RANK_WEIGHT = RANK_WEIGHTS[-1]
+PAID_IN = "paid-in"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,37 +62,39 @@ def shares_of(price: int, policy: Policy, owners: Sequence[bytes]) -> list[Share
     treasury, operator, rest = largest_remainder(price, [policy.treasury_bps, policy.operator_bps, owners_bps])
     by_owner: dict[str, int] = {}
     for rank, owner in enumerate(owners):
-        account = owner_account(owner)
+        account = owner_account(owner, policy.currency)
         by_owner[account] = by_owner.get(account, 0) + rank_weight(rank)
     ordered = sorted(by_owner.items())
     parts = largest_remainder(rest, [weight for _, weight in ordered])
-    amounts = {treasury_account(policy.treasury): treasury}
+    amounts = {treasury_account(policy.treasury, policy.currency): treasury}
     for account, amount in [
-        (operator_account(policy.operator), operator),
+        (operator_account(policy.operator, policy.currency), operator),
         *((account, part) for (account, _), part in zip(ordered, parts, strict=True)),
     ]:
         amounts[account] = amounts.get(account, 0) + amount
     return [Share(account=account, amount=amount) for account, amount in amounts.items() if amount]
 
 
-def owner_account(address: bytes) -> str:
-    """Return the account that an owner's royalties are kept in."""
-    return f"owner/0x{address.hex()}"
+def owner_account(address: bytes, currency: str) -> str:
+    """Return the account that an owner's royalties are kept in; each currency has accounts of its own."""
+    return f"owner/0x{address.hex()}/{currency}"
 
 
-def licensee_account(address: bytes) -> str:
+def licensee_account(address: bytes, currency: str) -> str:
     """Return the account that a licensee's credit is kept in."""
-    return f"licensee/0x{address.hex()}"
+    return f"licensee/0x{address.hex()}/{currency}"
 
 
-def treasury_account(address: bytes) -> str:
+def treasury_account(address: bytes, currency: str) -> str:
     """Return the account of a policy's treasury."""
-    return f"treasury/0x{address.hex()}"
+    return f"treasury/0x{address.hex()}/{currency}"
 
 
-def operator_account(address: bytes) -> str:
+def operator_account(address: bytes, currency: str) -> str:
     """Return the account of a policy's operator."""
-    return f"operator/0x{address.hex()}"
+    return f"operator/0x{address.hex()}/{currency}"
 
 
-PAID_IN = "paid-in"  # the world outside: what licensees deposited comes from here
+def paid_in(currency: str) -> str:
+    """Return the account for the world outside: what licensees deposited comes from here, so it counts negative."""
+    return f"{PAID_IN}/{currency}"

@@ -206,7 +206,7 @@ def _refuse_and_pay(
 def _charged(balances: dict[str, int]) -> int:
     """Return what was paid in and is not the licensees' any more."""
     credit = sum(amount for account, amount in balances.items() if account.startswith("licensee/"))
-    return -balances[PAID_IN] - credit
+    return -sum(amount for account, amount in balances.items() if account.startswith(f"{PAID_IN}/")) - credit
 
 
 def _show(royalties: dict[str, int], charged: int, currency: str) -> None:

@@ -88,7 +88,7 @@ class TestOtherInstances:
         assert second.settle() is State.STOPPED
         deployment.enclave.close()
         assert second.step() is State.SERVING
-        assert second.instance.meter().books.balance(f"licensee/0x{wallet('licensee').address.hex()}") == 1_000
+        assert second.instance.meter().books.balance(f"licensee/0x{wallet('licensee').address.hex()}/USDC") == 1_000
 
     def test_what_was_handed_back_is_not_served_from(self, deployment: Deployment) -> None:
         with deployment.client() as client:

@@ -30,7 +30,7 @@ from vault.royalty import PAID_IN, Transfer, licensee_account
 
 WORLD = world()
 LICENSEE = wallet("licensee").address
-ACCOUNT = licensee_account(LICENSEE)
+ACCOUNT = licensee_account(LICENSEE, "USDC")
 DELEGATION = seeded("delegation")
 SEAL = LedgerSeal(SecretKey(seeded("state key")), ledger_id(WORLD.genesis))
 
@@ -43,6 +43,7 @@ def query(books: Books, name: str = "request", *, owners: int = 2, **fields: Any
     """Return the entry of an answer of `owners` passages, each of another owner."""
     addresses = [seeded(f"owner {n}", 20) for n in range(owners)]
     detail = QueryDetail(
+        instance=bytes(32),
         body=seeded(f"{name} body"),
         policy=WORLD.policy.cid(),
         delegation=DELEGATION,
@@ -86,7 +87,10 @@ def test_a_void_gives_back_everything_but_what_was_seen(books: Books) -> None:
     entry = query(books)
     books.book(entry)
     books.book(void_entry(books, entry, at=1))
-    assert {name: held for name, held in books.balances().items() if held} == {PAID_IN: -1_000, ACCOUNT: 1_000}
+    assert {name: held for name, held in books.balances().items() if held} == {
+        f"{PAID_IN}/USDC": -1_000,
+        ACCOUNT: 1_000,
+    }
     assert (books.spent(DELEGATION), books.seen_count(LICENSEE)) == (0, 2)
 
 
@@ -165,18 +169,18 @@ class TestRequests:
 
 class TestCredit:
     def test_to_the_last_unit_it_suffices(self, books: Books) -> None:
-        require_credit(books, LICENSEE, DELEGATION, price=1_000, spend_cap=1_000)
+        require_credit(books, ACCOUNT, DELEGATION, price=1_000, spend_cap=1_000)
 
     @pytest.mark.parametrize(("price", "cap", "match"), [(1_001, 10_000, "credit"), (1_000, 999, "spend cap")])
     def test_beyond_credit_or_cap_it_does_not(self, books: Books, price: int, cap: int, match: str) -> None:
         with pytest.raises(CreditExhausted, match=match):
-            require_credit(books, LICENSEE, DELEGATION, price=price, spend_cap=cap)
+            require_credit(books, ACCOUNT, DELEGATION, price=price, spend_cap=cap)
 
     def test_what_was_spent_counts_against_the_cap(self, books: Books) -> None:
         books.book(query(books))
-        require_credit(books, LICENSEE, DELEGATION, price=100, spend_cap=200)
+        require_credit(books, ACCOUNT, DELEGATION, price=100, spend_cap=200)
         with pytest.raises(CreditExhausted):
-            require_credit(books, LICENSEE, DELEGATION, price=101, spend_cap=200)
+            require_credit(books, ACCOUNT, DELEGATION, price=101, spend_cap=200)
 
     def test_a_free_policy_charges_nothing(self) -> None:
         free = replace(WORLD.policy, price_per_query=0)

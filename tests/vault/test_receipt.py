@@ -166,6 +166,7 @@ class TestTheFileAround:
             "query_text": "another question",
             "query_vector": bytes(len(file.query_vector)),
             "salt": OTHER,
+            "request_id": OTHER,
             "passages": file.passages[:1],
         }
 

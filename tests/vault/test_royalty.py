@@ -66,10 +66,10 @@ def test_owners_get_what_treasury_and_operator_leave_by_rank() -> None:
     shares = {share.account: share.amount for share in shares_of(1_000, made, [first, second, first])}
     weights = {first: RANK_WEIGHTS[0] + RANK_WEIGHTS[2], second: RANK_WEIGHTS[1]}
     expected = 850 * weights[first] // sum(weights.values())
-    assert abs(shares[owner_account(first)] - expected) <= 1
-    assert shares[owner_account(first)] + shares[owner_account(second)] == 850
-    assert shares["treasury/0x" + wallet("treasury").address.hex()] == 100
-    assert shares["operator/0x" + wallet("operator").address.hex()] == 50
+    assert abs(shares[owner_account(first, "USDC")] - expected) <= 1
+    assert shares[owner_account(first, "USDC")] + shares[owner_account(second, "USDC")] == 850
+    assert shares["treasury/0x" + wallet("treasury").address.hex() + "/USDC"] == 100
+    assert shares["operator/0x" + wallet("operator").address.hex() + "/USDC"] == 50
 
 
 def test_the_order_of_owners_in_a_dictionary_decides_nothing() -> None:

@@ -20,7 +20,7 @@ from vault.v1 import ledger_pb2, ledger_pb2_grpc
 
 WORLD = world()
 MALLORY, LICENSEE, TREASURY = wallet("mallory"), wallet("licensee"), wallet("treasury")
-ACCOUNT = "licensee/0x" + LICENSEE.address.hex()
+ACCOUNT = "licensee/0x" + LICENSEE.address.hex() + "/USDC"
 
 
 @pytest.fixture(scope="module")
@@ -89,7 +89,7 @@ class TestInquiries:
 
     def test_a_person_sees_its_own_account_and_the_treasury_all(self, channel: EnclaveChannel) -> None:
         assert channel.balances(self.inquiry(channel, LICENSEE).encoded()) == {ACCOUNT: 50}
-        assert channel.balances(self.inquiry(channel, TREASURY).encoded())["paid-in"] < -49
+        assert channel.balances(self.inquiry(channel, TREASURY).encoded())["paid-in/USDC"] < -49
 
     def test_a_stranger_sees_nothing(self, channel: EnclaveChannel) -> None:
         with pytest.raises(AccessDenied, match="no account"):

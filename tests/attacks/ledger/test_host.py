@@ -21,7 +21,7 @@ from vault.records.journal import Journal
 
 WORLD = world()
 LEDGER = ledger_id(WORLD.genesis)
-ACCOUNT = "licensee/0x" + wallet("licensee").address.hex()
+ACCOUNT = "licensee/0x" + wallet("licensee").address.hex() + "/USDC"
 
 
 class TestRollback:
@@ -65,7 +65,7 @@ class TestRollback:
 
     def test_left_alone_it_opens_again_with_the_same_books(self, deployment: Deployment) -> None:
         assert self.reopened(deployment) is None
-        assert deployment.enclave.instance.meter().books.balances() == {"paid-in": -600, ACCOUNT: 600}
+        assert deployment.enclave.instance.meter().books.balances() == {"paid-in/USDC": -600, ACCOUNT: 600}
 
 
 class TestFailingDatabase:

@@ -52,8 +52,8 @@ def test_an_undelivered_answer_is_refunded_after_a_revocation_once(deployment: D
         machine.ask(query)
     balances = deployment.enclave.instance.meter().books.balances()
     assert {name: held for name, held in balances.items() if held} == {
-        "paid-in": -1_000,
-        f"licensee/0x{wallet('licensee').address.hex()}": 1_000,
+        "paid-in/USDC": -1_000,
+        f"licensee/0x{wallet('licensee').address.hex()}/USDC": 1_000,
     }
 
 

@@ -19,7 +19,7 @@ from vault.records.model import JournalRow
 WORLD = world()
 LEDGER = ledger_id(WORLD.genesis)
 STATE_KEY = SecretKey(seeded("state key"))
-ACCOUNT = "licensee/0x" + wallet("licensee").address.hex()
+ACCOUNT = "licensee/0x" + wallet("licensee").address.hex() + "/USDC"
 
 
 class Rows:
@@ -54,7 +54,7 @@ def rows() -> Rows:
 
 def test_read_again_the_books_are_the_same(rows: Rows) -> None:
     again = meter(rows)
-    assert again.books.balances() == {"paid-in": -100, ACCOUNT: 100}
+    assert again.books.balances() == {"paid-in/USDC": -100, ACCOUNT: 100}
     assert again.anchor == claimed_anchor(rows)
 
 
