@@ -20,7 +20,7 @@ from tests.deployment import Deployment, deployed
 from tests.enclaves import PRICE, world
 from tests.toy import GatedEngine
 from vault.ballot import Scope
-from vault.errors import NotYet, Revoked, ServiceUnavailable, StaleState
+from vault.errors import NotYet, RequestConflict, Revoked, ServiceUnavailable, StaleState
 from vault.lease import CLOCK_SKEW_S
 
 
@@ -89,6 +89,43 @@ class TestOtherInstances:
         deployment.enclave.close()
         assert second.step() is State.SERVING
         assert second.instance.meter().books.balance(f"licensee/0x{wallet('licensee').address.hex()}/USDC") == 1_000
+
+    def test_an_answer_lost_with_its_instance_is_refunded_once_and_can_be_asked_anew(
+        self, deployment: Deployment
+    ) -> None:
+        ids = {"request_id": seeded("lost"), "salt": seeded("salt")}
+        with deployment.client() as client:
+            client.search("tide table", k=2, **ids)
+        deployment.enclave.close()
+        second = deployment.start_enclave()
+        assert second.settle() is State.SERVING
+        books = second.instance.meter().books
+        account = f"licensee/0x{wallet('licensee').address.hex()}/USDC"
+        with deployment.client(address=second.address) as client:  # a fresh client: it holds no receipt of that answer
+            with pytest.raises(RequestConflict, match="refunded"):
+                client.search("tide table", k=2, **ids)
+            assert books.balance(account) == 1_000
+            with pytest.raises(RequestConflict):
+                client.search("tide table", k=2, **ids)
+            assert books.balance(account) == 1_000
+            client.search("tide table", k=2)
+        assert books.balance(account) == 1_000 - PRICE
+
+    def test_an_answer_confirmed_before_its_instance_ended_is_not_refunded(self, deployment: Deployment) -> None:
+        ids = {"request_id": seeded("kept"), "salt": seeded("salt")}
+        with deployment.client() as client:
+            client.search("tide table", k=2, **ids)
+            client.search("another", k=2)  # confirms the one before
+        deployment.enclave.close()
+        second = deployment.start_enclave()
+        assert second.settle() is State.SERVING
+        account = f"licensee/0x{wallet('licensee').address.hex()}/USDC"
+        with (
+            deployment.client(address=second.address) as client,
+            pytest.raises(RequestConflict, match="earlier run"),
+        ):
+            client.search("tide table", k=2, **ids)
+        assert second.instance.meter().books.balance(account) == 1_000 - 2 * PRICE
 
     def test_what_was_handed_back_is_not_served_from(self, deployment: Deployment) -> None:
         with deployment.client() as client:
