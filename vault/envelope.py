@@ -38,6 +38,7 @@ SEGMENT_BYTES: Final = 4 << 20  # plaintext at which a segment is closed
 SEGMENT_BYTES_MAX: Final = 16 << 20
 PASSAGE_BYTES_MAX: Final = 1 << 20
 PASSAGES_PER_SEGMENT_MAX: Final = 1 << 16
+PASSAGE_BYTES_COUNTED: Final = SEGMENT_BYTES // PASSAGES_PER_SEGMENT_MAX
 SIZE_FLOOR: Final = 4096
 TAG_BYTES: Final = 16
 _NONCE: Final = bytes(12)  # RFC 5116, section 5.2; the key is used once
@@ -92,13 +93,16 @@ def segmented(encoded: Iterable[bytes]) -> Iterator[list[bytes]]:
     group: list[bytes] = []
     size = 0
     for passage in encoded:
-        if len(passage) > PASSAGE_BYTES_MAX:
-            raise MalformedObject(f"a passage of {len(passage)} bytes is over the limit of {PASSAGE_BYTES_MAX}")
-        if group and (size + len(passage) > SEGMENT_BYTES or len(group) == PASSAGES_PER_SEGMENT_MAX):
+        length = len(passage)
+        if length > PASSAGE_BYTES_MAX:
+            raise MalformedObject(f"a passage of {length} bytes is over the limit of {PASSAGE_BYTES_MAX}")
+        if length < PASSAGE_BYTES_COUNTED:  # bounds their number by the same comparison as their size
+            length = PASSAGE_BYTES_COUNTED
+        size += length
+        if size > SEGMENT_BYTES:
             yield group
-            group, size = [], 0
+            group, size = [], length
         group.append(passage)
-        size += len(passage)
     if group:
         yield group
 
@@ -117,8 +121,11 @@ class SegmentSealer:
         self._plain = BytesIO()
         self._sealed = bytearray()
 
-    def seal(self, encoded: Sequence[bytes], index: int) -> bytes:
-        """Encrypt encoded passages, one of the groups of `segmented`, as segment `index`."""
+    def seal(self, encoded: Sequence[bytes], index: int) -> memoryview:
+        """Encrypt encoded passages, one of the groups of `segmented`, as segment `index`.
+
+        Returns: a view of the sealer's own buffer, good until the next call; copy what must last longer.
+        """
         header = SegmentHeader(
             suite=SUITE,
             genesis=self._genesis,
@@ -134,22 +141,25 @@ class SegmentSealer:
         if len(self._sealed) < total:
             self._sealed = bytearray(total)
         self._sealed[: len(prefix)] = prefix
-        with self._plain.getbuffer() as plain, memoryview(self._sealed) as sealed:
-            header.key(self._data_key).encrypt_into(_NONCE, plain[:size], prefix, sealed[len(prefix) : total])
-            return bytes(sealed[:total])
+        sealed = memoryview(self._sealed)[:total]
+        with self._plain.getbuffer() as plain:
+            header.key(self._data_key).encrypt_into(_NONCE, plain[:size], prefix, sealed[len(prefix) :])
+        return sealed.toreadonly()
 
     def _write_plain(self, encoded: Sequence[bytes]) -> int:
         """Fill the plaintext buffer and return the padded size."""
-        head = _list_head(len(encoded))
-        body_bytes = len(head) + sum(map(len, encoded))
-        size = padded_size(_LENGTH_BYTES + body_bytes)
-        if len(encoded) > PASSAGES_PER_SEGMENT_MAX or size > SEGMENT_BYTES_MAX:
+        if len(encoded) > PASSAGES_PER_SEGMENT_MAX:
             raise ValueError("no reader would open a segment this large; group passages by `segmented`")
-        self._plain.seek(0)
-        self._plain.write(body_bytes.to_bytes(_LENGTH_BYTES, "big"))
-        self._plain.write(head)
+        self._plain.seek(_LENGTH_BYTES)
+        self._plain.write(_list_head(len(encoded)))
         self._plain.writelines(encoded)
-        self._plain.write(bytes(size - _LENGTH_BYTES - body_bytes))
+        end = self._plain.tell()
+        size = padded_size(end)
+        if size > SEGMENT_BYTES_MAX:
+            raise ValueError("no reader would open a segment this large; group passages by `segmented`")
+        self._plain.write(bytes(size - end))
+        self._plain.seek(0)
+        self._plain.write((end - _LENGTH_BYTES).to_bytes(_LENGTH_BYTES, "big"))
         return size
 
 
@@ -157,7 +167,7 @@ def seal_segment(
     data_key: SecretKey, encoded: Sequence[bytes], *, genesis: Cid, dataset: bytes, version: int, index: int
 ) -> bytes:
     """Encrypt one segment alone; see `SegmentSealer.seal`."""
-    return SegmentSealer(data_key, genesis=genesis, dataset=dataset, version=version).seal(encoded, index)
+    return bytes(SegmentSealer(data_key, genesis=genesis, dataset=dataset, version=version).seal(encoded, index))
 
 
 def open_segment(

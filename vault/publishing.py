@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 from storage.cid import Cid
@@ -32,7 +30,6 @@ from vault.release import deposit_context
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
 SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
-SEGMENTS_AHEAD = 2
 Progress = Callable[[int], None]
 """Called with the number of bytes or passages done so far."""
 
@@ -109,26 +106,12 @@ def seal_dataset(
 
 
 def stored_segments(
-    groups: Iterable[list[bytes]], sealer: SegmentSealer, store: Callable[[bytes], Cid]
+    groups: Iterable[list[bytes]], sealer: SegmentSealer, store: Callable[[memoryview], Cid]
 ) -> Iterator[SegmentReference]:
-    """Seal groups of encoded passages in order, and hash and store each segment while the next one is sealed.
-
-    At most two segments are in memory; encryption and hashing both leave the interpreter's lock to the other thread.
-    """
-    pending: deque[tuple[Future[Cid], int, int]] = deque()
-    with ThreadPoolExecutor(1) as storing:
-        for index, group in enumerate(groups):
-            sealed = sealer.seal(group, index)
-            pending.append((storing.submit(store, sealed), len(sealed), len(group)))
-            if len(pending) == SEGMENTS_AHEAD:
-                yield _reference(pending.popleft())
-        while pending:
-            yield _reference(pending.popleft())
-
-
-def _reference(stored: tuple[Future[Cid], int, int]) -> SegmentReference:
-    root, sealed_bytes, passages = stored
-    return SegmentReference(root=root.result(), sealed_bytes=sealed_bytes, passages=passages)
+    """Seal groups of encoded passages in order and store each segment before the next one is sealed."""
+    for index, group in enumerate(groups):
+        sealed = sealer.seal(group, index)
+        yield SegmentReference(root=store(sealed), sealed_bytes=len(sealed), passages=len(group))
 
 
 def dataset_blocks(blobs: Blobs, manifest: Manifest) -> Iterator[tuple[Cid, bytes]]:
