@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
+from cli.serving import END_WITH_PARENT
 from vault.errors import ServiceUnavailable
 
 START_TIMEOUT_S = 120.0
@@ -32,7 +33,7 @@ class ServiceProcess:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+            env={**os.environ, **environment, "PYTHONUNBUFFERED": "1", END_WITH_PARENT: "1"},
             start_new_session=True,
         )
         self._words: deque[str] = deque(maxlen=LINES_KEPT)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any, TypeVar
 
+from enclave.hardening import die_with_parent
+
 STOP_GRACE_S = 2.0
+END_WITH_PARENT = "COFFER_END_WITH_PARENT"  # set by whoever starts a service for its own run alone
 Result = TypeVar("Result")
 
 
 def run_service(service: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine on uvloop where it is installed, otherwise on asyncio's own loop."""
+    if END_WITH_PARENT in os.environ:
+        die_with_parent()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         import uvloop

@@ -7,6 +7,7 @@ between parties crosses as it would between machines.
 from __future__ import annotations
 
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -77,6 +78,8 @@ class Stage:
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
+        before = signal.signal(signal.SIGTERM, _interrupt)  # so that being told to end also ends what we started
+        self._stack.callback(signal.signal, signal.SIGTERM, before)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -328,3 +331,7 @@ class Stage:
     def manifests(self) -> list[Manifest]:
         """Return the manifests of everything sealed."""
         return [sealed.manifest for sealed in self.sealed]
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def new_wallet(path: Path, password: str, *, rounds: int | None = None) -> Signi
     """
     if path.exists():
         raise FileExistsError(f"there is a wallet at {path} already; choose another name")
-    import eth_account
+    eth_account = _eth_account()
 
     secret = secrets.token_bytes(32)
     key = SigningKey(secret)
@@ -37,7 +38,7 @@ def open_wallet(path: Path, password: str) -> SigningKey:
     """Return the key of a keystore file. Raises `WrongKey` for a wrong password, `MalformedObject` for a bad file."""
     keystore = _parsed(path)
     _check_costs(keystore, path)
-    import eth_account
+    eth_account = _eth_account()
 
     try:
         secret = bytes(eth_account.Account.decrypt(keystore, password))
@@ -54,6 +55,16 @@ def wallet_address(path: Path) -> bytes:
     if not isinstance(address, str):
         raise MalformedObject(f"{path} does not say which address it holds")
     return address_from(address)
+
+
+def _eth_account() -> Any:
+    """Import eth-account, and undo what it does to everyone: a recursion limit so high that nested JSON kills us."""
+    limit = sys.getrecursionlimit()
+    try:
+        import eth_account
+    finally:
+        sys.setrecursionlimit(limit)
+    return eth_account
 
 
 def _parsed(path: Path) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """The engine in a process of its own: it holds keys, passages and index, and ending it is what wipes them.
 
 Parent and child speak over an anonymous socket pair that only they hold, one call at a time. The child is told what to
-build by a function it imports by name; keys cross as bytes and live nowhere else.
+build by a function it imports by name. The parent holds the keys only while it hands them over, and questions and
+answers only in transit.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
+from vault.ballot import Scope
 from vault.charter import Charter
 from vault.codec import Digest, Length, PublicKey, Record
 from vault.cose import MESSAGE_BYTES_MAX, sign1, verified_payload
@@ -201,6 +202,10 @@ def _check_license(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
     _require(license.cid() == receipt.license, "license: the file holds another license")
     license.verify(file.charter.domain(genesis))
     permit = file.policy.admit(license, k=receipt.k, at=receipt.at)
+    _require(
+        not file.head.revoked_since(Scope.LICENSEE, license.licensee, license.epoch),
+        "license: the DAO had revoked the licensee",
+    )
     return f"licensed to 0x{permit.licensee.hex()}"
 
 
