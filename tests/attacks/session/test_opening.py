@@ -16,7 +16,7 @@ from tests.builders import resigned, seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import configuration, credential, delegated, license_of, world
 from tests.people import DAY_S, NOW
-from vault.errors import AccessDenied, InvalidSignature, MalformedObject, Revoked, VaultError, WrongKey
+from vault.errors import AccessDenied, InvalidSignature, MalformedObject, NotYet, Revoked, VaultError, WrongKey
 from vault.hpke import CLASSIC, seal
 from vault.machine import MachineKey
 from vault.session import secret_context
@@ -149,6 +149,11 @@ class TestGrants:
     def test_a_license_for_a_policy_that_is_not_in_force(self, deployment: Deployment) -> None:
         other = builders.policy(WORLD.genesis, title="Never adopted", configurations=(configuration(WORLD.genesis),))
         self.refused(deployment, credential(WORLD, license=license_of(WORLD, under=other)), Revoked)
+
+    def test_a_license_dated_into_an_epoch_that_has_not_come(self, deployment: Deployment) -> None:
+        epoch = WORLD.history.head.epoch
+        ahead = license_of(WORLD, epoch=epoch + 1)  # it would outlive the revocation that makes that epoch
+        self.refused(deployment, credential(WORLD, license=ahead), NotYet, f"only seen epoch {epoch}")
 
     def test_a_license_from_another_dao(self, deployment: Deployment) -> None:
         other = world(name="Elsewhere")
