@@ -42,7 +42,7 @@ def evaluation(
         corpus = load(folder)
         queries = {query: text for query, text in corpus.queries.items() if any(corpus.qrels.get(query, {}).values())}
         warn_simulated()
-        narrator = Narrator()
+        narrator = Narrator(to_stderr=json)
         sealed = _sealed_ranking(corpus, queries, dtype, narrator)
         plain = _plain_ranking(corpus, queries, Settings(dtype=dtype), narrator)  # type: ignore[arg-type]  # validated
         result = {

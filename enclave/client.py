@@ -25,7 +25,7 @@ from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
 from enclave.verified import Grounds, appraised_channel, manifests_of, policy_in_force, verified_grounds
 from storage.cid import Cid
-from vault.envelope import Passage, decoded_passage
+from vault.envelope import Passage, checked_passage
 from vault.errors import InvalidReceipt
 from vault.evidence import Appraisal, Appraiser, Binding, Evidence
 from vault.hpke import seal, strongest
@@ -348,7 +348,7 @@ class EnclaveClient:
         return Answer(
             results=tuple(
                 Result(
-                    passage=decoded_passage(found.body),
+                    passage=checked_passage(found.body),
                     manifest=proof.manifest,
                     index=proof.index,
                     score=found.score,

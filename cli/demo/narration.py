@@ -10,7 +10,7 @@ from typing import Protocol
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from cli.console import err, is_quiet, say
+from cli.console import err, is_quiet, out, printable
 
 
 class Advance(Protocol):
@@ -24,17 +24,18 @@ class Narrator:
     """Prints scenes and keeps their times."""
 
     seconds: dict[str, float] = field(default_factory=dict)
+    to_stderr: bool = False  # where standard output is for a program alone
     _count: int = 0
 
     @contextmanager
     def scene(self, key: str, title: str) -> Iterator[None]:
         """Number and time one scene."""
         self._count += 1
-        say(f"\n[bold]{self._count}. {title}[/]")
+        self._say(f"\n[bold]{self._count}. {title}[/]")
         started = time.perf_counter()
         yield
         self.seconds[key] = round(time.perf_counter() - started, 2)
-        say(f"   [dim]{self.seconds[key]:.1f} s[/]")
+        self._say(f"   [dim]{self.seconds[key]:.1f} s[/]")
 
     @contextmanager
     def bar(self, what: str) -> Iterator[Advance]:
@@ -55,4 +56,7 @@ class Narrator:
 
     def note(self, text: str) -> None:
         """Print one fact of a scene."""
-        say(f"   {text}")
+        self._say(f"   {text}")
+
+    def _say(self, text: str) -> None:
+        (err if self.to_stderr else out).print(printable(text), soft_wrap=True)
