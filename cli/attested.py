@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from cli import wiring
 from cli.console import warn_simulated
 from cli.home import Settings
-from enclave.client import EnclaveChannel
+from enclave.channel import EnclaveChannel
 from enclave.verified import Grounds, appraised_channel
 from storage.cid import Cid
 from vault.errors import AccessDenied, ServiceUnavailable, VaultError

@@ -140,7 +140,7 @@ def _storage(settings: Settings) -> Check:
 
 
 def _services(settings: Settings) -> Iterator[Check]:
-    from enclave.client import EnclaveChannel
+    from enclave.channel import EnclaveChannel
     from vault.client import CustodyClient
 
     for address in settings.custodians:

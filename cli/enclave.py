@@ -64,7 +64,7 @@ def serve(
 @app.command("status")
 def status(enclave: EnclaveOption = None, home: HomeOption = None, json: JsonOption = False) -> None:
     """Ask an enclave how far it has come, and why it does not serve. It is the enclave's word, not evidence."""
-    from enclave.client import EnclaveChannel
+    from enclave.channel import EnclaveChannel
 
     with reported():
         settings = settings_from(home=home, enclave=enclave)

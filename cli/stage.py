@@ -19,7 +19,8 @@ from cli import wiring
 from cli.home import Home, Settings
 from cli.processes import ServiceProcess
 from cli.wallets import new_wallet, open_wallet
-from enclave.client import EnclaveChannel, EnclaveClient
+from enclave.channel import EnclaveChannel
+from enclave.client import EnclaveClient
 from enclave.credential import Credential
 from storage.cid import Cid
 from storage.model import Blobs

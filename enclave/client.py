@@ -14,24 +14,20 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-import grpc
-
+from enclave.channel import EnclaveChannel
 from enclave.credential import Credential
-from enclave.v1 import attestation_pb2 as attestation
-from enclave.v1 import attestation_pb2_grpc as attestation_rpc
 from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
-from enclave.verified import Grounds, appraised_channel, manifests_of, policy_in_force, verified_grounds
+from enclave.verified import Grounds, appraised_channel, manifests_of, policy_in_force
 from storage.cid import Cid
 from vault.envelope import Passage, checked_passage
 from vault.errors import InvalidReceipt
-from vault.evidence import Appraisal, Appraiser, Binding, Evidence
+from vault.evidence import Appraisal, Appraiser
 from vault.hpke import seal, strongest
 from vault.keys import SecretKey
 from vault.lease import agreed_terms
-from vault.license import Deposit
 from vault.machine import BLANK
 from vault.receipt import (
     FIRST_PREVIOUS,
@@ -43,12 +39,7 @@ from vault.receipt import (
     verify_answer,
 )
 from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key
-from vault.tls import PinnedCertificate
-from vault.v1 import ledger_pb2 as ledger
-from vault.v1 import ledger_pb2_grpc as ledger_rpc
-from vault.wire import error_from
 
-CALL_TIMEOUT_S = 30.0
 SESSION_S = 3600
 
 
@@ -84,75 +75,6 @@ class Account:
     spend_cap: int
     passages_seen: int
     passages_max: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Status:
-    """Where an enclave stands, by its own word: for progress bars, not for trust."""
-
-    state: str
-    tee: str
-    passages_done: int
-    passages_total: int
-    epoch: int
-    reason: str
-
-
-class EnclaveChannel:
-    """A pinned channel to one enclave. Status needs no trust; everything else goes through `verified`."""
-
-    def __init__(self, address: str) -> None:
-        """Read the certificate at `host:port` and pin it. Raises `ServiceUnavailable`."""
-        self.address = address
-        pinned = PinnedCertificate.fetch(address)
-        self.tls_key = pinned.key_hash
-        self.channel = pinned.channel(address)
-        self._attestation = attestation_rpc.AttestationServiceStub(self.channel)
-
-    def status(self) -> Status:
-        """Return where the enclave says it stands."""
-        answer = self.call(self._attestation.GetStatus, attestation.GetStatusRequest())
-        name = attestation.GetStatusResponse.State.Name(answer.state).removeprefix("STATE_").lower()
-        return Status(
-            state=name,
-            tee=answer.tee,
-            passages_done=answer.passages_done,
-            passages_total=answer.passages_total,
-            epoch=answer.epoch,
-            reason=answer.reason,
-        )
-
-    def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:
-        """Return evidence over `nonce`, not yet verified, and a server nonce."""
-        answer = self.call(self._attestation.GetEvidence, attestation.GetEvidenceRequest(nonce=nonce))
-        return Binding.from_bytes(answer.binding), Evidence.from_bytes(answer.evidence), bytes(answer.server_nonce)
-
-    def grounds(self, genesis: Cid, *, at: int, evidence: bytes = b"") -> Grounds:
-        """Return what the enclave serves, or served, on; verified against `genesis`."""
-        request = attestation.GetGroundsRequest(evidence=evidence)
-        return verified_grounds(self.call(self._attestation.GetGrounds, request), genesis=genesis, at=at)
-
-    def add_credit(self, deposit: Deposit) -> int:
-        """Hand in a deposit; return the licensee's credit."""
-        stub = ledger_rpc.LedgerServiceStub(self.channel)
-        return int(self.call(stub.AddCredit, ledger.AddCreditRequest(deposit=deposit.encoded())).balance)
-
-    def balances(self, inquiry: bytes) -> dict[str, int]:
-        """Return the balances that a signed `Inquiry` may see."""
-        stub = ledger_rpc.LedgerServiceStub(self.channel)
-        answer = self.call(stub.ListBalances, ledger.ListBalancesRequest(inquiry=inquiry))
-        return {balance.account: balance.amount for balance in answer.balances}
-
-    def call(self, method: Callable[..., Any], request: Any, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
-        """Make one call; errors come back as the service raised them."""
-        try:
-            return method(request, timeout=timeout_s)
-        except grpc.RpcError as error:
-            raise error_from(error, f"enclave at {self.address}") from error
-
-    def close(self) -> None:
-        """Close the channel."""
-        self.channel.close()
 
 
 class EnclaveClient:

@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 
 import grpc
 
-from enclave.client import EnclaveChannel, EnclaveClient
+from enclave.channel import EnclaveChannel
+from enclave.client import EnclaveClient
 from enclave.credential import Credential
 from enclave.instance import AsyncEngine, Instance, State
 from enclave.keys import InstanceKeys

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass
 
-from enclave.client import EnclaveChannel, Status
+from enclave.channel import EnclaveChannel, Status
 from enclave.verified import Grounds, appraised_channel
 from storage.cid import Cid
 from vault.errors import VaultError

@@ -171,7 +171,7 @@ def carry_out(board: Board, history: History, cid: Cid, *, at: int) -> History:
         raise NotYet(f"voting is open until {time_text(proposal.closes_at)}; carry it out then")
     if not standing.ballots:
         raise InvalidDecision("nobody voted on this proposal; propose it anew")
-    decision = Decision(proposal=proposal, ballots=_decisive(standing.ballots))
+    decision = Decision.of(proposal, _decisive(standing.ballots))
     after = advanced(history, decision, policy=policy_of(board, proposal), at=at)
     _put(board, "decision", history.genesis, decision, parent=cid)
     _put(board, "head", history.genesis, after.head, parent=decision.cid())

@@ -20,11 +20,11 @@ from storage.model import Blobs
 from vault.ballot import Scope
 from vault.charter import Charter, Custodian
 from vault.custodian import CustodianKeys, CustodyStore
+from vault.deposited import opened_share, opened_state_share
 from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, Revoked
 from vault.evidence import RELEASE, Appraisal, Appraiser, Binding, Evidence
-from vault.head import Head, History, extended, founded
+from vault.head import Head, History, chain_cids, extended, founded
 from vault.hpke import seal, strongest
-from vault.keys import verify_share
 from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, Lease, Terms, ledger_id
 from vault.machine import BLANK
 from vault.manifest import Manifest, ShareDeposit
@@ -35,7 +35,6 @@ from vault.release import (
     Identity,
     ShareRelease,
     StateDeposit,
-    deposit_context,
     release_context,
 )
 
@@ -103,7 +102,7 @@ class Custody:
             history = extended(known, tip, fetch, at=self._clock())
         except BlockNotFound as error:
             raise MalformedObject(f"the chain lacks a block: {error}") from error
-        for cid in _chain_blocks(history, known.head.epoch, fetch):
+        for cid in chain_cids(history, known.head.epoch, fetch):
             self._blobs.put(cid, fetch(cid))
         for epoch, cid in enumerate(history.heads):
             if epoch >= known.head.epoch:
@@ -128,7 +127,7 @@ class Custody:
         if len(manifest.share_commitments) != len(history.charter.custodians):
             raise MalformedObject("the manifest does not commit to one share per custodian")
         self._check_lineage(manifest)
-        self._opened_share(manifest, deposit)
+        opened_share(self._keys.hpke, manifest, deposit)
         self._blobs.put(manifest.cid(), manifest.encoded())
         self._store.register_manifest(_lineage(manifest), manifest.version, manifest.cid())
         self._store.store_deposit(manifest.cid(), deposit.encoded())
@@ -198,7 +197,7 @@ class Custody:
             raise AccessDenied("only the instance that holds this ledger's lease may deposit its state key")
         if (deposit.custodian, deposit.index) != (self._keys.signing.public, index):
             raise AccessDenied("the deposit is for another custodian")
-        self._opened_state(deposit)
+        opened_state_share(self._keys.hpke, deposit)
         if not self._store.store_state_share(deposit.ledger, deposit.encoded()):
             raise ForkedHistory("this ledger has a state key already")
 
@@ -250,48 +249,6 @@ class Custody:
         before = Manifest.from_bytes(self._blobs.get(latest[1]))
         if manifest.version == before.version + 1 and manifest.previous != before.cid():
             raise ForkedHistory("the manifest does not follow the version registered before")
-
-    def _opened_share(self, manifest: Manifest, deposit: ShareDeposit) -> bytes:
-        info = deposit_context(
-            genesis=manifest.genesis,
-            subject=manifest.dataset,
-            key_version=manifest.key_version,
-            custodian=deposit.custodian,
-            index=deposit.index,
-            suite=deposit.suite,
-        )
-        share = self._keys.hpke.open(deposit.suite, deposit.sealed, info=info)
-        verify_share(
-            manifest.share_commitments[deposit.index],
-            genesis=manifest.genesis,
-            subject=manifest.dataset,
-            version=manifest.key_version,
-            index=deposit.index,
-            share=share,
-            custodian=deposit.custodian,
-        )
-        return share
-
-    def _opened_state(self, deposit: StateDeposit) -> bytes:
-        info = deposit_context(
-            genesis=deposit.genesis,
-            subject=deposit.ledger,
-            key_version=STATE_KEY_VERSION,
-            custodian=deposit.custodian,
-            index=deposit.index,
-            suite=deposit.suite,
-        )
-        share = self._keys.hpke.open(deposit.suite, deposit.sealed, info=info)
-        verify_share(
-            deposit.commitments[deposit.index],
-            genesis=deposit.genesis,
-            subject=deposit.ledger,
-            version=STATE_KEY_VERSION,
-            index=deposit.index,
-            share=share,
-            custodian=deposit.custodian,
-        )
-        return share
 
     def _spent_nonce(self, binding: Binding, now: int) -> bytes:
         mine = [entry.nonce for entry in binding.nonces if entry.challenger == self._keys.signing.public]
@@ -354,7 +311,7 @@ class Custody:
         if stored is None or manifest.genesis != history.genesis:
             raise AccessDenied(f"no share of dataset {manifest.dataset.hex()} was deposited here under this DAO")
         deposit = ShareDeposit.from_bytes(stored)
-        share = self._opened_share(manifest, deposit)
+        share = opened_share(self._keys.hpke, manifest, deposit)
         return self._sealed_to(binding, history, manifest.dataset, manifest.key_version, deposit.index, share)
 
     def _state_share(self, ledger: bytes, history: History, binding: Binding) -> ShareRelease | None:
@@ -362,7 +319,7 @@ class Custody:
         if stored is None:
             return None
         deposit = StateDeposit.from_bytes(stored)
-        share = self._opened_state(deposit)
+        share = opened_state_share(self._keys.hpke, deposit)
         return self._sealed_to(binding, history, ledger, STATE_KEY_VERSION, deposit.index, share, state=deposit)
 
     def _sealed_to(
@@ -403,22 +360,10 @@ class Custody:
         self, history: History, known_head: Cid | None, manifests: Iterable[Manifest]
     ) -> tuple[tuple[Cid, bytes], ...]:
         epoch = history.heads.index(known_head) if known_head in history.heads else -1
-        chain = [(cid, self._blobs.get(cid)) for cid in _chain_blocks(history, epoch, self._blobs.get)]
+        chain = [(cid, self._blobs.get(cid)) for cid in chain_cids(history, epoch, self._blobs.get)]
         return (*chain, *((manifest.cid(), manifest.encoded()) for manifest in manifests))
 
 
 def _lineage(manifest: Manifest) -> bytes:
     """Return what versions are registered under: owner and DAO too, so that nobody can occupy another's dataset id."""
     return sha256(b"coffer/lineage/v1" + manifest.genesis.binary + manifest.owner + manifest.dataset).digest()
-
-
-def _chain_blocks(history: History, after_epoch: int, fetch: Callable[[Cid], bytes]) -> list[Cid]:
-    """Return the CIDs of charter, heads, decisions and policies from after `after_epoch` to the tip."""
-    cids = [history.genesis]
-    for cid in history.heads[max(after_epoch, 0) :]:
-        cids.append(cid)
-        head = Head.from_bytes(fetch(cid))
-        if head.decision is not None and head.epoch > after_epoch:
-            cids.append(head.decision)
-        cids.extend(head.policies)
-    return list(dict.fromkeys(cids))

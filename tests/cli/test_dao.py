@@ -61,6 +61,19 @@ def test_the_last_answer_of_a_voter_counts(dao: Founded, enclave_file: Path) -> 
     assert (changed["sequence"], changed["for"], changed["against"]) == (1, 2, 0)
 
 
+@pytest.mark.parametrize("voters", [("alice", "bob"), ("bob", "alice"), ("alice", "bob", "alice", "bob")])
+def test_in_whatever_order_members_vote_and_change_their_minds_the_decision_is_carried_out(
+    dao: Founded, enclave_file: Path, clock: Clock, voters: tuple[str, ...]
+) -> None:
+    proposal = proposed(dao, enclave_file)
+    for turn, voter in enumerate(voters):
+        support = "for" if turn + 2 >= len(voters) else "against"
+        dao.party.run("dao", "vote", proposal, support, "--wallet", voter)
+    clock.now += 4 * DAY_S
+    assert dao.party.json("dao", "execute", proposal, "--custodian", "one:1")["epoch"] == 1
+    assert "3 for, 0 against" in dao.party.run("dao", "verify").stdout
+
+
 def test_executing_again_hands_in_the_head_that_a_custodian_missed(
     dao: Founded, enclave_file: Path, clock: Clock, custodians: dict[str, LocalCustodian]
 ) -> None:

@@ -11,7 +11,8 @@ import grpc
 import pytest
 
 from enclave.attestation.errors import BindingMismatch, MeasurementMismatch
-from enclave.client import EnclaveChannel, EnclaveClient
+from enclave.channel import EnclaveChannel
+from enclave.client import EnclaveClient
 from enclave.server import enclave_server
 from enclave.v1 import attestation_pb2 as pb
 from enclave.v1 import attestation_pb2_grpc as rpc

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from enclave.client import EnclaveChannel
+from enclave.channel import EnclaveChannel
 from tests.builders import resigned, seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import deposit, world

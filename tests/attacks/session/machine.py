@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from enclave.client import EnclaveChannel
+from enclave.channel import EnclaveChannel
 from enclave.credential import Credential
 from enclave.v1 import retrieval_pb2 as pb
 from enclave.v1 import retrieval_pb2_grpc as rpc
