@@ -113,6 +113,7 @@ class WorkerEngine:
             await ready
         finally:
             loop.remove_reader(number)
+            os.set_blocking(number, True)  # uvloop makes it non-blocking, and messages are read and written whole
 
 
 def _set(ready: asyncio.Future[None]) -> None:

@@ -7,14 +7,16 @@ import os
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from enclave.found import Dataset
 from enclave.worker import WorkerEngine
 from storage.directory import DirectoryBlobs
 from tests.enclaves import World, world
-from tests.toy import GatedEngine, toy_engine
+from tests.toy import GatedEngine, toy_engine, toy_engine_in
 from vault.errors import AccessDenied, ServiceUnavailable, TamperedSegment
 from vault.keys import SecretKey
 
@@ -110,3 +112,22 @@ async def test_ended_it_refuses_and_may_be_ended_again(worker: WorkerEngine) -> 
         await worker.search("tide", [], 1)
     worker.end()
     await worker.ended()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_an_answer_larger_than_a_pipe_comes_whole_on_either_loop(tmp_path: Path, loop: Any) -> None:
+    texts = tuple(f"tide {number} " * 40_000 for number in range(3))  # over a megabyte, where a pipe holds 64 kB
+    large = world(blobs=DirectoryBlobs(tmp_path), texts=texts)
+    manifest = large.dataset.manifest.cid()
+
+    async def ask() -> list[str]:
+        engine = WorkerEngine(partial(toy_engine_in, tmp_path))
+        try:
+            await opened(engine, large)
+            answers = [await engine.search("tide", [manifest], 3) for _ in range(3)]
+        finally:
+            engine.end()
+        return sorted(found.text for found in answers[-1].found)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(ask()) == sorted(texts)
