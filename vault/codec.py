@@ -47,10 +47,25 @@ def encode(value: Value) -> bytes:
 
 def decode(data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> Value:
     """Return the value that `encode` turns into exactly `data`, or raise `MalformedObject`."""
+    wire = parse(data, bytes_max=bytes_max)
+    try:
+        value = _from_wire(wire)
+    except InvalidCid as error:
+        raise MalformedObject("not canonical DAG-CBOR") from error
+    if cbor2.dumps(wire, canonical=True) != data:
+        raise MalformedObject("not the canonical encoding of its value")
+    return value
+
+
+def parse(data: bytes, *, bytes_max: int) -> Any:
+    """Return what a bounded, safe CBOR parser makes of `data`, or raise `MalformedObject`.
+
+    Types and canonical form are still to be checked: by `decode`, or by whoever encodes it again and compares.
+    """
     if len(data) > bytes_max:
         raise MalformedObject(f"object of {len(data)} bytes is over the limit of {bytes_max}")
     try:
-        wire = cbor2.loads(
+        return cbor2.loads(
             data,
             semantic_decoders=_REFUSED_TAGS,
             max_depth=DEPTH_MAX,
@@ -58,12 +73,8 @@ def decode(data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> Value:
             allow_duplicate_keys=False,
             strict_hashable_types=True,  # a key of numbers can be made to collide with all others
         )
-        value = _from_wire(wire)
-    except (cbor2.CBORError, RecursionError, UnicodeDecodeError, InvalidCid, OverflowError, MemoryError) as error:
+    except (cbor2.CBORError, RecursionError, UnicodeDecodeError, OverflowError, MemoryError) as error:
         raise MalformedObject("not canonical DAG-CBOR") from error
-    if cbor2.dumps(wire, canonical=True) != data:
-        raise MalformedObject("not the canonical encoding of its value")
-    return value
 
 
 def _to_wire(value: Value, levels: int) -> Any:

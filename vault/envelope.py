@@ -28,7 +28,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.cid import Cid
-from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, decode, encode
+from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, decode, encode, parse
 from vault.errors import MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 from vault.merkle import leaf_hash
@@ -222,7 +222,10 @@ def passage_from(row: Value) -> Passage:
 
 def decoded_passage(encoded: bytes) -> Passage:
     """Return the passage of its canonical bytes, or raise `MalformedObject`."""
-    return passage_from(decode(encoded, bytes_max=PASSAGE_BYTES_MAX))
+    passage = passage_from(parse(encoded, bytes_max=PASSAGE_BYTES_MAX))
+    if passage.encoded() != encoded:
+        raise MalformedObject("not the canonical encoding of a passage")
+    return passage
 
 
 def checked_passage(checked: bytes) -> Passage:

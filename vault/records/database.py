@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
 
-from sqlalchemy import URL, Engine, make_url
+from sqlalchemy import URL, Connection, Engine, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
@@ -56,6 +56,16 @@ class Records:
             session.flush()
             with reported(self.place, committing=True):
                 session.commit()
+
+    @contextmanager
+    def appending(self, subject: bytes) -> Iterator[Connection]:
+        """Do as `writing` does, without the ORM: on the query path its share would be half of the time."""
+        with reported(self.place), self._writer.connect() as connection:
+            if self.engine.dialect.name == "postgresql":
+                take_turn(connection, subject)
+            yield connection
+            with reported(self.place, committing=True):
+                connection.commit()
 
     def close(self) -> None:
         """Close all connections."""

@@ -42,9 +42,7 @@ class Journal:
             raise ValueError(f"at most {APPEND_ROWS_MAX} rows at once")
         if not rows:
             return
-        with self._records.writing(b"journal" + self._ledger) as session:
-            # Core statements: this is the query path, and the ORM's share of it would be most of a millisecond.
-            connection = session.connection()
+        with self._records.appending(b"journal" + self._ledger) as connection:
             last = connection.execute(_LAST_SEQUENCE, {"own": self._ledger}).scalar() or 0
             for sequence, row in enumerate(rows, last + 1):
                 if row.sequence != sequence:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hashlib import sha256
 from typing import Final
 
-from sqlalchemy import URL, BigInteger, Engine, create_engine, func, literal
+from sqlalchemy import URL, BigInteger, Connection, Engine, create_engine, func, literal
 from sqlmodel import Session, select
 
 from vault.errors import RecordsUnavailable
@@ -50,10 +50,10 @@ def postgres_engine(address: URL, *, wait_s: int, connections: int) -> Engine:
     )
 
 
-def take_turn(session: Session, subject: bytes) -> None:
+def take_turn(session: Session | Connection, subject: bytes) -> None:
     """Wait until no other transaction about `subject` is open; ours holds the turn until it ends.
 
     Two subjects of one hash wait for one another, and no harm is done.
     """
     turn = int.from_bytes(sha256(subject).digest()[:8], "big", signed=True)
-    session.exec(select(func.pg_advisory_xact_lock(literal(turn, BigInteger))))
+    session.execute(select(func.pg_advisory_xact_lock(literal(turn, BigInteger))))
