@@ -23,18 +23,36 @@ def write_table(readme: Path) -> None:
 
 def table() -> str:
     """Return the Markdown table of all committed results."""
+    measured = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
+    speeds = [one for one in measured if "rows" in one]
+    qualities = [one for one in measured if "sealed" in one]
+    return "\n".join([*_speed(speeds), *_quality(qualities), "", f"Measured on {_machines(measured)}."])
+
+
+def _speed(results: list[dict[str, Any]]) -> list[str]:
     lines = [
         "| Benchmark | What | Ours | Against | Theirs | Ratio | Goal |",
         "|---|---|---|---|---|---|---|",
     ]
-    machines = []
-    for path in sorted(RESULTS.glob("*.json")):
-        measured: dict[str, Any] = json.loads(path.read_text())
-        if "rows" not in measured:
-            continue
-        machines.append(f"{measured['machine']['cpu']}, {measured['machine']['cores']} cores")
-        lines += [_line(measured["name"], row) for row in measured["rows"]]
-    return "\n".join([*lines, "", f"Measured on {'; '.join(sorted(set(machines)))}."])
+    return lines + [_line(one["name"], row) for one in results for row in one["rows"]]
+
+
+def _quality(results: list[dict[str, Any]]) -> list[str]:
+    """Return a table of what retrieval loses by being sealed: nothing, or it would show here."""
+    if not results:
+        return []
+    metrics = list(results[0]["sealed"])
+    lines = ["", f"| Corpus | Path | {' | '.join(metrics)} | same top 10 |", "|---|---|" + "---|" * (len(metrics) + 1)]
+    for one in results:
+        corpus = f"{one['corpus']}, {one['dtype']}"
+        for path, agreed in (("sealed", f"{one['agreement@10']:.1%} of {one['queries']}"), ("plain", "")):
+            values = " | ".join(f"{one[path][metric]:.5f}" for metric in metrics)
+            lines.append(f"| {corpus} | {path} | {values} | {agreed} |")
+    return lines
+
+
+def _machines(results: list[dict[str, Any]]) -> str:
+    return "; ".join(sorted({f"{one['machine']['cpu']}, {one['machine']['cores']} cores" for one in results}))
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

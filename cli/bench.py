@@ -26,20 +26,32 @@ def bench(
     """Measure one thing against the best alternative, in turn, in one run. Exit 1 where a goal is not met."""
     if name not in NAMES:
         fail(f"there is no benchmark {name!r}; there are: {', '.join(NAMES)}", MISUSED)
-    if not (ROOT / "benchmarks" / "harness.py").is_file():
-        fail("benchmarks run from a source checkout; clone the project and install it with: make demo")
-    sys.path.insert(0, str(ROOT))
+    require_checkout()
     with reported():
         measured: dict[str, Any] = import_module(f"benchmarks.{name}").run()
     if save:
-        import_module("benchmarks.harness").save(measured)
-        import_module("benchmarks.table").write_table(ROOT / "README.md")
+        save_result(measured)
     if json:
         show_json(measured)
     else:
         _show(measured)
     if any(row["met"] is False for row in measured["rows"]):
         raise typer.Exit(FAILED)
+
+
+def require_checkout() -> None:
+    """Make `benchmarks` importable, or fail where this is not a source checkout."""
+    if not (ROOT / "benchmarks" / "harness.py").is_file():
+        fail("benchmarks run from a source checkout; clone the project and install it with: make demo")
+    if str(ROOT) not in sys.path:
+        sys.path.insert(0, str(ROOT))
+
+
+def save_result(measured: dict[str, Any]) -> None:
+    """Write a result into benchmarks/results, and the README's tables from all that lie there."""
+    harness = import_module("benchmarks.harness")
+    harness.save({"machine": harness.machine(), **measured})
+    import_module("benchmarks.table").write_table(ROOT / "README.md")
 
 
 def _show(measured: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ import typer
 from rich.table import Table
 
 from cli import wiring
+from cli.bench import require_checkout, save_result
 from cli.console import out, reported, say, show_json, warn_simulated
 from cli.demo.narration import Narrator
 from cli.home import Settings
@@ -33,11 +34,14 @@ def evaluation(
     folder: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl[.gz], queries.jsonl, qrels.tsv.")],
     dtype: Annotated[str, typer.Option(help="float32 reproduces published scores; bfloat16 is faster.")] = "float32",
     json: JsonOption = False,
+    save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results and the README's tables.")] = False,
 ) -> None:
     """Measure nDCG, recall and MRR through sealing, storage, custody, enclave and gRPC, and without any of it.
 
     Each document is one passage. Only queries that have a judgement count. The TEE is SIMULATED.
     """
+    if save:
+        require_checkout()
     with reported():
         corpus = load(folder)
         queries = {query: text for query, text in corpus.queries.items() if any(corpus.qrels.get(query, {}).values())}
@@ -55,6 +59,8 @@ def evaluation(
             "agreement@10": agreement(_tops(sealed, queries), _tops(plain, queries)),
             "seconds": narrator.seconds,
         }
+        if save:
+            save_result({"name": f"eval-{result['corpus']}", **result})
         show_json(result) if json else _show(result)
 
 
