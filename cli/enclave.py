@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Annotated
 
 import typer
@@ -104,6 +105,7 @@ async def _serve(settings: Settings, genesis: Cid, listen: str, *, json: bool) -
             show_json({"listening": address, "tee": instance.attester.kind})
         else:
             say(f"enclave, TEE {tee_text(instance.attester.kind)}, listening on {address}")
+        gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then
         try:
             await until_stopped(instance.run)
         finally:

@@ -27,7 +27,7 @@ from vault.errors import InvalidReceipt
 from vault.evidence import Appraisal, Appraiser
 from vault.hpke import seal, strongest
 from vault.keys import SecretKey
-from vault.lease import agreed_terms
+from vault.lease import require_in_time
 from vault.machine import BLANK
 from vault.receipt import (
     FIRST_PREVIOUS,
@@ -294,5 +294,5 @@ class EnclaveClient:
                 raise InvalidReceipt("instance: the enclave was replaced; connect anew")
             self._grounds = {grounds.terms.evidence: grounds}
         grounds = self._grounds[receipt.evidence]
-        agreed_terms(grounds.leases, grounds.charter, genesis=self._credential.genesis, at=at)  # by our own clock
+        require_in_time(grounds.leases, grounds.charter, grounds.terms, at=at)  # by our own clock, for every answer
         return grounds

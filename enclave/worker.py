@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -128,6 +129,7 @@ def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) 
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
     engine = factory()
+    gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         while True:
             number, method, arguments = link.recv()

@@ -74,13 +74,24 @@ def agreed_terms(leases: Sequence[Lease], charter: Charter, *, genesis: Cid, at:
         if charter.custodian(lease.custodian) is None:
             raise InvalidSignature("a lease is from a machine that is no custodian of this DAO")
         lease.verify()
-        if lease.issued_at - CLOCK_SKEW_S <= at < lease.not_after and lease.terms.genesis == genesis:
+        if _is_in_time(lease, at) and lease.terms.genesis == genesis:
             current[lease.custodian] = lease
     terms = [lease.terms for lease in current.values()]
     best = max(terms, key=terms.count, default=None)
     if best is None or terms.count(best) < charter.signatures:
         raise StaleState(f"fewer than {charter.signatures} custodians' leases are in time and agree")
     return best
+
+
+def require_in_time(leases: Sequence[Lease], charter: Charter, terms: Terms, *, at: int) -> None:
+    """Raise `StaleState` unless q of the leases that `agreed_terms` verified for these terms are still in time."""
+    current = {lease.custodian for lease in leases if lease.terms == terms and _is_in_time(lease, at)}
+    if len(current) < charter.signatures:
+        raise StaleState(f"fewer than {charter.signatures} custodians' leases are in time and agree")
+
+
+def _is_in_time(lease: Lease, at: int) -> bool:
+    return lease.issued_at - CLOCK_SKEW_S <= at < lease.not_after
 
 
 def ledger_id(genesis: Cid) -> bytes:

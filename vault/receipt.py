@@ -221,15 +221,19 @@ def _check_passages(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
     _require(len(receipt.passages) == len(file.passages), "passages: the file holds another number of them")
     manifests = {manifest.cid(): manifest for manifest in file.manifests}
     for proof, opened in zip(receipt.passages, file.passages, strict=True):
-        where = f"passage {proof.index} of {proof.manifest}"
         manifest = manifests.get(proof.manifest)
         if manifest is None or proof.manifest not in file.policy.datasets:
-            raise InvalidReceipt(f"passages: {where} is not from a dataset of the policy")
+            raise _wrong_passage(proof, "is not from a dataset of the policy")
         decoded_passage(opened.body)
-        _require(passage_commitment(opened.salt, opened.body) == proof.commitment, f"passages: {where} was changed")
-        root = root_from_path(proof.commitment, proof.index, manifest.passages, proof.path)
-        _require(root == manifest.corpus_root, f"passages: {where} is not in the owner's corpus")
+        if passage_commitment(opened.salt, opened.body) != proof.commitment:
+            raise _wrong_passage(proof, "was changed")
+        if root_from_path(proof.commitment, proof.index, manifest.passages, proof.path) != manifest.corpus_root:
+            raise _wrong_passage(proof, "is not in the owner's corpus")
     return f"{len(file.passages)} passages are in the corpora that the policy names"
+
+
+def _wrong_passage(proof: PassageProof, what: str) -> InvalidReceipt:
+    return InvalidReceipt(f"passages: passage {proof.index} of {proof.manifest} {what}")
 
 
 def _check_owners(file: ReceiptFile, _: Receipt, genesis: Cid) -> str:
