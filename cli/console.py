@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -33,9 +34,16 @@ def reported() -> Iterator[None]:
     except FileNotFoundError as error:
         fail(str(error) if error.errno is None else f"{error.filename} does not exist")
     except OSError as error:
-        fail(f"{error.filename}: {error.strerror}" if error.filename and error.strerror else str(error))
+        fail(_told(error))
     except KeyboardInterrupt:
         fail("interrupted; nothing half-written was kept")
+
+
+def _told(error: OSError) -> str:
+    if error.strerror is None:
+        return str(error)
+    told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{told}; free some room, then run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else told
 
 
 def fail(sentence: str, code: int = FAILED) -> NoReturn:

@@ -65,11 +65,11 @@ def serve(
 @app.command("status")
 def status(enclave: EnclaveOption = None, home: HomeOption = None, json: JsonOption = False) -> None:
     """Ask an enclave how far it has come, and why it does not serve. It is the enclave's word, not evidence."""
+    from cli.attested import enclave_address
     from enclave.channel import EnclaveChannel
 
     with reported():
-        settings = settings_from(home=home, enclave=enclave)
-        channel = EnclaveChannel(settings.enclave)
+        channel = EnclaveChannel(enclave_address(settings_from(home=home, enclave=enclave)))
         try:
             now = channel.status()
         finally:

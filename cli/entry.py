@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.util import find_spec
 
@@ -17,6 +18,7 @@ def main() -> None:
             "install the command line with: pip install 'coffer[owner,server,cpu]'\n"
         )
         raise SystemExit(2)
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is said in one sentence of ours
     from cli.main import run
 
     run()

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -15,13 +15,14 @@ from cli import wiring
 from cli.bench import require_checkout, save_result
 from cli.console import out, reported, say, show_json, warn_simulated
 from cli.demo.narration import Narrator
-from cli.home import Settings
+from cli.home import Settings, settings_from
 from cli.options import JsonOption
 from cli.stage import Stage, Terms
 from rag.beir import BeirCorpus, load
 from rag.evaluate import agreement, evaluate
 from vault.ballot import Support
 from vault.envelope import Passage
+from vault.errors import MalformedObject
 
 DEPTH = 100  # as recall@100 needs
 AGREEMENT_DEPTH = 10
@@ -32,7 +33,9 @@ Ranking = dict[str, list[str]]  # query → documents, best first
 
 def evaluation(
     folder: Annotated[Path, typer.Argument(help="A BEIR folder: corpus.jsonl[.gz], queries.jsonl, qrels.tsv.")],
-    dtype: Annotated[str, typer.Option(help="float32 reproduces published scores; bfloat16 is faster.")] = "float32",
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option(help="float32 reproduces published scores; bfloat16 is faster.")
+    ] = "float32",
     json: JsonOption = False,
     save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results and the README's tables.")] = False,
 ) -> None:
@@ -45,10 +48,12 @@ def evaluation(
     with reported():
         corpus = load(folder)
         queries = {query: text for query, text in corpus.queries.items() if any(corpus.qrels.get(query, {}).values())}
+        if not queries:
+            raise MalformedObject(f"no query in {folder} has a judgement above 0; check its qrels.tsv")
         warn_simulated()
         narrator = Narrator(to_stderr=json)
         sealed = _sealed_ranking(corpus, queries, dtype, narrator)
-        plain = _plain_ranking(corpus, queries, Settings(dtype=dtype), narrator)  # type: ignore[arg-type]  # validated
+        plain = _plain_ranking(corpus, queries, settings_from(dtype=dtype), narrator)
         result = {
             "corpus": folder.resolve().name,
             "documents": len(corpus.documents),

@@ -88,7 +88,7 @@ def accept(
     """
     with reported():
         settings, place = opened_home(home)
-        given = Grant.from_bytes(read_bounded(file, OBJECT_BYTES_MAX))
+        given = _grant_in(file)
         key = wallet_key(settings, wallet)
         at = wiring.clock()
         given.verify(licensee=key.address, at=at)
@@ -115,6 +115,13 @@ def accept(
         else:
             say(f"credential {escape(str(path))}; it may spend {spend_cap} micro-units until {time_text(ends)}")
             say("next: coffer query TEXT --enclave HOST:PORT")
+
+
+def _grant_in(file: Path) -> Grant:
+    try:
+        return Grant.from_bytes(read_bounded(file, OBJECT_BYTES_MAX))
+    except MalformedObject as error:
+        raise MalformedObject(f"{file} is no license file ({error}); get the one the issuer wrote") from error
 
 
 @app.command("list")

@@ -17,13 +17,17 @@ from vault.errors import MalformedObject
 from vault.policy import SIMULATED
 from vault.session import TEXT_CHARS_MAX
 
+K = 5
+
 
 def query(
     text: Annotated[str, typer.Argument(help="The question, or - to read it from stdin.")],
     credential: Annotated[
         str | None, typer.Option(help="A credential's file or license CID; the only one in the home by default.")
     ] = None,
-    k: Annotated[int, typer.Option(min=1, help="Passages to return; the policy sets the most.")] = 5,
+    k: Annotated[
+        int | None, typer.Option(min=1, help="Passages to return; by default 5, or the policy's most if fewer.")
+    ] = None,
     enclave: EnclaveOption = None,
     allow_simulated: SimulatedOption = False,
     home: HomeOption = None,
@@ -49,7 +53,7 @@ def query(
             tee = client.appraisal.kind
             if tee == SIMULATED:
                 warn_simulated()
-            answer, saved = asked(client, place, held, question, k)
+            answer, saved = asked(client, place, held, question, k or min(K, client.policy.k_max))
         if json:
             show_json(_answer_json(answer, tee) | {"receipt": str(saved)})
             return

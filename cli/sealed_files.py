@@ -74,8 +74,10 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is not None:  # writing does not say what was written
+            raise type(error)(error.errno, error.strerror, str(path)) from error
         raise
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from cli import wiring
-from cli.home import Home, Settings
+from cli.home import Home, Settings, settings_from
 from cli.processes import ServiceProcess
 from cli.wallets import new_wallet, open_wallet
 from enclave.channel import EnclaveChannel
@@ -46,6 +46,7 @@ OPEN_TIMEOUT_S = 1800.0
 STOPPED_PATIENCE_S = 30.0  # an enclave tries again by itself; what lasts longer will not mend
 POLL_S = 0.2
 YEAR_S = 365 * 86_400
+OWN_RECORDS = {"COFFER_RECORDS": ""}  # each service's are in its own folder, whatever database our user works with
 Progress = Callable[[int, int], None]
 
 
@@ -101,7 +102,7 @@ class Stage:
     def settings(self, party: str) -> Settings:
         """Return the settings of one party's folder."""
         storage = self.storage or str(self.root / "blocks")
-        return Settings(home=self.root / party, storage=storage, dtype=self.dtype, password=self.password)  # type: ignore[arg-type]  # validated by Settings
+        return settings_from(home=self.root / party, storage=storage, dtype=self.dtype, password=self.password)
 
     def wallet(self, name: str) -> SigningKey:
         """Return a party's key, from its keystore file; made on first use."""
@@ -220,7 +221,7 @@ class Stage:
 
     def start_custodian(self) -> None:
         """Start the custodian's process and hand it the chain and every owner's share."""
-        environment = {"COFFER_PASSWORD": self.password}
+        environment = {"COFFER_PASSWORD": self.password, **OWN_RECORDS}
         self.custodian = self._stack.enter_context(
             ServiceProcess(["custodian", "serve"], home=self.root / "custodian", environment=environment)
         )
@@ -237,7 +238,7 @@ class Stage:
         if self.custodian is None:
             raise ServiceUnavailable("the custodian was not started")
         settings = self.settings("enclave")
-        environment = {"COFFER_STORAGE": settings.storage, "COFFER_DTYPE": settings.dtype}
+        environment = {"COFFER_STORAGE": settings.storage, "COFFER_DTYPE": settings.dtype, **OWN_RECORDS}
         self.enclave = self._stack.enter_context(
             ServiceProcess(
                 ["enclave", "serve", str(self.genesis), "--custodian", self.custodian.address],

@@ -31,6 +31,8 @@ def new(
     from vault.signing import address_text
 
     with reported():
+        if not Path(name).name or Path(name).name.startswith("."):
+            raise typer.BadParameter("a wallet has a name, which does not begin with a dot")
         settings = settings_from(home=home)
         path = Home(settings.home).wallet(name)
         if path.exists():

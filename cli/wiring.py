@@ -41,9 +41,14 @@ def clock() -> int:
     return int(time.time())
 
 
+def names_a_node(storage: str) -> bool:
+    """Say whether a storage is an IPFS node's multiaddr; otherwise it is a folder."""
+    return storage.startswith(("/ip4/", "/ip6/", "/dns"))
+
+
 def open_storage(settings: Settings) -> Blobs:
     """Return the block store the settings name: an IPFS node by multiaddr, otherwise a folder."""
-    if settings.storage.startswith("/ip4/") or settings.storage.startswith(("/ip6/", "/dns")):
+    if names_a_node(settings.storage):
         from storage.ipfs import IpfsBlobs
 
         return IpfsBlobs(settings.storage)

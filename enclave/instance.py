@@ -103,6 +103,7 @@ class Instance:
         self.opening = Opening(
             custodians, attester, keys, genesis=genesis, configuration=configuration, monotonic=monotonic
         )
+        self._logged = ""  # why it last stopped
         self._kept: dict[bytes, Grounds] = {}  # by evidence digest, oldest first
         self._grounds: Grounds | None = None
         self._refusal: VaultError = StaleState("the enclave has no lease yet; ask again shortly")
@@ -179,7 +180,7 @@ class Instance:
             opening.cancel()
             renewing.cancel()
             await asyncio.gather(opening, renewing, return_exceptions=True)
-        self.status.state = State.SERVING
+        self.status.state, self._logged = State.SERVING, ""
 
     async def _keep_renewing(self) -> None:
         """Renew at a third of the leases' life; return never, raise where serving must stop."""
@@ -222,7 +223,9 @@ class Instance:
 
     def _first_state_key(self, grounds: Grounds) -> SecretKey:
         if self._journal.last() is not None:
-            raise LedgerTampered("the database holds ledger rows, but no custodian holds this ledger's state key")
+            raise LedgerTampered(
+                "the database holds ledger rows, but no custodian holds this ledger's state key; restore theirs"
+            )
         key = SecretKey(secrets.token_bytes(32))
         deposit_state_key(key, self.keys.receipt, grounds.history.charter, self.genesis, self.ledger, self._custodians)
         return key
@@ -232,9 +235,12 @@ class Instance:
 
     def _stop(self, error: Exception) -> None:
         self._end_engine()
-        self._refusal = error if isinstance(error, VaultError) else ServiceUnavailable(str(error))
+        kind = type(error) if isinstance(error, VaultError) else ServiceUnavailable
+        self._refusal = kind(f"the enclave does not serve now: {error}")
+        if str(error) != self._logged:  # it tries again every second
+            log.warning("not serving: %s", error)
+        self._logged = str(error)
         self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=str(error))
-        log.warning("not serving: %s", error)
 
     def _end_engine(self) -> None:
         if self._engine is not None:

@@ -127,6 +127,7 @@ def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) 
     die_with_parent()
     # Idle OpenMP threads would spin on the cores that the front process and its clients need (read when torch loads).
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # its semaphore would outlive a killed child
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
     engine = factory()
     gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then

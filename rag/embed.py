@@ -6,6 +6,7 @@ torch and sentence-transformers are imported when the first embedder is built, n
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -126,9 +127,11 @@ def _load(path: Path, dtype: str, threads: int | None) -> Any:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     import torch
     from sentence_transformers import SentenceTransformer
+    from tqdm import tqdm
     from transformers.utils import logging
 
     logging.disable_progress_bar()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore in the system, which would outlive a killed process
     if threads is not None:
         torch.set_num_threads(threads)
     try:

@@ -217,7 +217,8 @@ class Custody:
         sequence, mac = self._store.anchor(ledger) or (EMPTY_ANCHOR.sequence, EMPTY_ANCHOR.mac)
         if claimed.sequence < sequence or (claimed.sequence == sequence and claimed.mac != mac):
             raise ForkedHistory(
-                f"the ledger ends at entry {claimed.sequence}, but entry {sequence} was anchored; restore it"
+                f"the ledger ends at entry {claimed.sequence}, but entry {sequence} was anchored; "
+                "restore the newer database"
             )
         return claimed if is_verified else Anchor(sequence=sequence, mac=mac)
 

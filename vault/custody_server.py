@@ -18,6 +18,8 @@ from vault.v1 import custody_pb2 as pb
 from vault.v1 import custody_pb2_grpc as rpc
 from vault.wire import answered
 
+PORT_MAX = 65_535
+
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
@@ -102,6 +104,9 @@ async def custody_server(custody: Custody, tls: TlsIdentity, listen: str) -> tup
 
 def listening(server: grpc.aio.Server, tls: TlsIdentity, listen: str) -> int:
     """Bind a server's one TLS port, or raise `OSError` saying so."""
+    number = listen.rpartition(":")[2]
+    if not (number.isascii() and number.isdigit() and int(number) <= PORT_MAX):  # gRPC would take 99999 as 34463
+        raise OSError(f"cannot listen on {listen}; write host:port, with a port of 0 … {PORT_MAX}")
     try:
         port = server.add_secure_port(listen, tls.server_credentials())
     except RuntimeError as error:

@@ -51,6 +51,8 @@ def demo(
 
     Two owners, five DAO members, a custodian and an enclave as separate processes, an AI app. The TEE is SIMULATED.
     """
+    if ipfs and not wiring.names_a_node(ipfs):
+        raise typer.BadParameter(f"{ipfs!r} is no node's multiaddr; write one such as /ip4/127.0.0.1/tcp/5001")
     with reported(), tempfile.TemporaryDirectory(prefix="coffer-demo-") as folder:
         started = time.perf_counter()
         narrator = Narrator()
@@ -164,8 +166,9 @@ def _ask(stage: Stage, narrator: Narrator, policy: Policy, questions: tuple[str,
             narrator.note(f"[bold]{escape(question)}[/]")
             narrator.note(f"  {best.score:.3f} [cyan]{escape(best.passage.document)}[/] {escape(text)}…")
         verified = sum(_verifies(stage, answer) for answer in answers)
+        most = max(len(answer.results) for answer in answers)
         narrator.note(
-            f"{len(answers)} answers of {K} passages, {policy.price_per_query} micro-{policy.currency} each; "
+            f"{len(answers)} answers of up to {most} passages, {policy.price_per_query} micro-{policy.currency} each; "
             f"{verified} receipts verified offline"
         )
     return answers, verified

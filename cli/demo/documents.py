@@ -58,7 +58,7 @@ def folder_material(folder: Path) -> Material:
     skipped = tuple(item for item in found if isinstance(item, Skipped))
     if len(documents) < 2:
         reasons = "; ".join(f"{item.name}: {item.reason}" for item in skipped[:3])
-        raise MalformedObject(f"{folder} holds fewer than two readable documents. {reasons}".strip())
+        raise MalformedObject(f"{folder} holds fewer than two readable documents{f': {reasons}' if reasons else ''}")
     return Material(documents, skipped, _first_lines(documents))
 
 

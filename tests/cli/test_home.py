@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import sqlite3
 from pathlib import Path
 
@@ -77,3 +79,25 @@ def test_a_port_in_use_is_one_sentence(party: Party) -> None:
         said = party.refused("custodian", "serve", "--listen", address)
     assert f"cannot listen on {address}" in said
     assert PASSWORD not in said
+
+
+@pytest.mark.parametrize("port", ["99999", "65536", "-1", "x", ""])
+def test_a_port_that_does_not_exist_is_refused_rather_than_another_taken(party: Party, port: str) -> None:
+    said = party.refused("custodian", "serve", "--listen", f"127.0.0.1:{port}")
+    assert "write host:port" in said
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_file(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        said = party.refused("wallet", "new", "alice", "--rounds", LIGHT)
+    assert "wallets/alice.json: No space left on device; free some room, then run it again" in said
+    assert list((party.home / "wallets").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "sub/.hidden.json"])
+def test_a_wallet_is_not_made_where_it_would_not_be_seen(party: Party, name: str) -> None:
+    assert "a wallet has a name" in party.refused("wallet", "new", name, code=2)

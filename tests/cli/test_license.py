@@ -90,7 +90,17 @@ def test_asking_without_what_it_takes_says_what_to_do(dao: Founded, policy: str,
     assert not list((dao.party.home / "receipts").glob("*"))
 
 
+@pytest.mark.parametrize("content", [b"", b"\xa0", b"x" * 100, bytes(5 << 20)], ids=["empty", "map", "text", "huge"])
+def test_a_file_that_is_no_license_is_named(dao: Founded, tmp_path: Path, content: bytes) -> None:
+    file = tmp_path / "license"
+    file.write_bytes(content)
+    said = dao.party.refused("license", "accept", file, "--wallet", "licensee", "--spend-cap", "500")
+    assert f"{file} is no license file" in said
+    assert not (dao.party.home / "credentials").exists()
+
+
 def test_money_commands_without_an_enclave_say_so(dao: Founded) -> None:
+    assert "no enclave is configured" in dao.party.refused("enclave", "status")
     licensee = dao.addresses["licensee"]
     assert "no enclave" in dao.party.refused("credit", "add", licensee, "100", "--wallet", "treasury")
     assert "no enclave" in dao.party.refused("royalty", "show", "--wallet", "owner")

@@ -90,7 +90,7 @@ def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
     party.run("dataset", "publish", manifest, "--owner", "member", "--custodian", custodian)
     (root / "enclave.json").write_text(json.dumps(party.json("enclave", "describe", genesis)))
     terms = ("--dataset", manifest, "--enclave", root / "enclave.json", "--issuer", member, "--operator", member)
-    made = party.json("dao", "propose", "--wallet", "member", *terms, "--price", "1000")
+    made = party.json("dao", "propose", "--wallet", "member", *terms, "--price", "1000", "--k", "4")
     party.run("dao", "vote", made["proposal"], "for", "--wallet", "member")
     until(party, "dao", "execute", made["proposal"], "--custodian", custodian)
     return {"genesis": genesis, "policy": made["policy"]}
@@ -129,6 +129,14 @@ def test_an_answer_is_printed_with_its_sources_and_the_simulated_tee(party: Part
     assert TEXT in result.stdout and "docs/a.txt" in result.stdout and "price 1000" in result.stdout
     assert "SIMULATED" in result.stderr
     assert "✓" in party.run("receipt", "verify", *receipts(party), "--allow-simulated").stdout
+
+
+def test_more_passages_than_the_policy_gives_are_refused_but_never_by_default(party: Party) -> None:
+    pay_in(party, 1000)
+    before = party.json("credit", "show")["credit"]
+    assert "1 … 4" in party.refused("query", QUESTION, "--allow-simulated", "--k", "5")
+    assert party.json("credit", "show")["credit"] == before
+    assert len(party.json("query", QUESTION, "--allow-simulated")["passages"]) == 2
 
 
 def test_nothing_is_sent_to_a_simulated_tee_that_was_not_expected(party: Party) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,13 @@ def test_rows_keep_the_order_of_texts_across_batches_and_progress_counts_them(
     assert seen == [16, 32, 41]
     alone = np.concatenate([embedder.embed_queries([text]) for text in texts])
     assert np.abs(vectors - alone).max() < 1e-5
+
+
+def test_embedding_leaves_no_semaphore_in_the_system(embedder: SentenceTransformerEmbedder) -> None:
+    from tqdm import tqdm
+
+    embedder.embed_queries(["text"])
+    assert isinstance(tqdm.get_lock(), type(threading.RLock()))
 
 
 def test_no_texts_give_no_rows(embedder: SentenceTransformerEmbedder) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Final
 
 from sqlmodel import Session, col, select
@@ -161,7 +162,7 @@ def _latest(session: Session, dataset: bytes) -> RegisteredManifest | None:
 def _require_free(lease: GrantedLease, instance: bytes, *, at: int, skew_s: int) -> None:
     free_from = lease.not_after + skew_s
     if lease.instance not in (None, instance) and at < free_from:
-        raise NotYet(f"another instance holds this ledger; ask again from {free_from} (UTC seconds)")
+        raise NotYet(f"another instance holds this ledger; ask again from {datetime.fromtimestamp(free_from, UTC)}")
 
 
 def _require_growth(lease: GrantedLease, sequence: int, mac: bytes) -> None:

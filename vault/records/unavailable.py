@@ -82,7 +82,7 @@ def reported(place: str, *, committing: bool = False) -> Iterator[None]:
             raise
         is_open = committing and isinstance(error, DBAPIError) and error.connection_invalidated
         outcome = _MAYBE_RECORDED if is_open else _RECORDED_NOTHING
-        raise RecordsUnavailable(f"the records in {place} {sentence}; {outcome}") from error
+        raise RecordsUnavailable(f"the database {place} {sentence}; {outcome}") from error
 
 
 def _sentence(error: DBAPIError | sqlite3.Error) -> str | None:
