@@ -11,13 +11,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMMA := ,
-EXTRAS ?= owner,server,cpu,tui,dev
+EXTRAS ?= owner,server,cpu,tee,tui,dev
 TORCH := torch==2.13.0
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?=
 DEMO_FLAGS ?=
 
-.PHONY: help install demo test lint test-ipfs constraints proto format clean
+.PHONY: help install demo test lint fuzz test-ipfs constraints proto format clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -35,6 +35,10 @@ lint: $(STAMP) ## The checks of `make test` without the test suite.
 	$(BIN)/lint-imports
 	scripts/check_generated.sh
 
+fuzz: $(STAMP) ## Fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each.
+	$(PIP) install -q -c constraints.txt -e '.[fuzz]'
+	scripts/fuzz.sh
+
 test-ipfs: $(STAMP) ## Start an IPFS node of its own; run the storage contract and the demo against it.
 	scripts/test_ipfs.sh bash -euo pipefail -c \
 	  '$(BIN)/pytest $(PYTEST_FLAGS) -m ipfs tests/contract; $(BIN)/coffer demo --ipfs "$$COFFER_TEST_IPFS" $(DEMO_FLAGS)'
@@ -47,7 +51,7 @@ proto: $(STAMP) ## Write the gRPC code anew from proto/.
 	scripts/check_generated.sh --write
 
 constraints: $(BIN)/python ## Resolve all dependencies anew and write constraints.txt.
-	scripts/constraints.sh '$(EXTRAS)'
+	scripts/constraints.sh '$(EXTRAS),fuzz'
 
 install: $(STAMP) ## Make .venv and install into it.
 

@@ -35,14 +35,14 @@ def attested(settings: Settings, genesis: Cid) -> Iterator[Attested]:
     channel = EnclaveChannel(enclave_address(settings))
     try:
         nonce, at = secrets.token_bytes(32), wiring.clock()
-        binding, evidence, server_nonce = channel.evidence(nonce)
-        grounds = channel.grounds(genesis, at=at)
+        claim = channel.claim(nonce, genesis, at=at)
+        grounds = claim.grounds
         refusal: VaultError = AccessDenied("no policy is in force, so no enclave can be accepted")
         for cid in grounds.head.policies:
             try:
                 appraisal = appraised_channel(
-                    binding,
-                    evidence,
+                    claim.binding,
+                    claim.evidence,
                     nonce=nonce,
                     tls_key=channel.tls_key,
                     grounds=grounds,
@@ -59,7 +59,7 @@ def attested(settings: Settings, genesis: Cid) -> Iterator[Attested]:
             raise refusal
         if appraisal.kind == SIMULATED:
             warn_simulated()
-        yield Attested(channel=channel, grounds=grounds, server_nonce=server_nonce)
+        yield Attested(channel=channel, grounds=grounds, server_nonce=claim.server_nonce)
     finally:
         channel.close()
 

@@ -6,13 +6,18 @@ from typing import Annotated
 
 import typer
 
-from cli import wiring
+from cli import custodian_backup, wiring
 from cli.console import password_for, reported, say, show_json, tee_text
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption, ListenOption
 from cli.serving import STOP_GRACE_S, run_service, until_stopped
 
 app = typer.Typer(help="Keep shares of data keys, and give them only to enclaves the DAO's policy accepts.")
+app.command("backup")(custodian_backup.backup)
+app.command("restore")(custodian_backup.restore)
+PeerOption = Annotated[
+    list[str] | None, typer.Option("--peer", help="Another custodian's host:port; give it once per custodian.")
+]
 
 
 @app.command("init")
@@ -40,10 +45,14 @@ def serve(
     listen: ListenOption = "127.0.0.1:0",
     json: JsonOption = False,
     records: Annotated[str | None, typer.Option(help="Database URL; SQLite in the home folder by default.")] = None,
+    peer: PeerOption = None,
 ) -> None:
-    """Serve until stopped. Makes keys on first start. Anyone may submit heads; it verifies them itself."""
+    """Serve until stopped. Makes keys on first start. Anyone may submit heads; it verifies them itself.
+
+    New heads are handed on to every --peer. A restored custodian signs nothing until they told it what came since.
+    """
     with reported():
-        settings = settings_from(home=home, records=records)
+        settings = settings_from(home=home, records=records, peers=tuple(peer or ()))
         place = Home(settings.home)
         password = password_for("the custodian's keys", settings.password)
         if not place.custodian_key.exists():
@@ -52,12 +61,17 @@ def serve(
 
 
 async def _serve(settings: Settings, password: str, listen: str, *, json: bool) -> None:
+    from enclave.hardening import harden
     from vault.custody_server import custody_server
+    from vault.custody_sync import CustodySync
     from vault.tls import TlsIdentity
 
+    harden()
     keys = wiring.open_custodian_keys(Home(settings.home), password)
     with wiring.open_database(settings) as records:
         custody = wiring.make_custody(settings, keys, records)
+        sync = CustodySync(custody, settings.peers, every_s=settings.peers_every_s)
+        await sync.start()
         server, port = await custody_server(custody, TlsIdentity.fresh(), listen)
         address = f"{listen.rpartition(':')[0]}:{port}"
         if json:
@@ -65,5 +79,10 @@ async def _serve(settings: Settings, password: str, listen: str, *, json: bool) 
         else:
             accepts = "refused" if settings.production else tee_text("simulated") + " where policy and owner allow it"
             say(f"custodian [bold]{keys.signing.public.hex()}[/] listening on {address}; simulated TEEs: {accepts}")
-        await until_stopped()
+            if custody.catching_up.is_waiting:
+                say(
+                    "[yellow]restored:[/] it signs nothing for a DAO until the other custodians told it what came since"
+                )
+        await until_stopped(sync.run if settings.peers else None)
+        await sync.close()
         await server.stop(STOP_GRACE_S)

@@ -15,8 +15,9 @@ from cli.people import address_option, members_from
 from cli.quantities import basis_points_from, counted, seconds_from
 from cli.workplace import custodians_reached, dao_meant, history_meant, opened_home
 from vault.assembly import found, standing_of, submit_chain, verified_links
+from vault.charter import Window
 from vault.errors import ServiceUnavailable
-from vault.founding import charter_of, numbers_for
+from vault.founding import WINDOW, charter_of, numbers_for
 
 app = typer.Typer(help="Decide together who may ask, at what price, on which machines.")
 app.command("propose")(dao_votes.propose)
@@ -35,6 +36,15 @@ def init(
     lease: Annotated[str, typer.Option(help="How long an enclave serves on one lease, up to 1h.")] = "5m",
     quorum: Annotated[str, typer.Option(help="Weight that must vote, of the total.")] = "50%",
     threshold: Annotated[str, typer.Option(help="Weight that must be for, of the total: over half.")] = "50.01%",
+    window_entries: Annotated[
+        int, typer.Option(help="Ledger entries an enclave may write per lease.")
+    ] = WINDOW.entries,
+    window_passages: Annotated[
+        int, typer.Option(help="New passages per licensee and lease; a crash costs each budget as many.")
+    ] = WINDOW.passages,
+    window_spend: Annotated[
+        int, typer.Option(help="Micro-units per licensee and lease; a crash withholds as many for a day.")
+    ] = WINDOW.spend,
     chain_id: Annotated[int, typer.Option(help="EIP-155 chain that signatures are for.")] = 1,
     shares: Annotated[int | None, typer.Option(help="t: custodians that rebuild a key.")] = None,
     signatures: Annotated[int | None, typer.Option(help="q: custodians whose leases make an enclave serve.")] = None,
@@ -66,6 +76,7 @@ def init(
                 voting_period_s=seconds_from(voting_period),
                 lease_s=seconds_from(lease),
                 treasury=address_option(treasury),
+                window=Window(entries=window_entries, passages=window_passages, spend=window_spend),
             )
             board = Board(records)
             history = found(board, charter)

@@ -15,6 +15,7 @@ from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, 
 from cli.people import address_option
 from cli.quantities import basis_points_from, counted, seconds_from
 from cli.sealed_files import read_bounded
+from cli.tees import tee_from_json
 from cli.workplace import custodians_reached, history_meant, opened_home, wallet_key
 from storage.cid import Cid
 from storage.errors import InvalidCid
@@ -25,7 +26,7 @@ from vault.errors import MalformedObject, ServiceUnavailable, VaultError
 from vault.head import History
 from vault.policy import AcceptedTee, Policy
 
-DESCRIPTION_BYTES_MAX = 4096
+DESCRIPTION_BYTES_MAX = 64 << 10
 
 
 def propose(
@@ -214,12 +215,11 @@ def enclaves_from(files: list[Path]) -> tuple[tuple[AcceptedTee, ...], tuple[Cid
 def _enclave_from(file: Path) -> tuple[AcceptedTee, Cid]:
     try:
         said = json_format.loads(read_bounded(file, DESCRIPTION_BYTES_MAX))
-        tee = AcceptedTee(
-            kind=said["kind"],
-            measurement=bytes.fromhex(said["measurement"]),
-            anchor=bytes.fromhex(said["anchor"]),
-        )
-        return tee, Cid.parse(said["configuration"])
+        if not isinstance(said, dict):
+            raise MalformedObject("a JSON object was expected")  # noqa: TRY301  # told below with the file's name
+        return tee_from_json(said), Cid.parse(said["configuration"])
+    except MalformedObject as error:
+        raise MalformedObject(f"{file}: {error}") from error
     except (ValueError, KeyError, TypeError, RecursionError, InvalidCid) as error:
         raise MalformedObject(f"{file} is not the output of: coffer enclave describe DAO --json") from error
 

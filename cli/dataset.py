@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from cli import sealing, wiring
+from cli import paper_shares, sealing, wiring
 from cli.console import reported, say, show_json, warn_simulated
 from cli.home import Home, Settings
 from cli.keyring import read_keys
@@ -31,6 +31,8 @@ app = typer.Typer(help="Seal documents, publish them, and check that they are st
 OwnerOption = Annotated[str, typer.Option("--owner", help="The owner's wallet: a name in the home folder, or a path.")]
 StorageOption = Annotated[str | None, typer.Option(help="An IPFS node's multiaddr, or a folder of blocks.")]
 SKIPPED_SHOWN_MAX = 50
+app.command("backup")(paper_shares.backup)
+app.command("restore")(paper_shares.restore)
 
 
 @app.command("seal")
@@ -112,6 +114,8 @@ def publish(
             row = _known(catalog, cid)
             staging, blobs = wiring.open_staging(settings), wiring.open_storage(settings)
             sealed, key = _opened(settings, manifest_at(cid, staging, blobs), owner)
+            if not sealed.shares:
+                raise MalformedObject("this key came back from paper, without the custodians' shares; seal it anew")
             charter = history_of(Board(records), row.genesis, at=wiring.clock()).charter
             with (
                 custodians_reached(settings) as reached,

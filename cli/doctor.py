@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import platform
+import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Final, Literal
 
 import typer
@@ -17,17 +17,14 @@ from cli import wiring
 from cli.console import FAILED, out, reported, show_json
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption
+from enclave.attestation.attesters.here import machines_here
+from enclave.attestation.attesters.nvidia_nvml import NONCE_BYTES, NvidiaGpus
+from enclave.hardening import memory_lock
 from rag.errors import RagError
 from storage.cid import RAW, Cid
 from storage.errors import StorageError
 from vault.errors import VaultError
 
-TEE_DEVICES: Final = {
-    "Intel TDX": "/dev/tdx_guest",
-    "AMD SEV-SNP": "/dev/sev-guest",
-    "AWS Nitro": "/dev/nsm",
-    "configfs-tsm": "/sys/kernel/config/tsm/report",
-}
 State = Literal["ok", "absent", "broken"]
 _MARKS: Final = {"ok": "[green]✓[/]", "absent": "[yellow]-[/]", "broken": "[bold red]✗[/]"}
 _EXPECTED = (VaultError, StorageError, RagError, OSError, ValueError)
@@ -67,6 +64,8 @@ def checks_of(settings: Settings) -> Iterator[Check]:
     yield _home(settings)
     yield _gpu()
     yield tee_check()
+    yield _confidential_gpus()
+    yield Check("memory", "ok", f"locked against swapping: {memory_lock()}")
     yield _search()
     yield _guarded("model", lambda: _model(settings), "nothing can be sealed or searched without it")
     yield _guarded("database", lambda: _database(settings), "nothing can be recorded until it is mended")
@@ -102,13 +101,22 @@ def _gpu() -> Check:
     return Check("GPU", "ok", str(torch.cuda.get_device_name(0)))
 
 
-def tee_check(devices: dict[str, str] = TEE_DEVICES) -> Check:
-    """Say which TEE's device is here; without one only the simulated TEE runs."""
-    found = [f"{name} ({path})" for name, path in devices.items() if Path(path).exists()]
+def tee_check(here: Mapping[str, str] | None = None) -> Check:
+    """Say which TEE this machine can prove itself by; without one only the simulated TEE runs."""
+    found = machines_here() if here is None else here
     if found:
-        return Check("TEE", "ok", ", ".join(found))
+        return Check("TEE", "ok", ", ".join(f"{kind} through {place}" for kind, place in found.items()))
     meaning = "only a SIMULATED TEE runs here: it protects nothing from this machine's operator"
-    return Check("TEE", "absent", "no TEE device", meaning)
+    return Check("TEE", "absent", "no dstack agent, configfs-tsm or Nitro device", meaning)
+
+
+def _confidential_gpus() -> Check:
+    meaning = "policies for this machine have to be for the CPU only"
+    try:
+        devices = NvidiaGpus().collect(secrets.token_bytes(NONCE_BYTES))
+    except VaultError as error:
+        return Check("GPU proof", "absent", str(error), meaning)
+    return Check("GPU proof", "ok", f"{len(devices)} NVIDIA devices in confidential-compute mode")
 
 
 def _search() -> Check:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import json as json_format
 from typing import Annotated
 
 import typer
 
 from cli import wiring
 from cli.console import out, reported, say, show_json, tee_text, warn_simulated
-from cli.home import Home, Settings, settings_from
+from cli.home import Settings, settings_from
+from cli.machine import own_tee
 from cli.options import CustodianOption, EnclaveOption, HomeOption, JsonOption, ListenOption, cid_option
 from cli.serving import STOP_GRACE_S, run_service, until_stopped
+from cli.tees import tee_json
 from storage.cid import Cid
 
 app = typer.Typer(help="Open sealed datasets in a TEE and answer licensed questions.")
@@ -27,21 +30,15 @@ def describe(
     """Print what a policy has to name to accept an enclave with these settings: TEE, measurement, configuration."""
     with reported():
         settings = settings_from(home=home)
-        tee = wiring.simulated_tee(Home(settings.home))
+        described = tee_json(own_tee(settings))
         configuration = wiring.enclave_configuration(settings, cid_option(dao)).cid()
         if json:
-            show_json(
-                {
-                    "kind": tee.kind,
-                    "measurement": tee.measurement.hex(),
-                    "anchor": tee.anchor.hex(),
-                    "configuration": str(configuration),
-                }
-            )
+            show_json({**described, "configuration": str(configuration)})
             return
-        out.print(f"TEE            {tee_text(tee.kind)}")
-        out.print(f"measurement    {tee.measurement.hex()}", soft_wrap=True)
-        out.print(f"anchor         {tee.anchor.hex()}", soft_wrap=True)
+        out.print(f"TEE            {tee_text(described['kind'])}")
+        for name, value in described["expectations"].items():
+            out.print(f"{name:14} {value if isinstance(value, str) else json_format.dumps(value)}", soft_wrap=True)
+        out.print(f"{'gpu':14} {described['gpu']}", soft_wrap=True)
         out.print(f"configuration  {configuration}", soft_wrap=True)
 
 

@@ -29,10 +29,15 @@ class Settings(BaseSettings):
     storage: str = ""  # an IPFS node's multiaddr, or a folder; empty: the embedded store in the home folder
     records: str = ""  # a database URL; empty: SQLite in the home folder
     custodians: tuple[str, ...] = ()  # host:port of each
+    peers: tuple[str, ...] = ()  # custodian: host:port of the others it keeps in touch with
+    peers_every_s: int = Field(default=10, ge=1, le=3600)  # custodian: how often it asks each of them
     enclave: str = ""  # host:port
     model: str = ""  # a folder with a model's files; empty: the packaged MiniLM
     model_sha256: str = ""  # of that model's weights; pinned, so required with `model`
     dtype: Literal["", "float32", "bfloat16"] = ""  # empty: what this processor is fast at
+    tee: Literal["auto", "simulated", "tdx", "snp", "nitro", "dstack"] = "auto"  # enclave: how it proves itself
+    pccs: str = "https://api.trustedservices.intel.com"  # enclave, TDX: where Intel's collateral is fetched
+    rims: str = ""  # enclave: a folder of NVIDIA's RIM files; empty: no GPU is vouched for
     lease_skew_s: int = Field(
         default=30, ge=0, le=3600
     )  # custodian: wait this long past a lease before granting another

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cli import wiring
 from cli.console import reported, say, show_json
 from cli.home import Home, settings_from
+from cli.machine import simulator_key
 from cli.options import HomeOption, JsonOption
 from cli.sealed_files import write_private
 
@@ -19,6 +20,9 @@ CONFIG = """\
 # model = "/opt/models/my-model"        # a folder with safetensors weights; the packaged MiniLM by default
 # model_sha256 = "…"                    # SHA-256 of that model's weights: required with model
 # dtype = "float32"                     # or "bfloat16"; what this processor is fast at by default
+# tee = "dstack"                        # enclave: or tdx, snp, nitro, simulated; what is found here by default
+# pccs = "https://pccs.example"         # enclave, TDX: where Intel's collateral is fetched; Intel's own by default
+# rims = "/etc/coffer/rims"             # enclave: NVIDIA's RIM files for this machine's GPUs; none by default
 # production = true                     # refuse SIMULATED TEEs whatever a policy says
 """
 
@@ -37,7 +41,7 @@ def init(home: HomeOption = None, json: JsonOption = False) -> None:
             place.path.chmod(0o700)
             write_private(place.config, CONFIG.encode())
         wiring.open_database(settings).close()
-        wiring.simulator_key(place)
+        simulator_key(place)
         if json:
             show_json({"home": str(place.path), "made": is_new})
         elif is_new:

@@ -35,7 +35,7 @@ class _Secrets(Record):
     """What is sealed."""
 
     key: Digest
-    shares: Annotated[tuple[Digest, ...], Length(1, CUSTODIANS_MAX)]
+    shares: Annotated[tuple[Digest, ...], Length(0, CUSTODIANS_MAX)]  # none where the key came back from paper
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

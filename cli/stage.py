@@ -17,6 +17,7 @@ from typing import Self
 
 from cli import wiring
 from cli.home import Home, Settings, settings_from
+from cli.machine import own_tee
 from cli.processes import ServiceProcess
 from cli.wallets import new_wallet, open_wallet
 from enclave.channel import EnclaveChannel
@@ -26,7 +27,7 @@ from storage.cid import Cid
 from storage.model import Blobs
 from vault.acts import adoption, delegate, deposit_credit, grant_license, inquire, propose, vote
 from vault.ballot import Action, Support
-from vault.charter import BASIS_POINTS, Charter, Member
+from vault.charter import BASIS_POINTS, Charter, Member, Window
 from vault.client import CustodyClient
 from vault.decision import Decision
 from vault.envelope import Passage
@@ -46,6 +47,7 @@ OPEN_TIMEOUT_S = 1800.0
 STOPPED_PATIENCE_S = 30.0  # an enclave tries again by itself; what lasts longer will not mend
 POLL_S = 0.2
 YEAR_S = 365 * 86_400
+WINDOW = Window(entries=100_000, passages=100_000, spend=10**9)  # a stage is taken down, and nobody crashes it to gain
 OWN_RECORDS = {"COFFER_RECORDS": ""}  # each service's are in its own folder, whatever database our user works with
 Progress = Callable[[int, int], None]
 
@@ -129,6 +131,7 @@ class Stage:
             threshold_bps=BASIS_POINTS // 2 + 1,
             voting_period_s=voting_period_s,
             lease_s=lease_s,
+            window=WINDOW,
             custodians=(keys.public(),),
             shares=1,
             signatures=1,
@@ -179,7 +182,7 @@ class Stage:
             k_max=terms.k_max,
             queries_per_minute=terms.queries_per_minute,
             passages_max=terms.passages_max,
-            tees=(wiring.simulated_tee(Home(enclave.home)),),
+            tees=(own_tee(enclave),),
             configurations=(wiring.enclave_configuration(enclave, self.genesis).cid(),),
             treasury=self.wallet("treasury").address,
             operator=self.wallet("operator").address,

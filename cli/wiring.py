@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.home import Home, Settings
-from cli.sealed_files import read_sealed, write_private, write_sealed
+from cli.machine import make_attester
+from cli.sealed_files import read_sealed, write_sealed
 from enclave.attestation.appraise import EvidenceAppraiser
-from enclave.attestation.simulated import UnsafeSimulatedAttester, code_measurement
 from enclave.configuration import EnclaveConfiguration
 from enclave.found import Engine
 from storage.cid import Cid
@@ -23,8 +23,6 @@ from vault.client import CustodyClient
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.custody import Custody
 from vault.errors import ServiceUnavailable, VaultError
-from vault.machine import MachineKey
-from vault.policy import SIMULATED, AcceptedTee
 
 if TYPE_CHECKING:
     from enclave.instance import Instance
@@ -105,7 +103,19 @@ def make_custodian_keys(home: Home, password: str) -> CustodianKeys:
 
 def open_custodian_keys(home: Home, password: str) -> CustodianKeys:
     """Open a custodian's keys."""
-    return CustodianKeys.from_seed(read_sealed(home.custodian_key, password=password, purpose="custodian keys"))
+    return CustodianKeys.from_seed(read_custodian_seed(home, password))
+
+
+def read_custodian_seed(home: Home, password: str) -> bytes:
+    """Return what a custodian's keys are made of."""
+    return read_sealed(home.custodian_key, password=password, purpose="custodian keys")
+
+
+def open_custodian_blocks(settings: Settings) -> Blobs:
+    """Return where a custodian keeps its blocks."""
+    from storage.directory import DirectoryBlobs
+
+    return DirectoryBlobs(Home(settings.home).blocks)
 
 
 def make_custody(settings: Settings, keys: CustodianKeys, records: Records) -> Custody:
@@ -167,18 +177,6 @@ def make_engine(settings: Settings) -> Engine:
     return LocalEngine(make_embedder(settings), FaissFlatIndex, open_storage(settings))
 
 
-def simulator_key(home: Home) -> MachineKey:
-    """Return this install's simulator key, made on first use. It is no secret worth keeping: it protects nothing."""
-    if not home.simulator_key.exists():
-        write_private(home.simulator_key, secrets.token_bytes(32))
-    return MachineKey(home.simulator_key.read_bytes())
-
-
-def simulated_tee(home: Home) -> AcceptedTee:
-    """Return what a policy has to name to accept this install's simulated TEE."""
-    return AcceptedTee(kind=SIMULATED, measurement=code_measurement(), anchor=simulator_key(home).public)
-
-
 def enclave_configuration(settings: Settings, genesis: Cid) -> EnclaveConfiguration:
     """Return the configuration an enclave with these settings runs under."""
     digest = model_of(settings)[1]
@@ -199,7 +197,7 @@ def make_instance(settings: Settings, genesis: Cid, records: Records) -> Instanc
     start_engine: Callable[[], WorkerEngine] = partial(WorkerEngine, partial(make_engine, public))
     return Instance(
         InstanceKeys.fresh(),
-        UnsafeSimulatedAttester(simulator_key(Home(settings.home)), code_measurement()),
+        make_attester(settings),
         connect_custodians(settings),
         Journal(records, ledger_id(genesis)),
         start_engine,

@@ -34,6 +34,16 @@ class Status:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """What an enclave shows to be verified: evidence, still to be appraised, and the grounds it serves on."""
+
+    binding: Binding
+    evidence: Evidence
+    server_nonce: bytes
+    grounds: Grounds
+
+
 class EnclaveChannel:
     """A pinned channel to one enclave. Status needs no trust; everything else goes through `verified`."""
 
@@ -63,10 +73,31 @@ class EnclaveChannel:
         answer = self.call(self._attestation.GetEvidence, attestation.GetEvidenceRequest(nonce=nonce))
         return Binding.from_bytes(answer.binding), Evidence.from_bytes(answer.evidence), bytes(answer.server_nonce)
 
+    def claim(self, nonce: bytes, genesis: Cid, *, at: int) -> Claim:
+        """Return evidence over `nonce`, not yet appraised, with the grounds, verified against `genesis`: one call.
+
+        Raises: what the enclave says where it does not serve, so that there are no grounds.
+        """
+        answer = self.call(self._attestation.GetEvidence, attestation.GetEvidenceRequest(nonce=nonce))
+        if answer.HasField("grounds"):
+            grounds = verified_grounds(answer.grounds, genesis=genesis, at=at)
+        else:
+            grounds = self.grounds(genesis, at=at)
+        return Claim(
+            binding=Binding.from_bytes(answer.binding),
+            evidence=Evidence.from_bytes(answer.evidence),
+            server_nonce=bytes(answer.server_nonce),
+            grounds=grounds,
+        )
+
+    def server_nonce(self) -> bytes:
+        """Return a single-use nonce for what is signed next, from an enclave that was verified before."""
+        return bytes(self.call(self._attestation.GetServerNonce, attestation.GetServerNonceRequest()).server_nonce)
+
     def grounds(self, genesis: Cid, *, at: int, evidence: bytes = b"") -> Grounds:
         """Return what the enclave serves, or served, on; verified against `genesis`."""
         request = attestation.GetGroundsRequest(evidence=evidence)
-        return verified_grounds(self.call(self._attestation.GetGrounds, request), genesis=genesis, at=at)
+        return verified_grounds(self.call(self._attestation.GetGrounds, request).grounds, genesis=genesis, at=at)
 
     def add_credit(self, deposit: Deposit) -> int:
         """Hand in a deposit; return the licensee's credit."""

@@ -4,8 +4,9 @@
         answer = coffer.search("how do I open a zip file?", k=5)
 
 `connect` reads the server's certificate, makes it the only root of the channel, asks for evidence over its own nonce,
-and checks evidence, binding, leases, head and policy before it sends a word. A reconnect is a new session. Importing
-this loads neither torch, faiss, SQL nor wallets.
+and checks evidence, binding, leases, head and policy before it sends a word. What it verified of a TLS key holds in
+this process until the leases end (`enclave.proven`). A reconnect is a new session. Importing this loads neither torch,
+faiss, SQL nor wallets.
 """
 
 from __future__ import annotations
@@ -18,16 +19,17 @@ from typing import Self
 
 from enclave.channel import EnclaveChannel
 from enclave.credential import Credential
+from enclave.footing import Footing
+from enclave.proven import PROVEN, Proven, ProvenEnclaves, Question
 from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
-from enclave.verified import Grounds, appraised_channel, manifests_of, policy_in_force
+from enclave.verified import Grounds, manifests_of, policy_in_force
 from storage.cid import Cid
 from vault.envelope import Passage, checked_passage
 from vault.errors import InvalidReceipt
-from vault.evidence import Appraisal, Appraiser
+from vault.evidence import Appraiser
 from vault.hpke import seal, strongest
 from vault.keys import SecretKey
-from vault.lease import require_in_time
 from vault.machine import BLANK
 from vault.receipt import (
     FIRST_PREVIOUS,
@@ -84,23 +86,23 @@ class EnclaveClient:
         self,
         channel: EnclaveChannel,
         credential: Credential,
-        grounds: Grounds,
-        appraisal: Appraisal,
+        enclave: Proven,
         server_nonce: bytes,
         *,
         spend_cap: int,
         clock: Callable[[], float],
+        proven: ProvenEnclaves,
     ) -> None:
-        self.appraisal = appraisal
-        self.policy = policy_in_force(grounds, credential.license.policy)
+        self.appraisal = enclave.appraisal
+        self.policy = policy_in_force(enclave.grounds, credential.license.policy)
         self._channel = channel
         self._credential = credential
         self._clock = clock
-        self._grounds = {grounds.terms.evidence: grounds}
+        self._footing = Footing(channel, enclave.grounds, proven, clock)
         self._stub = retrieval_rpc.RetrievalServiceStub(channel.channel)
         self._sequence = 0
         self._last_receipt = FIRST_PREVIOUS  # a fresh client holds none, so it confirms none (rule R4)
-        self._mac_key, self._session = self._opened(grounds, server_nonce, spend_cap)
+        self._mac_key, self._session = self._opened(enclave.grounds, server_nonce, spend_cap)
 
     @classmethod
     def connect(
@@ -112,34 +114,28 @@ class EnclaveClient:
         allow_simulated: bool = False,
         spend_cap: int | None = None,
         clock: Callable[[], float] = time.time,
+        proven: ProvenEnclaves = PROVEN,
     ) -> Self:
         """Verify the enclave at `host:port`, pin it and open a session.
 
         Args:
             spend_cap: micro-units this session may spend; the delegation's cap holds as well.
             clock: UTC seconds; leases are judged by the caller's own clock (rule F2).
+            proven: what was verified before; by default, by anyone in this process.
         Raises: `AccessDenied`, `InvalidSignature`, `StaleState` for an enclave that does not prove itself;
             `Revoked` or `AccessDenied` for a license that does not hold; `ServiceUnavailable`.
         """
         channel = EnclaveChannel(address)
         try:
-            nonce, at = secrets.token_bytes(32), int(clock())
-            binding, evidence, server_nonce = channel.evidence(nonce)
-            grounds = channel.grounds(credential.genesis, at=at)
-            policy = policy_in_force(grounds, credential.license.policy)
-            appraisal = appraised_channel(
-                binding,
-                evidence,
-                nonce=nonce,
+            question = Question(
                 tls_key=channel.tls_key,
-                grounds=grounds,
-                policy=policy,
-                appraiser=appraiser,
+                genesis=credential.genesis,
+                policy=credential.license.policy,
                 allow_simulated=allow_simulated,
-                at=at,
             )
+            enclave, nonce = proven.prove(channel, question, appraiser=appraiser, at=int(clock()))
             cap = credential.delegation.spend_cap if spend_cap is None else spend_cap
-            return cls(channel, credential, grounds, appraisal, server_nonce, spend_cap=cap, clock=clock)
+            return cls(channel, credential, enclave, nonce, spend_cap=cap, clock=clock, proven=proven)
         except BaseException:
             channel.close()
             raise
@@ -172,7 +168,10 @@ class EnclaveClient:
             salt=query.salt,
             last_receipt=self._last_receipt,
         )
-        return self._checked(query, self._channel.call(self._stub.Search, request))
+        response = self._channel.call(self._stub.Search, request)
+        if response.is_repeat and request_id is None:
+            raise InvalidReceipt("request: an answer given before, to a question that was never asked before")
+        return self._checked(query, response)
 
     def account(self) -> Account:
         """Return what this licensee has left."""
@@ -244,18 +243,18 @@ class EnclaveClient:
         return session_mac_key(SecretKey(secret), opening), bytes(answer.session)
 
     def _checked(self, query: Query, response: retrieval.SearchResponse) -> Answer:
-        instance = next(iter(self._grounds.values())).terms.instance
-        receipt = verified_receipt(response.receipt, instance)
+        receipt = verified_receipt(response.receipt, self._footing.attested.terms.instance)
         if (receipt.request, receipt.license) != (query.body_digest(), self._credential.license.cid()):
             raise InvalidReceipt("request: the receipt is for another question or license")
-        grounds = self._grounds_of(receipt, is_repeat=response.is_repeat)
+        grounds = self._footing.of(receipt, is_repeat=response.is_repeat)
+        policy = policy_in_force(grounds, query.policy)
         file = ReceiptFile(
             message=response.receipt,
             charter=grounds.charter,
             head=grounds.head,
-            policy=policy_in_force(grounds, query.policy),
+            policy=policy,
             license=self._credential.license,
-            manifests=tuple(manifests_of(grounds, policy_in_force(grounds, query.policy))),
+            manifests=tuple(manifests_of(grounds, policy)),
             leases=grounds.leases,
             binding=grounds.binding,
             evidence=grounds.evidence,
@@ -284,15 +283,3 @@ class EnclaveClient:
             embed_s=response.embed_s,
             search_s=response.search_s,
         )
-
-    def _grounds_of(self, receipt: Receipt, *, is_repeat: bool) -> Grounds:
-        """Return the verified grounds a receipt was issued on; leases may have been renewed since we last looked."""
-        at = receipt.at if is_repeat else int(self._clock())
-        if receipt.evidence not in self._grounds:
-            grounds = self._channel.grounds(self._credential.genesis, at=at, evidence=receipt.evidence)
-            if grounds.terms.instance != receipt.instance:
-                raise InvalidReceipt("instance: the enclave was replaced; connect anew")
-            self._grounds = {grounds.terms.evidence: grounds}
-        grounds = self._grounds[receipt.evidence]
-        require_in_time(grounds.leases, grounds.charter, grounds.terms, at=at)  # by our own clock, for every answer
-        return grounds

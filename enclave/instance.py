@@ -1,7 +1,8 @@
 """One run of an enclave, from its first evidence until a lease or the DAO ends it.
 
 It holds leases or it does not serve. A lease that cannot be renewed, or a head that drops a dataset, ends the engine's
-process, and with it keys, passages and index.
+process, and with it keys, passages and index. Leases are renewed at a third of their life, and before that whenever
+their window is half used or somebody waits for the next one (rule F3).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -33,13 +35,16 @@ from vault.errors import (
     VaultError,
 )
 from vault.keys import SecretKey
-from vault.lease import ledger_id
+from vault.lease import Anchor, ledger_id
 from vault.machine import BLANK
 from vault.release import HandBack
 
 log = logging.getLogger(__name__)
 GROUNDS_KEPT = 16  # leases renewed since: a receipt of then can still be completed
-RETRY_S = 1.0
+RETRY_S = 1.0  # after the first failure; twice as long after each that follows
+RETRY_S_MAX = 30.0
+EARLY_RETRY_S = 1.0  # how long a failed renewal keeps others from being asked for before their time
+RENEWAL_WAIT_S = 5.0  # how long whoever needs a renewal waits for it
 
 
 class State(Enum):
@@ -104,6 +109,10 @@ class Instance:
             custodians, attester, keys, genesis=genesis, configuration=configuration, monotonic=monotonic
         )
         self._logged = ""  # why it last stopped
+        self._retry_s = RETRY_S
+        self._is_renewal_wanted = asyncio.Event()
+        self._renewed: asyncio.Event | None = None  # set when the renewal under way, or the next, has ended
+        self._renews_early_from = float("-inf")  # monotonic seconds
         self._kept: dict[bytes, Grounds] = {}  # by evidence digest, oldest first
         self._grounds: Grounds | None = None
         self._refusal: VaultError = StaleState("the enclave has no lease yet; ask again shortly")
@@ -121,21 +130,36 @@ class Instance:
             except VaultError as error:
                 self._stop(error)
                 raise
-            await self._sleep(RETRY_S)
+            await self._sleep(self._retry_s)
+            self._retry_s = min(RETRY_S_MAX, 2 * self._retry_s)
 
     async def close(self) -> None:
-        """End the engine and give the leases back."""
+        """End the engine for good; give the leases and the window back, and have the newest entry remembered."""
         self._end_engine()
-        if self._grounds is None:
-            return
         back = HandBack(
-            genesis=self.genesis, ledger=self.ledger, instance=self.keys.instance, signature=BLANK
+            genesis=self.genesis,
+            ledger=self.ledger,
+            instance=self.keys.instance,
+            anchor=self._meter.anchor if self._meter is not None else None,
+            signature=BLANK,
         ).signed_by(self.keys.receipt)
-        for custodian in self._custodians:
-            try:
-                await asyncio.to_thread(custodian.hand_back, back)
-            except VaultError as error:
-                log.warning("a lease could not be handed back: %s", error)
+        for error in await asyncio.to_thread(self.opening.close, back):
+            log.warning("a lease could not be handed back: %s", error)
+
+    def want_renewal(self) -> None:
+        """Have the leases renewed before their time, unless that has just failed."""
+        if self._monotonic() >= self._renews_early_from:
+            self._is_renewal_wanted.set()
+
+    async def renewal(self) -> None:
+        """Wait for the renewal under way, or for one now; at most `RENEWAL_WAIT_S`, and not where none can come."""
+        renewed = self._renewed
+        if renewed is None or self._monotonic() < self._renews_early_from:
+            return
+        self.want_renewal()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(RENEWAL_WAIT_S):
+                await renewed.wait()
 
     def grounds(self, evidence: bytes) -> Grounds | None:
         """Return what was leased on that evidence; the current grounds for an empty digest."""
@@ -155,15 +179,16 @@ class Instance:
     async def _open(self) -> None:
         self.status = Status(state=State.WAITING, reason=str(self._refusal))
         self._end_engine()
-        anchor = await asyncio.to_thread(claimed_anchor, self._journal)
+        if self._meter is not None:
+            self._meter.resume()
+        anchor = self._meter.anchor if self._meter else await asyncio.to_thread(claimed_anchor, self._journal)
         grounds, keys = await asyncio.to_thread(self.opening.open, anchor)
-        state_key = keys.state_key
-        if state_key is None:
-            state_key = await asyncio.to_thread(self._first_state_key, grounds)
-        meter = await asyncio.to_thread(Meter, self._journal, state_key, self.ledger, self.keys.receipt, anchor)
+        meter = self._meter or await self._read_books(grounds, keys.state_key, anchor)
         self._meter = meter
+        meter.open(self.keys.instance, grounds.lost, at=grounds.now(self._monotonic()))
+        meter.refund_due(at=grounds.now(self._monotonic()))
         # The anchor was only claimed until now: renewing has the custodians remember the verified one.
-        renewed = await asyncio.to_thread(self.opening.renew, meter.anchor, grounds.history)
+        renewed = await asyncio.to_thread(self.opening.renew, meter.anchor, grounds.history, grounds.reported)
         if renewed.terms.manifests != grounds.terms.manifests:
             raise StaleState("the DAO changed which datasets are served; opening again")
         self._take(renewed)
@@ -180,41 +205,63 @@ class Instance:
             opening.cancel()
             renewing.cancel()
             await asyncio.gather(opening, renewing, return_exceptions=True)
-        self.status.state, self._logged = State.SERVING, ""
+        self.status.state, self._logged, self._retry_s = State.SERVING, "", RETRY_S
+
+    async def _read_books(self, grounds: Grounds, state_key: SecretKey | None, anchor: Anchor) -> Meter:
+        if state_key is None:
+            state_key = await asyncio.to_thread(self._first_state_key, grounds)
+        return await asyncio.to_thread(Meter, self._journal, state_key, self.ledger, self.keys.receipt, anchor)
 
     async def _keep_renewing(self) -> None:
-        """Renew at a third of the leases' life; return never, raise where serving must stop."""
+        """Renew at a third of the leases' life, or when asked to; return never, raise where serving must stop."""
         if self._grounds is None or self._meter is None:
             raise StaleState("no lease to renew")
-        while True:
-            known = self._grounds
-            await self._until_ended(known.remaining_s(self._monotonic(), at_most=known.lifetime_s / 3))
-            try:
-                grounds = await asyncio.to_thread(self.opening.renew, self._meter.anchor, known.history)
-            except ServiceUnavailable as error:
-                known.require_fresh(self._monotonic())
-                log.warning("leases were not renewed yet: %s", error)
-                continue
-            if grounds.terms.manifests != known.terms.manifests:
-                raise StaleState("the DAO changed which datasets are served; opening again")
-            self._take(grounds)
+        known, meter = self._grounds, self._meter
+        self._renewed = asyncio.Event()
+        try:
+            while True:
+                await self._until_due(known.remaining_s(self._monotonic(), at_most=known.lifetime_s / 3))
+                known = await self._renew(known, meter)
+                self._is_renewal_wanted.clear()
+                self._renewed.set()
+                self._renewed = asyncio.Event()
+        finally:
+            self._renewed.set()
+            self._renewed = None
 
-    async def _until_ended(self, timeout_s: float) -> None:
+    async def _renew(self, known: Grounds, meter: Meter) -> Grounds:
+        """Return the grounds to serve on from now: fresh ones, or those known where they last and none came."""
+        try:
+            meter.refund_due(at=known.now(self._monotonic()))
+            grounds = await asyncio.to_thread(self.opening.renew, meter.anchor, known.history, known.reported)
+        except (NotYet, RecordsUnavailable, ServiceUnavailable, StaleState) as error:  # what waiting may mend
+            known.require_fresh(self._monotonic())
+            self._renews_early_from = self._monotonic() + EARLY_RETRY_S
+            log.warning("leases were not renewed yet: %s", error)
+            return known
+        if grounds.terms.manifests != known.terms.manifests:
+            raise StaleState("the DAO changed which datasets are served; opening again")
+        self._take(grounds)
+        return grounds
+
+    async def _until_due(self, timeout_s: float) -> None:
         """Wait; raise `ServiceUnavailable` as soon as the engine ends, so that it is opened again."""
         if self._engine is None:
             raise ServiceUnavailable("the enclave's engine has not been started")
         ended = asyncio.ensure_future(self._engine.ended())
-        slept = asyncio.ensure_future(self._sleep(timeout_s))
+        others = [asyncio.ensure_future(self._sleep(timeout_s)), asyncio.ensure_future(self._is_renewal_wanted.wait())]
         try:
-            await asyncio.wait({ended, slept}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({ended, *others}, return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
                 raise ServiceUnavailable("the enclave's engine has ended; it is opened again")
         finally:
-            ended.cancel()
-            slept.cancel()
-            await asyncio.gather(ended, slept, return_exceptions=True)
+            for waiting in (ended, *others):
+                waiting.cancel()
+            await asyncio.gather(ended, *others, return_exceptions=True)
 
     def _take(self, grounds: Grounds) -> None:
+        if self._meter is not None:
+            self._meter.grant(grounds)
         self._grounds = grounds
         self._kept[grounds.terms.evidence] = grounds
         while len(self._kept) > GROUNDS_KEPT:
@@ -237,7 +284,7 @@ class Instance:
         self._end_engine()
         kind = type(error) if isinstance(error, VaultError) else ServiceUnavailable
         self._refusal = kind(f"the enclave does not serve now: {error}")
-        if str(error) != self._logged:  # it tries again every second
+        if str(error) != self._logged:  # it tries again, and again
             log.warning("not serving: %s", error)
         self._logged = str(error)
         self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=str(error))

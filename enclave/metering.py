@@ -1,16 +1,19 @@
-"""Metering: nothing leaves before its entry is durable (rules L1-L3).
+"""Metering: nothing leaves before its entry is durable (rules L1-L3), nor past the window of the leases (rule F3).
 
 One `Meter` owns the books of one run. It re-adds them from the host's rows at start, along the chain of MACs, and
 books each answer: entry sealed, row appended and fsynced, then the receipt handed out. Its methods wait on nothing but
-the database, so on one event loop they are atomic.
+the database, so on one event loop they are atomic. It outlives a lost lease: what this run has booked is in its memory,
+and rows that a host restores beneath it are refused.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from enclave.allowance import Allowance, WindowUsedUp
 from enclave.found import Found
 from enclave.opening import Grounds
 from vault.errors import BudgetExhausted, ForkedHistory
@@ -25,6 +28,8 @@ from vault.ledger import (
     QueryDetail,
     charge,
     deposit_entry,
+    opening_entry,
+    refund_entry,
     require_credit,
     void_entry,
 )
@@ -35,6 +40,7 @@ from vault.receipt import PassageProof, Receipt
 from vault.records.model import JournalRow
 from vault.royalty import licensee_account
 from vault.session import Query, text_commitment, vector_commitment
+from vault.window import OpenWindow
 
 
 class Journal(Protocol):
@@ -85,29 +91,107 @@ class Meter:
         self._ledger = ledger
         self.books = Books()
         self.anchor = EMPTY_ANCHOR
+        self._allowance = Allowance()
         self._is_uncertain = False  # an append failed in a way that may have recorded the row all the same
         self._take_in()
         if self.anchor != claimed:
             raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
 
+    def resume(self) -> None:
+        """Take in rows appended meanwhile by others. Raises `ForkedHistory` where the host has restored older ones."""
+        claimed = claimed_anchor(self._journal)
+        if claimed.sequence < self.anchor.sequence or (
+            claimed.sequence == self.anchor.sequence and claimed.mac != self.anchor.mac
+        ):
+            raise ForkedHistory(
+                f"the database ends at entry {claimed.sequence}, but this enclave has booked entry "
+                f"{self.anchor.sequence}; restore the newer database"
+            )
+        self._take_in()
+        self._is_uncertain = False
+
+    def open(self, instance: bytes, lost: Sequence[OpenWindow], *, at: int) -> None:
+        """Account for windows lost with other instances, once each, before anything is served (rule F3).
+
+        An instance that follows another one books its opening in any case: from then on, what custodians that were
+        away still report of windows from before is known to be accounted for.
+        """
+        news = tuple(window for window in lost if window.start >= self.books.decided)
+        follows = self.books.last_sequence > 0 and self.books.opened_by != instance
+        if news or follows:
+            self._append(opening_entry(self.books, instance, news, at=at))
+
+    def refund_due(self, *, at: int) -> None:
+        """Give back the credit whose suspense is over, as far as the window has room for entries."""
+        for opening in self.books.due(at):
+            if not self._allowance.has_entry:
+                return
+            self._append(refund_entry(self.books, opening, at=at))
+
+    def grant(self, grounds: Grounds) -> None:
+        """Begin the window of fresh leases."""
+        if grounds.terms.window is not None:
+            self._allowance.grant(grounds.terms.anchor.sequence, grounds.terms.window)
+
+    @property
+    def is_window_half_used(self) -> bool:
+        """Say whether the leases should be renewed before their time."""
+        return self._allowance.is_half_used
+
+    def has_fresh_credit(self, licensee: bytes, currency: str) -> bool:
+        """Say whether some of a licensee's credit does not count yet, since no custodian has anchored it."""
+        return self._allowance.fresh_credit(licensee_account(licensee, currency)) > 0
+
     def add_credit(self, deposit: Deposit, *, at: int) -> None:
         """Book a verified deposit; a repeated one raises `RequestConflict`."""
-        self._append(deposit_entry(self.books, deposit, at=at))
+        entry = deposit_entry(self.books, deposit, at=at)
+        self._allowance.require_entry()
+        self._append(entry)
+
+    @contextmanager
+    def reserved(self, asked: Asked) -> Iterator[int]:
+        """Keep room for one answer in the window while the block runs; give how many new passages it may bring.
+
+        Raises, before anything is searched (rule O3): `BudgetExhausted`, `CreditExhausted`; `WindowUsedUp`, which a
+        renewal mends; `AccessDenied` where the charter's window is smaller than the price.
+        """
+        left = self.require_affordable(asked)
+        passages = self._allowance.passages_at_most(min(left, asked.permit.k))
+        licensee, price = asked.license.licensee, asked.permit.price
+        account = licensee_account(licensee, asked.policy.currency)
+        with self._allowance.reserved(licensee, account, passages=passages, spend=price):
+            yield passages
 
     def require_affordable(self, asked: Asked) -> int:
-        """Return how many new passages the budget allows, or raise before anything is searched (rule O3)."""
+        """Return how many new passages the budget allows."""
         licensee = asked.license.licensee
-        left = asked.permit.passages_max - self.books.seen_count(licensee)
+        left = self.budget_left(licensee, asked.permit.passages_max)
         if left <= 0:
-            raise BudgetExhausted(f"the license has been shown all {asked.permit.passages_max} passages it may see")
+            lost = self.books.lost_passages(licensee)
+            because = f", {lost} of them lost with an enclave that did not return its window" if lost else ""
+            raise BudgetExhausted(
+                f"the license has been shown all {asked.permit.passages_max} passages it may see{because}"
+            )
         account, price = licensee_account(licensee, asked.policy.currency), asked.permit.price
         require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap)
+        if self.books.balance(account) - self._allowance.fresh_credit(account) < price:
+            raise WindowUsedUp("this credit counts once the custodians have anchored it; ask again shortly")
         return left
 
-    def book_answer(self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int) -> Metered:
-        """Charge for an answer and return what may leave; the entry is durable before this returns."""
+    def budget_left(self, licensee: bytes, passages_max: int) -> int:
+        """Return how many more distinct passages a licensee may ever be shown."""
+        return max(0, passages_max - self.books.seen_count(licensee) - self.books.lost_passages(licensee))
+
+    def book_answer(
+        self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int, passages_max: int
+    ) -> Metered:
+        """Charge for an answer and return what may leave; the entry is durable before this returns.
+
+        Args:
+            passages_max: how many may be new, as `reserved` gave it; the call belongs into its block.
+        """
         left = self.require_affordable(asked)
-        passages, identities, new = self._within_budget(asked.license.licensee, found, left)
+        passages, identities, new = self._within_budget(asked.license.licensee, found, min(left, passages_max))
         is_partial = len(passages) < len(found)
         receipt = self._receipt(asked, passages, vector, grounds, budget_left=left - new, is_partial=is_partial, at=at)
         message = receipt.signed(self._receipt_key)
@@ -140,6 +224,7 @@ class Meter:
 
     def void(self, entry: Entry, *, at: int) -> None:
         """Give back what an undelivered answer was charged."""
+        self._allowance.require_entry()
         self._append(void_entry(self.books, entry, at=at))
 
     def _within_budget(
@@ -210,8 +295,7 @@ class Meter:
     def _take_in(self) -> None:
         for row in self._journal.rows(after=self.anchor.sequence):
             entry, anchor = self._seal.open(row.sequence, row.sealed, row.mac, self.anchor)
-            self.books.book(entry)
-            self.anchor = anchor
+            self._book(entry, anchor)
 
     def _append(self, entry: Entry) -> None:
         row, anchor = self._seal.seal(entry, self.anchor)
@@ -220,5 +304,8 @@ class Meter:
         except Exception:  # whatever it was, the row may have been recorded all the same
             self._is_uncertain = True
             raise
-        self.books.book(entry)
+        self._book(entry, anchor)
+
+    def _book(self, entry: Entry, anchor: Anchor) -> None:
+        self._allowance.note(entry, self.books.book(entry))
         self.anchor = anchor

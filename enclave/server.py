@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from enclave.instance import State
+from enclave.opening import Grounds
 from enclave.service import EnclaveService
 from enclave.v1 import attestation_pb2 as attestation
 from enclave.v1 import attestation_pb2_grpc as attestation_rpc
@@ -15,16 +16,24 @@ from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
 from storage.cid import Cid
 from storage.errors import BlockNotFound
 from vault.custody_server import listening
-from vault.errors import MalformedObject
+from vault.errors import MalformedObject, VaultError
+from vault.guard import guarded_server
 from vault.inquiry import Inquiry
 from vault.license import Delegation, Deposit, License
+from vault.rate import PeerLimit
 from vault.session import Query, SessionOpening
-from vault.tls import SERVER_OPTIONS, TlsIdentity
+from vault.tls import TlsIdentity
 from vault.v1 import ledger_pb2 as ledger
 from vault.v1 import ledger_pb2_grpc as ledger_rpc
 from vault.wire import answered
 
 CALLS_MAX = 256  # at once; more are refused by gRPC with RESOURCE_EXHAUSTED
+LIMITED_METHODS = (
+    "/enclave.v1.AttestationService/GetEvidence",
+    "/enclave.v1.AttestationService/GetServerNonce",
+    "/enclave.v1.AttestationService/GetGrounds",
+    "/enclave.v1.RetrievalService/OpenSession",
+)
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATES = {
     State.WAITING: attestation.GetStatusResponse.STATE_WAITING,
@@ -47,7 +56,16 @@ class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: 
         if len(request.nonce) != 32:
             raise MalformedObject("a nonce has 32 bytes")
         binding, evidence, server_nonce = self._service.evidence(request.nonce)
-        return attestation.GetEvidenceResponse(binding=binding, evidence=evidence.encoded(), server_nonce=server_nonce)
+        return attestation.GetEvidenceResponse(
+            binding=binding, evidence=evidence.encoded(), server_nonce=server_nonce, grounds=self._current_grounds()
+        )
+
+    @answered
+    async def GetServerNonce(  # noqa: N802, D102
+        self, _: attestation.GetServerNonceRequest, __: Context
+    ) -> attestation.GetServerNonceResponse:
+        nonce = self._service._admission.nonces.issue(self._service.instance.now())
+        return attestation.GetServerNonceResponse(server_nonce=nonce)
 
     @answered
     async def GetGrounds(  # noqa: N802, D102
@@ -56,15 +74,7 @@ class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: 
         grounds = self._service.instance.grounds(request.evidence)
         if grounds is None:
             raise BlockNotFound("this evidence is not kept any more; connect anew")
-        return attestation.GetGroundsResponse(
-            binding=grounds.binding.encoded(),
-            evidence=grounds.evidence.encoded(),
-            leases=[lease.encoded() for lease in grounds.leases],
-            charter=grounds.history.charter.encoded(),
-            head=grounds.history.head.encoded(),
-            policies=[policy.encoded() for policy in grounds.history.policies.values()],
-            manifests=[manifest.encoded() for manifest in grounds.manifests],
-        )
+        return attestation.GetGroundsResponse(grounds=_shown(grounds))
 
     @answered
     async def GetStatus(  # noqa: N802, D102
@@ -79,6 +89,13 @@ class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: 
             epoch=status.epoch,
             reason=status.reason,
         )
+
+    def _current_grounds(self) -> attestation.Grounds | None:
+        try:
+            grounds = self._service.instance.serving()
+        except VaultError:
+            return None  # evidence may be given without a lease; who asks for the grounds is told why there are none
+        return _shown(grounds)
 
 
 class RetrievalServicer(retrieval_rpc.RetrievalServiceServicer):  # type: ignore[misc]  # generated code is untyped
@@ -151,7 +168,8 @@ class LedgerServicer(ledger_rpc.LedgerServiceServicer):  # type: ignore[misc]  #
     async def AddCredit(  # noqa: N802, D102
         self, request: ledger.AddCreditRequest, _: Context
     ) -> ledger.AddCreditResponse:
-        return ledger.AddCreditResponse(balance=self._service.add_credit(Deposit.from_bytes(request.deposit)))
+        balance = await self._service.add_credit(Deposit.from_bytes(request.deposit))
+        return ledger.AddCreditResponse(balance=balance)
 
     @answered
     async def ListBalances(  # noqa: N802, D102
@@ -163,15 +181,31 @@ class LedgerServicer(ledger_rpc.LedgerServiceServicer):  # type: ignore[misc]  #
         )
 
 
-async def enclave_server(service: EnclaveService, tls: TlsIdentity, listen: str) -> tuple[grpc.aio.Server, int]:
+def _shown(grounds: Grounds) -> attestation.Grounds:
+    return attestation.Grounds(
+        binding=grounds.binding.encoded(),
+        evidence=grounds.evidence.encoded(),
+        leases=[lease.encoded() for lease in grounds.leases],
+        charter=grounds.history.charter.encoded(),
+        head=grounds.history.head.encoded(),
+        policies=[policy.encoded() for policy in grounds.history.policies.values()],
+        manifests=[manifest.encoded() for manifest in grounds.manifests],
+    )
+
+
+async def enclave_server(
+    service: EnclaveService, tls: TlsIdentity, listen: str, *, limit: PeerLimit | None = None
+) -> tuple[grpc.aio.Server, int]:
     """Start serving on `host:port` (port 0: any free one) and return the server and its port.
 
+    Args:
+        limit: how often one peer may call what costs evidence, nonces or signatures (rule R6).
     Raises: `OSError` where the address cannot be listened on.
     """
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
-    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
+    server = guarded_server(calls_max=CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
     attestation_rpc.add_AttestationServiceServicer_to_server(AttestationServicer(service), server)
     retrieval_rpc.add_RetrievalServiceServicer_to_server(RetrievalServicer(service), server)
     ledger_rpc.add_LedgerServiceServicer_to_server(LedgerServicer(service), server)

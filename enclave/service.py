@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+
 from enclave.admission import Admission, Session
+from enclave.allowance import WindowUsedUp
 from enclave.found import Answer
 from enclave.instance import Instance
-from enclave.metering import Asked, Metered
+from enclave.metering import Asked, Meter, Metered
 from vault.errors import AccessDenied, RequestConflict, VaultError
 from vault.evidence import SERVE, Evidence, Nonce
 from vault.inquiry import Inquiry
@@ -14,6 +18,8 @@ from vault.license import Delegation, Deposit, License
 from vault.receipt import receipt_digest
 from vault.royalty import licensee_account
 from vault.session import Query, SessionOpening
+
+RENEWALS_MAX = 2  # that one call waits for: the one under way may have begun too early for it
 
 
 class EnclaveService:
@@ -61,16 +67,12 @@ class EnclaveService:
             raise
         if before is None:
             self._admission.count(asked, self.instance.now())
-            meter.require_affordable(asked)
-            answer = await self._searched(asked)
-            meter = self.instance.meter()  # the enclave may have opened again meanwhile
-            meter.catch_up()
-            before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
-            if before is None:
-                grounds = self.instance.serving()
-                asked = self._admission.asked(session, query, grounds, self.instance.now())  # the head may have moved
-                booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=self.instance.now())
-                return booked, answer, False
+            async with self._room(meter, asked) as passages_max:
+                answer = await self._searched(asked)
+                meter.catch_up()
+                before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
+                if before is None:
+                    return self._booked(meter, session, query, answer, passages_max), answer, False
         if before.query is not None and before.query.instance != self.instance.keys.instance:
             refusal = RequestConflict("an earlier run of the enclave signed this answer; ask with a fresh request id")
             self._refund_undelivered(session, before, last_receipt, refusal)
@@ -79,7 +81,10 @@ class EnclaveService:
         return metered, answer, True
 
     def account(self, id: bytes, sequence: int, mac: bytes) -> tuple[int, int, int, int, int]:
-        """Return credit, spent, spend cap, passages seen and passages allowed of a session's licensee."""
+        """Return credit, spent, spend cap, passages seen and passages allowed of a session's licensee.
+
+        Passages lost with an enclave that did not return its window are not allowed any more.
+        """
         session = self._admission.authenticated(
             id, sequence, mac, body=bytes(32), last_receipt=bytes(32), at=self.instance.now()
         )
@@ -92,11 +97,15 @@ class EnclaveService:
             books.spent(session.delegation.cid().digest),
             session.spend_cap,
             books.seen_count(licensee),
-            policy.passages_max,
+            books.seen_count(licensee) + self.instance.meter().budget_left(licensee, policy.passages_max),
         )
 
-    def add_credit(self, deposit: Deposit) -> int:
-        """Book a deposit that a policy's treasury signed; return the licensee's credit (rule L2)."""
+    async def add_credit(self, deposit: Deposit) -> int:
+        """Book a deposit that a policy's treasury signed; return the licensee's credit (rule L2).
+
+        It returns once custodians have anchored the deposit: then it counts, and no host can take it back. Where they
+        do not answer, it returns all the same, and the credit counts from the next renewal on.
+        """
         grounds, meter = self.instance.serving(), self.instance.meter()
         deposit.verify(grounds.history.charter.domain(self.instance.genesis))
         trusted = {(policy.treasury, policy.currency) for policy in grounds.history.policies.values()}
@@ -106,6 +115,9 @@ class EnclaveService:
             raise AccessDenied("the deposit is not signed by the treasury of a policy in force, or in its currency")
         meter.catch_up()
         meter.add_credit(deposit, at=self.instance.now())
+        for _ in range(RENEWALS_MAX):
+            if meter.has_fresh_credit(deposit.licensee, deposit.currency):
+                await self.instance.renewal()
         return meter.books.balance(licensee_account(deposit.licensee, deposit.currency))
 
     def balances(self, inquiry: Inquiry) -> dict[str, int]:
@@ -122,6 +134,28 @@ class EnclaveService:
         if not own:
             raise AccessDenied("this wallet has no account in the books")
         return own
+
+    @asynccontextmanager
+    async def _room(self, meter: Meter, asked: Asked) -> AsyncIterator[int]:
+        """Keep room for an answer in the window; where it is used up, wait for the next one first."""
+        with ExitStack() as room:
+            for _ in range(RENEWALS_MAX):
+                try:
+                    passages_max = room.enter_context(meter.reserved(asked))
+                    break
+                except WindowUsedUp:
+                    await self.instance.renewal()
+            else:
+                passages_max = room.enter_context(meter.reserved(asked))
+            yield passages_max
+
+    def _booked(self, meter: Meter, session: Session, query: Query, answer: Answer, passages_max: int) -> Metered:
+        grounds, at = self.instance.serving(), self.instance.now()
+        asked = self._admission.asked(session, query, grounds, at)  # the head may have moved
+        booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, passages_max=passages_max)
+        if meter.is_window_half_used:
+            self.instance.want_renewal()
+        return booked
 
     async def _searched(self, asked: Asked) -> Answer:
         return await self.instance.engine().search(asked.query.text, asked.permit.datasets, asked.permit.k)

@@ -28,7 +28,7 @@ def deposit_state_key(
     for custodian in charter.custodians:  # all of them answer before any is given something it keeps for good
         if custodian.key not in by_key:
             raise ServiceUnavailable(f"custodian {custodian.key.hex()} is needed for the first opening of a ledger")
-        by_key[custodian.key].challenge(instance.public)
+        by_key[custodian.key].challenge(instance.public, bytes(32))
     values = split(key, shares=charter.shares, of=len(charter.custodians), identifier=secrets.randbits(15))
     commitments = tuple(
         share_commitment(genesis, ledger, STATE_KEY_VERSION, index, value) for index, value in enumerate(values)

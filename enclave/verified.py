@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enclave.v1 import attestation_pb2 as pb
 from storage.cid import Cid
 from vault.charter import Charter
-from vault.errors import AccessDenied, InvalidSignature, MalformedObject
+from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, MalformedObject
 from vault.evidence import SERVE, Appraisal, Appraiser, Binding, Evidence
 from vault.head import Head
 from vault.lease import Lease, Terms, agreed_terms, ledger_id
@@ -30,26 +30,26 @@ class Grounds:
     manifests: dict[Cid, Manifest]
 
 
-def verified_grounds(response: pb.GetGroundsResponse, *, genesis: Cid, at: int) -> Grounds:
+def verified_grounds(shown: pb.Grounds, *, genesis: Cid, at: int) -> Grounds:
     """Return what q custodians of this DAO leased, or raise; nothing is taken on the server's word.
 
     Args:
         genesis: the DAO the caller means; everything else is checked against it.
         at: UTC seconds by the caller's own clock.
     """
-    charter = Charter.from_bytes(response.charter)
+    charter = Charter.from_bytes(shown.charter)
     if charter.cid() != genesis:
         raise InvalidSignature("the enclave serves another DAO than the license names")
-    leases = tuple(Lease.from_bytes(lease) for lease in response.leases)
+    leases = tuple(Lease.from_bytes(lease) for lease in shown.leases)
     terms = agreed_terms(leases, charter, genesis=genesis, at=at)
-    binding, evidence = Binding.from_bytes(response.binding), Evidence.from_bytes(response.evidence)
-    head = Head.from_bytes(response.head)
+    binding, evidence = Binding.from_bytes(shown.binding), Evidence.from_bytes(shown.evidence)
+    head = Head.from_bytes(shown.head)
     if (head.cid(), evidence.digest(), binding.receipt_key) != (terms.head, terms.evidence, terms.instance):
         raise InvalidSignature("head, evidence or instance are not the leased ones")
     if terms.ledger != ledger_id(genesis) or binding.genesis != genesis:
         raise InvalidSignature("the enclave keeps the books of another DAO")
-    policies = [Policy.from_bytes(policy) for policy in response.policies]
-    manifests = [Manifest.from_bytes(manifest) for manifest in response.manifests]
+    policies = [Policy.from_bytes(policy) for policy in shown.policies]
+    manifests = [Manifest.from_bytes(manifest) for manifest in shown.manifests]
     return Grounds(
         binding=binding,
         evidence=evidence,
@@ -100,10 +100,19 @@ def appraised_channel(
         raise InvalidSignature("the leased keys or configuration are not the ones this evidence vouches for")
     if binding.configuration not in policy.configurations:
         raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
-    appraisal = appraiser.appraise(evidence, report_data=binding.report_data(), accepted=policy.tees, at=at)
+    appraisal = appraiser.appraise(evidence, binding=binding, accepted=policy.tees, at=at)
     if appraisal.kind == SIMULATED and not allow_simulated:
         raise AccessDenied("the TEE is SIMULATED and protects nothing; pass --allow-simulated to try things out")
     return appraisal
+
+
+def require_same_enclave(renewed: Grounds, attested: Grounds) -> None:
+    """Raise `InvalidReceipt` unless grounds leased later are of the very instance, keys and configuration attested."""
+    if renewed.terms.instance != attested.terms.instance:
+        raise InvalidReceipt("instance: the enclave was replaced; connect anew")
+    now, then = renewed.binding, attested.binding
+    if (now.hpke, now.tls_key, now.configuration) != (then.hpke, then.tls_key, then.configuration):
+        raise InvalidReceipt("instance: its keys or configuration are not the attested ones; connect anew")
 
 
 def manifests_of(grounds: Grounds, policy: Policy) -> Sequence[Manifest]:

@@ -22,7 +22,7 @@ with open(sys.argv[1], encoding="utf-8") as file:
     found = [one["metadata"] for one in json.load(file)["install"]]
 pins = {one["name"]: one["version"].partition("+")[0] for one in found if one["name"] != "coffer"}
 # NVIDIA's libraries come with one build of torch and are missing from the others: torch pins them itself.
-kept = {name: pin for name, pin in pins.items() if not re.match(r"nvidia-|cuda-|triton", name)}
+kept = {name: pin for name, pin in pins.items() if not re.match(r"nvidia-(?!ml-py)|cuda-|triton", name)}
 print("# Pins of everything that `make demo` and `make test` install. Written by `make constraints`; do not edit by hand.")
 print("# torch carries no +cpu: pip takes whichever build of this version it can find, a CPU build first if one is offered.")
 for name in sorted(kept, key=str.casefold):

@@ -24,7 +24,7 @@ from vault.codec import Record
 from vault.decision import Decision
 from vault.head import History, advanced
 from vault.license import License
-from vault.policy import SIMULATED, AcceptedTee, Policy
+from vault.policy import AcceptedTee, Policy
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
 MEASUREMENT = sha256(b"measurement").digest()
@@ -42,7 +42,7 @@ def policy(genesis: Cid, **fields: Any) -> Policy:
         "k_max": 10,
         "queries_per_minute": 60,
         "passages_max": 1000,
-        "tees": (AcceptedTee(kind=SIMULATED, measurement=MEASUREMENT, anchor=seeded("anchor")),),
+        "tees": (AcceptedTee.simulated(MEASUREMENT, seeded("anchor")),),
         "configurations": (Cid.of(DAG_CBOR, b"configuration"),),
         "treasury": wallet("treasury").address,
         "operator": wallet("operator").address,

@@ -28,18 +28,18 @@ from vault.charter import Custodian
 from vault.custody import Custody
 from vault.evidence import Binding, Evidence
 from vault.head import History
-from vault.lease import Anchor, Lease
+from vault.lease import Lease
 from vault.license import Delegation, Deposit, License
 from vault.machine import MachineKey
-from vault.policy import SIMULATED, AcceptedTee, Policy
+from vault.policy import AcceptedTee, Policy
 from vault.records.custody import CustodyRecords
 from vault.records.database import open_records
-from vault.release import HandBack, ShareRelease, StateDeposit
+from vault.release import HandBack, LeaseRequest, ShareRelease, StateDeposit
 from vault.signing import SigningKey
 
 SIMULATOR = MachineKey(seeded("simulator"))
 MEASUREMENT = seeded("measurement", 48)
-TEE = AcceptedTee(kind=SIMULATED, measurement=MEASUREMENT, anchor=SIMULATOR.public)
+TEE = AcceptedTee.simulated(MEASUREMENT, SIMULATOR.public)
 APPRAISER = EvidenceAppraiser(production=False)
 PRICE = 100
 SPEND_CAP = 10_000
@@ -179,14 +179,14 @@ class LocalCustodian:
     def custodian(self) -> Custodian:
         return self.custody.public
 
-    def challenge(self, instance: bytes) -> bytes:
-        return self.custody.challenge(instance)
+    def challenge(self, instance: bytes, keys: bytes) -> bytes:
+        return self.custody.challenge(instance, keys)
 
     def release(
-        self, binding: Binding, evidence: Evidence, anchor: Anchor, *, wants_shares: bool, known_head: Cid | None
+        self, binding: Binding, evidence: Evidence, request: LeaseRequest, *, known_head: Cid | None
     ) -> tuple[Lease, dict[Cid, bytes], list[ShareRelease], ShareRelease | None]:
         self.asked += 1
-        released = self.custody.release(binding, evidence, anchor, wants_shares=wants_shares, known_head=known_head)
+        released = self.custody.release(binding, evidence, request, known_head=known_head)
         return released.lease, dict(released.blocks), list(released.shares), released.state_share
 
     def deposit_state(self, deposit: StateDeposit) -> None:

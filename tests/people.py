@@ -8,7 +8,7 @@ from hashlib import shake_256
 from typing import Any
 
 from storage.cid import Cid
-from vault.charter import Charter, Custodian, Member
+from vault.charter import Charter, Custodian, Member, Window
 from vault.head import History, founded
 from vault.hpke import CLASSIC, HpkeKeys
 from vault.machine import MachineKey
@@ -82,6 +82,7 @@ def dao(members: int = 5, *, name: str = "Harbor", custodians: int = 1, **charte
         "threshold_bps": 5_001,
         "voting_period_s": DAY_S,
         "lease_s": 600,
+        "window": Window(entries=1_000, passages=100, spend=100_000),
         "custodians": tuple(machine.public() for machine in machines),
         "shares": custodians // 2 + 1,
         "signatures": custodians // 2 + 1,

@@ -41,13 +41,13 @@ def look(address: str, genesis: Cid, appraiser: Appraiser, *, at: int) -> Overvi
 
 def _proved(channel: EnclaveChannel, genesis: Cid, appraiser: Appraiser, at: int) -> tuple[Grounds, str]:
     nonce = secrets.token_bytes(32)
-    binding, evidence, _ = channel.evidence(nonce)
-    grounds = channel.grounds(genesis, at=at)
+    claim = channel.claim(nonce, genesis, at=at)
+    grounds = claim.grounds
     measurement = ""
     for policy in grounds.policies.values():
         appraisal = appraised_channel(
-            binding,
-            evidence,
+            claim.binding,
+            claim.evidence,
             nonce=nonce,
             tls_key=channel.tls_key,
             grounds=grounds,

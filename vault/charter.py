@@ -3,7 +3,8 @@
 Rule B3: the charter holds a random nonce and never its own id. The CID of the first one, the *genesis*, is the DAO's
 identity; its digest is the DAO id and the salt of every signature. Weights are 32 bytes big-endian (rule X1).
 The custodians' numbers follow PROTOCOL: n custodians, t shares rebuild a key, q signatures make something fresh,
-f liars are tolerated, with q ≥ ⌊(n+f)/2⌋+1 and f < t ≤ q ≤ n-f.
+f liars are tolerated, with q ≥ ⌊(n+f)/2⌋+1 and f < t ≤ q ≤ n-f. It also fixes the size of a *window*: how much an
+enclave may serve before its next renewal, and so what a host that destroys an enclave could hide (rule F3).
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ CUSTODIANS_MAX = 16  # SLIP-39's bound on shares
 BASIS_POINTS = 10_000
 LEASE_S_MAX = 3600  # rule E4: fresh evidence at least hourly
 VOTING_PERIOD_S_MAX = 365 * 86_400
+WINDOW_ENTRIES_MAX = 1 << 20
+WINDOW_PASSAGES_MAX = 1 << 20
+WINDOW_SPEND_MAX = 10**15  # micro-units
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +56,28 @@ class Custodian(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Window(Record):
+    """How much an enclave may serve past the ledger entry it was leased at, before it renews (rule F3)."""
+
+    entries: int  # ledger entries in all
+    passages: int  # new distinct passages per licensee
+    spend: int  # micro-units charged per licensee and currency
+
+    def check(self) -> None:
+        """Refuse a window that lets nothing through, or one without bound."""
+        bounds = (
+            (self.entries, WINDOW_ENTRIES_MAX),
+            (self.passages, WINDOW_PASSAGES_MAX),
+            (self.spend, WINDOW_SPEND_MAX),
+        )
+        if any(not 1 <= size <= most for size, most in bounds):
+            raise MalformedObject(
+                f"a window is 1 … {WINDOW_ENTRIES_MAX} entries, 1 … {WINDOW_PASSAGES_MAX} passages and "
+                f"1 … {WINDOW_SPEND_MAX} micro-units"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Charter(Record):
     """The rule by which a DAO decides."""
 
@@ -65,6 +91,7 @@ class Charter(Record):
     threshold_bps: int  # votes for, of the total weight (rule G3); over half, so that nothing omitted could outvote it
     voting_period_s: int
     lease_s: int  # how long an enclave may serve on one lease
+    window: Window  # how much it may serve on one lease
     custodians: Annotated[tuple[Custodian, ...], Length(1, CUSTODIANS_MAX)]
     shares: int  # t
     signatures: int  # q

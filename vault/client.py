@@ -12,12 +12,13 @@ import grpc
 from storage.cid import Cid
 from vault.car import blocks_from_car, car_of
 from vault.charter import Custodian
+from vault.custody_state import CustodyState, StateQuestion
 from vault.errors import InvalidSignature, ServiceUnavailable
 from vault.evidence import Binding, Evidence
-from vault.lease import Anchor, Lease
+from vault.lease import Lease
 from vault.machine import verify_machine
 from vault.manifest import Manifest, ShareDeposit
-from vault.release import HandBack, Identity, ShareRelease, StateDeposit
+from vault.release import HandBack, Identity, LeaseRequest, ShareRelease, StateDeposit
 from vault.tls import PinnedCertificate
 from vault.v1 import custody_pb2 as pb
 from vault.v1 import custody_pb2_grpc as rpc
@@ -78,12 +79,12 @@ class CustodyClient:
         request = pb.DepositShareRequest(manifest=manifest.encoded(), deposit=deposit.encoded())
         self._call(lambda stub: stub.DepositShare, request)
 
-    def challenge(self, instance: bytes) -> bytes:
-        """Return a nonce for one piece of evidence."""
-        return bytes(self._call(lambda stub: stub.Challenge, pb.ChallengeRequest(instance=instance)).nonce)
+    def challenge(self, instance: bytes, keys: bytes) -> bytes:
+        """Return a nonce for one piece of evidence over the HPKE keys with that digest."""
+        return bytes(self._call(lambda stub: stub.Challenge, pb.ChallengeRequest(instance=instance, keys=keys)).nonce)
 
     def release(
-        self, binding: Binding, evidence: Evidence, anchor: Anchor, *, wants_shares: bool, known_head: Cid | None
+        self, binding: Binding, evidence: Evidence, request: LeaseRequest, *, known_head: Cid | None
     ) -> tuple[Lease, dict[Cid, bytes], list[ShareRelease], ShareRelease | None]:
         """Return the lease, the chain's blocks, and the shares sealed to the bound keys; nothing verified but form."""
         answer = self._call(
@@ -91,9 +92,8 @@ class CustodyClient:
             pb.ReleaseRequest(
                 binding=binding.encoded(),
                 evidence=evidence.encoded(),
-                anchor=anchor.encoded(),
-                wants_shares=wants_shares,
                 known_head=known_head.binary if known_head else b"",
+                request=request.encoded(),
             ),
         )
         return (
@@ -110,6 +110,28 @@ class CustodyClient:
     def hand_back(self, hand_back: HandBack) -> None:
         """Give a lease back."""
         self._call(lambda stub: stub.HandBack, pb.HandBackRequest(hand_back=hand_back.encoded()))
+
+    def tips(self, custodian: bytes) -> list[tuple[Cid, Cid, int]]:
+        """Return genesis, head and epoch of every DAO it knows whose charter has `custodian`; nothing is verified."""
+        answer = self._call(lambda stub: stub.GetTips, pb.GetTipsRequest(custodian=custodian))
+        return [(Cid(tip.genesis), Cid(tip.head), int(tip.epoch)) for tip in answer.tips]
+
+    def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
+        """Return the next head after a known one and the blocks that lead to it; nothing is verified but form."""
+        request = pb.GetChainRequest(genesis=genesis.binary, known_head=known.binary if known else b"")
+        answer = self._call(lambda stub: stub.GetChain, request)
+        return Cid(answer.head), blocks_from_car(answer.car)
+
+    def custody_state(self, question: StateQuestion) -> CustodyState:
+        """Return what it says it remembers; nothing is verified but form."""
+        answer = self._call(lambda stub: stub.GetCustodyState, pb.GetCustodyStateRequest(question=question.encoded()))
+        return CustodyState.from_bytes(answer.state)
+
+    def manifests(self, genesis: Cid, after: bytes) -> tuple[list[Manifest], bytes]:
+        """Return a page of the manifests registered under a DAO, and where the next begins; no owner is verified."""
+        request = pb.ListManifestsRequest(genesis=genesis.binary, after=after)
+        answer = self._call(lambda stub: stub.ListManifests, request)
+        return [Manifest.from_bytes(manifest) for manifest in answer.manifests], bytes(answer.next)
 
     def close(self) -> None:
         """Close the channel."""

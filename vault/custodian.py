@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from storage.cid import Cid
-from vault.charter import Custodian
+from vault.charter import Custodian, Window
+from vault.custody_state import Standing
 from vault.hpke import HpkeKeys
 from vault.machine import MachineKey
+from vault.window import Anchor, OpenWindow, WindowId
 
 SEED_BYTES = 160  # Ed25519 seed ‖ HPKE seed
+NONCE_LIFETIME_S = 60  # of a challenge, and so of evidence that is to bring a lease
 
 
-class CustodyStore(Protocol):
+class StateStore(Protocol):
+    """What a custodian remembers of its own condition and of the others'; every method is durable when it returns."""
+
+    def restored_at(self) -> int | None: ...  # noqa: D102
+    def mark_restored(self, at: int, *, number: int = 0) -> None: ...  # noqa: D102
+    def caught_up(self) -> list[Cid]: ...  # noqa: D102
+    def next_number(self) -> int: ...  # noqa: D102
+    def keep_question(self, custodian: bytes, number: int, question: bytes) -> bytes: ...  # noqa: D102
+    def standing(self, ledger: bytes) -> Standing: ...  # noqa: D102
+    def registered(self, after: bytes, *, most: int) -> list[tuple[bytes, int, Cid]]: ...  # noqa: D102
+    def adopt(  # noqa: D102
+        self,
+        genesis: Cid,
+        ledger: bytes,
+        standing: Standing,
+        manifests: Iterable[tuple[bytes, int, Cid]],
+        *,
+        windows: Sequence[OpenWindow] | None,
+        has_caught_up: bool,
+    ) -> None: ...
+
+
+class CustodyStore(StateStore, Protocol):
     """What a custodian remembers; every method is durable when it returns (see `vault.stores`)."""
 
     def accept_head(self, genesis: Cid, epoch: int, head: Cid) -> None: ...  # noqa: D102
@@ -24,6 +50,7 @@ class CustodyStore(Protocol):
     def store_deposit(self, manifest: Cid, deposit: bytes) -> None: ...  # noqa: D102
     def deposit(self, manifest: Cid) -> bytes | None: ...  # noqa: D102
     def store_state_share(self, ledger: bytes, sealed: bytes) -> bool: ...  # noqa: D102
+    def replace_state_share(self, ledger: bytes, sealed: bytes, *, instance: bytes) -> bool: ...  # noqa: D102
     def state_share(self, ledger: bytes) -> bytes | None: ...  # noqa: D102
     def grant_lease(  # noqa: D102
         self,
@@ -35,7 +62,12 @@ class CustodyStore(Protocol):
         anchor_mac: bytes,
         at: int,
         skew_s: int,
+        window: Window | None = None,
+        settled: Sequence[WindowId] = (),
     ) -> None: ...
+    def open_windows(self, ledger: bytes) -> list[OpenWindow]: ...  # noqa: D102
+    def last_hand_back(self, ledger: bytes) -> bytes | None: ...  # noqa: D102
+    def hand_back(self, ledger: bytes, instance: bytes, anchor: Anchor, signed: bytes) -> None: ...  # noqa: D102
     def anchor(self, ledger: bytes) -> tuple[int, bytes] | None: ...  # noqa: D102
     def release_instance(self, ledger: bytes, instance: bytes) -> None: ...  # noqa: D102
 

@@ -9,7 +9,6 @@ per ledger until its lease has ended (F1). Time is this custodian's own clock.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,8 +17,11 @@ from storage.cid import Cid
 from storage.errors import BlockNotFound
 from storage.model import Blobs
 from vault.ballot import Scope
+from vault.catching_up import CatchingUp
+from vault.challenges import Challenges
 from vault.charter import Charter, Custodian
 from vault.custodian import CustodianKeys, CustodyStore
+from vault.custody_state import lineage
 from vault.deposited import opened_share, opened_state_share
 from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, Revoked
 from vault.evidence import RELEASE, Appraisal, Appraiser, Binding, Evidence
@@ -33,13 +35,13 @@ from vault.release import (
     STATE_KEY_VERSION,
     HandBack,
     Identity,
+    LeaseRequest,
+    OfferedKeys,
     ShareRelease,
     StateDeposit,
     release_context,
 )
 
-NONCE_LIFETIME_S = 60
-NONCES_MAX = 10_000
 GENESES_MAX = 1000
 
 
@@ -74,9 +76,11 @@ class Custody:
         self._clock = clock
         self._production = production
         self._skew_s = skew_s
-        self._nonces: dict[bytes, tuple[bytes, int]] = {}  # nonce → (instance, not after)
+        self._challenges = Challenges()
         self._instances: dict[bytes, bytes] = {}  # ledger → instance leased by this process
         self._histories = {genesis: self._restored(genesis) for genesis in store.geneses()}
+        self.catching_up = CatchingUp(keys, store, blobs, self._histories, clock=clock, skew_s=skew_s)
+        self.on_head: Callable[[], None] = _nobody  # called when a head was accepted that is new here
 
     @property
     def public(self) -> Custodian:
@@ -107,12 +111,16 @@ class Custody:
         for epoch, cid in enumerate(history.heads):
             if epoch >= known.head.epoch:
                 self._store.accept_head(history.genesis, epoch, cid)
+        is_new = history != self._histories.get(history.genesis)
         self._histories[history.genesis] = history
+        if is_new:
+            self.on_head()
         return history.head.epoch
 
     def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
         """Keep this custodian's share of a dataset's key, after checking owner, context and commitment."""
         history = self._history(manifest.genesis)
+        self.catching_up.require(history)
         domain = history.charter.domain(manifest.genesis)
         manifest.verify_owner(domain)
         deposit.verify(domain)
@@ -129,34 +137,38 @@ class Custody:
         self._check_lineage(manifest)
         opened_share(self._keys.hpke, manifest, deposit)
         self._blobs.put(manifest.cid(), manifest.encoded())
-        self._store.register_manifest(_lineage(manifest), manifest.version, manifest.cid())
+        self._store.register_manifest(lineage(manifest), manifest.version, manifest.cid())
         self._store.store_deposit(manifest.cid(), deposit.encoded())
 
-    def challenge(self, instance: bytes) -> bytes:
-        """Return a nonce that `instance` may use once within `NONCE_LIFETIME_S`."""
-        if len(instance) != 32:
-            raise MalformedObject("an instance is named by its 32-byte receipt key")
-        now = self._clock()
-        self._nonces = {nonce: kept for nonce, kept in self._nonces.items() if kept[1] > now}
-        if len(self._nonces) >= NONCES_MAX:
-            raise NotYet(f"too many open challenges; ask again in {NONCE_LIFETIME_S} s")
-        nonce = secrets.token_bytes(32)
-        self._nonces[nonce] = (instance, now + NONCE_LIFETIME_S)
-        return nonce
+    def challenge(self, instance: bytes, keys: bytes) -> bytes:
+        """Return a nonce that `instance` may use once within `NONCE_LIFETIME_S`.
+
+        Args:
+            keys: digest of the HPKE keys it will show (`vault.release.OfferedKeys`); a release goes to no others.
+        """
+        self.catching_up.require_any()
+        return self._challenges.issue(instance, keys, at=self._clock())
 
     def release(
-        self, binding: Binding, evidence: Evidence, anchor: Anchor, *, wants_shares: bool, known_head: Cid | None
+        self, binding: Binding, evidence: Evidence, request: LeaseRequest, *, known_head: Cid | None
     ) -> Released:
-        """Appraise an enclave under every policy in force; lease it what they allow, and release the shares."""
+        """Appraise an enclave under every policy in force; lease it what they allow, and release the shares.
+
+        A renewal grants a window: it is on disk as consumed before the lease is signed (rule F3).
+        """
         now = self._clock()
         nonce = self._spent_nonce(binding, now)
+        _require_own_request(request, binding)
         history = self._history(binding.genesis)
+        self.catching_up.require(history)
         manifests = self._accepted(history, binding, evidence, now)
         ledger = ledger_id(binding.genesis)
         not_after = now + history.charter.lease_s
+        wants_shares, anchor = request.wants_shares, request.anchor
         kept = self._checked_anchor(ledger, anchor, is_verified=not wants_shares)
         shares = tuple(self._share(manifest, history, binding) for manifest in manifests) if wants_shares else ()
         state = self._state_share(ledger, history, binding) if wants_shares else None
+        window = None if wants_shares else history.charter.window
         self._store.grant_lease(
             ledger,
             instance=binding.receipt_key,
@@ -165,6 +177,8 @@ class Custody:
             anchor_mac=kept.mac,
             at=now,
             skew_s=self._skew_s,
+            window=window,
+            settled=request.settled,
         )
         self._instances[ledger] = binding.receipt_key
         terms = Terms(
@@ -176,13 +190,17 @@ class Custody:
             anchor=anchor,
             instance=binding.receipt_key,
             evidence=evidence.digest(),
+            window=window,
         )
+        returned = self._store.last_hand_back(ledger)
         lease = Lease(
             custodian=self._keys.signing.public,
             nonce=nonce,
             terms=terms,
             issued_at=now,
             not_after=not_after,
+            windows=tuple(open for open in self._store.open_windows(ledger) if open.instance != binding.receipt_key),
+            returned=HandBack.from_bytes(returned) if returned else None,
             signature=BLANK,
         ).signed_by(self._keys.signing)
         blocks = self._blocks(history, known_head, manifests)
@@ -192,21 +210,30 @@ class Custody:
         """Keep the first enclave's share of the state key (rule L1)."""
         deposit.verify()
         history = self._history(deposit.genesis)
+        self.catching_up.require(history)
         index = self._index(history.charter)
         if deposit.ledger != ledger_id(deposit.genesis) or self._instances.get(deposit.ledger) != deposit.instance:
             raise AccessDenied("only the instance that holds this ledger's lease may deposit its state key")
         if (deposit.custodian, deposit.index) != (self._keys.signing.public, index):
             raise AccessDenied("the deposit is for another custodian")
         opened_state_share(self._keys.hpke, deposit)
-        if not self._store.store_state_share(deposit.ledger, deposit.encoded()):
+        if self._store.store_state_share(deposit.ledger, deposit.encoded()):
+            return
+        # An opening that ended between two custodians leaves them with shares of different keys, all of them unused.
+        if not self._store.replace_state_share(deposit.ledger, deposit.encoded(), instance=deposit.instance):
             raise ForkedHistory("this ledger has a state key already")
 
     def hand_back(self, hand_back: HandBack) -> None:
-        """End an instance's lease early, at its own request."""
+        """End an instance's lease early, at its own request; what it still asks from before is not answered."""
         hand_back.verify()
         if hand_back.ledger != ledger_id(hand_back.genesis):
             raise AccessDenied("not this DAO's ledger")
-        self._store.release_instance(hand_back.ledger, hand_back.instance)
+        self.catching_up.require(self._history(hand_back.genesis))
+        self._challenges.forget(hand_back.instance)
+        if hand_back.anchor is None:
+            self._store.release_instance(hand_back.ledger, hand_back.instance)
+        else:
+            self._store.hand_back(hand_back.ledger, hand_back.instance, hand_back.anchor, hand_back.encoded())
 
     def _checked_anchor(self, ledger: bytes, claimed: Anchor, *, is_verified: bool) -> Anchor:
         """Return the anchor to remember, or raise `ForkedHistory` for a ledger that was rolled back.
@@ -244,7 +271,7 @@ class Custody:
         return [custodian.key for custodian in charter.custodians].index(self._keys.signing.public)
 
     def _check_lineage(self, manifest: Manifest) -> None:
-        latest = self._store.latest_manifest(_lineage(manifest))
+        latest = self._store.latest_manifest(lineage(manifest))
         if latest is None or latest[1] == manifest.cid():
             return
         before = Manifest.from_bytes(self._blobs.get(latest[1]))
@@ -255,9 +282,8 @@ class Custody:
         mine = [entry.nonce for entry in binding.nonces if entry.challenger == self._keys.signing.public]
         if len(mine) != 1 or binding.purpose != RELEASE:
             raise AccessDenied("the evidence binds no challenge of this custodian; ask for one first")
-        instance, not_after = self._nonces.pop(mine[0], (b"", 0))
-        if instance != binding.receipt_key or now >= not_after:
-            raise AccessDenied("this challenge is unknown, used or too old; ask for a fresh one")
+        keys = OfferedKeys(hpke=binding.hpke).digest()
+        self._challenges.spend(mine[0], binding.receipt_key, keys, at=now)
         return mine[0]
 
     def _accepted(self, history: History, binding: Binding, evidence: Evidence, now: int) -> list[Manifest]:
@@ -286,8 +312,9 @@ class Custody:
             raise AccessDenied("the policy has expired; the DAO has to adopt a new one")
         if binding.configuration not in policy.configurations:
             raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
-        appraisal = self._appraiser.appraise(evidence, report_data=binding.report_data(), accepted=policy.tees, at=now)
-        if history.head.revoked_since(Scope.MEASUREMENT, appraisal.measurement, history.adopted[cid]):
+        appraisal = self._appraiser.appraise(evidence, binding=binding, accepted=policy.tees, at=now)
+        adopted = history.adopted[cid]
+        if any(history.head.revoked_since(Scope.MEASUREMENT, found, adopted) for found in appraisal.measurements):
             raise Revoked("this measurement was revoked after the policy was adopted")
         if appraisal.kind == SIMULATED and self._production:
             raise AccessDenied("this custodian runs in production and releases nothing to a simulated TEE")
@@ -365,6 +392,12 @@ class Custody:
         return (*chain, *((manifest.cid(), manifest.encoded()) for manifest in manifests))
 
 
-def _lineage(manifest: Manifest) -> bytes:
-    """Return what versions are registered under: owner and DAO too, so that nobody can occupy another's dataset id."""
-    return sha256(b"coffer/lineage/v1" + manifest.genesis.binary + manifest.owner + manifest.dataset).digest()
+def _nobody() -> None:
+    """Tell nobody of a new head."""
+
+
+def _require_own_request(request: LeaseRequest, binding: Binding) -> None:
+    """Raise unless the attested instance itself asks for this, with this evidence."""
+    request.verify()
+    if (request.instance, request.report_data) != (binding.receipt_key, binding.report_data()):
+        raise AccessDenied("the request was not made for this evidence, or not by the instance it vouches for")

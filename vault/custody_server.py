@@ -8,17 +8,30 @@ import grpc
 
 from storage.cid import Cid
 from vault.car import blocks_from_car, car_of
-from vault.custody import NONCE_LIFETIME_S, Custody
+from vault.custodian import NONCE_LIFETIME_S
+from vault.custody import Custody
+from vault.custody_state import QUESTION_BYTES_MAX, StateQuestion
 from vault.evidence import Binding, Evidence
-from vault.lease import Anchor
+from vault.guard import guarded_server
 from vault.manifest import Manifest, ShareDeposit
-from vault.release import HandBack, StateDeposit
-from vault.tls import SERVER_OPTIONS, TlsIdentity
+from vault.rate import PeerLimit
+from vault.release import HandBack, LeaseRequest, StateDeposit
+from vault.tls import TlsIdentity
 from vault.v1 import custody_pb2 as pb
 from vault.v1 import custody_pb2_grpc as rpc
 from vault.wire import answered
 
 PORT_MAX = 65_535
+CALLS_MAX = 100  # at once
+LIMITED_METHODS = (
+    "/vault.v1.CustodyService/Identify",
+    "/vault.v1.CustodyService/Challenge",
+    "/vault.v1.CustodyService/SubmitHead",
+    "/vault.v1.CustodyService/Release",
+    "/vault.v1.CustodyService/GetChain",
+    "/vault.v1.CustodyService/GetCustodyState",
+    "/vault.v1.CustodyService/ListManifests",
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -50,7 +63,7 @@ class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # gene
 
     @answered
     async def Challenge(self, request: pb.ChallengeRequest, _: Context) -> pb.ChallengeResponse:  # noqa: N802, D102
-        nonce = self._custody.challenge(request.instance)
+        nonce = self._custody.challenge(request.instance, request.keys)
         return pb.ChallengeResponse(nonce=nonce, lifetime_s=NONCE_LIFETIME_S)
 
     @answered
@@ -58,8 +71,7 @@ class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # gene
         released = self._custody.release(
             Binding.from_bytes(request.binding),
             Evidence.from_bytes(request.evidence),
-            Anchor.from_bytes(request.anchor),
-            wants_shares=request.wants_shares,
+            LeaseRequest.from_bytes(request.request),
             known_head=Cid(request.known_head) if request.known_head else None,
         )
         return pb.ReleaseResponse(
@@ -81,16 +93,47 @@ class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # gene
         self._custody.hand_back(HandBack.from_bytes(request.hand_back))
         return pb.HandBackResponse()
 
+    @answered
+    async def GetTips(self, request: pb.GetTipsRequest, _: Context) -> pb.GetTipsResponse:  # noqa: N802, D102
+        known = self._custody.catching_up.tips(request.custodian)
+        return pb.GetTipsResponse(
+            tips=[pb.Tip(genesis=genesis.binary, head=head.binary, epoch=epoch) for genesis, head, epoch in known]
+        )
 
-async def custody_server(custody: Custody, tls: TlsIdentity, listen: str) -> tuple[grpc.aio.Server, int]:
+    @answered
+    async def GetChain(self, request: pb.GetChainRequest, _: Context) -> pb.GetChainResponse:  # noqa: N802, D102
+        known = Cid(request.known_head) if request.known_head else None
+        head, blocks = self._custody.catching_up.chain(Cid(request.genesis), known)
+        return pb.GetChainResponse(head=head.binary, car=car_of(blocks))
+
+    @answered
+    async def GetCustodyState(  # noqa: N802, D102
+        self, request: pb.GetCustodyStateRequest, _: Context
+    ) -> pb.GetCustodyStateResponse:
+        question = StateQuestion.from_bytes(request.question, bytes_max=QUESTION_BYTES_MAX)
+        return pb.GetCustodyStateResponse(state=self._custody.catching_up.answer(question).encoded())
+
+    @answered
+    async def ListManifests(  # noqa: N802, D102
+        self, request: pb.ListManifestsRequest, _: Context
+    ) -> pb.ListManifestsResponse:
+        manifests, following = self._custody.catching_up.manifests(Cid(request.genesis), request.after)
+        return pb.ListManifestsResponse(manifests=[manifest.encoded() for manifest in manifests], next=following)
+
+
+async def custody_server(
+    custody: Custody, tls: TlsIdentity, listen: str, *, limit: PeerLimit | None = None
+) -> tuple[grpc.aio.Server, int]:
     """Start serving on `host:port` (port 0: any free one) and return the server and its port.
 
+    Args:
+        limit: how often one peer may call what costs signatures, nonces or disk.
     Raises: `OSError` where the address cannot be listened on.
     """
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
-    server = grpc.aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=100)
+    server = guarded_server(calls_max=CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
     rpc.add_CustodyServiceServicer_to_server(CustodyServicer(custody, tls.key_hash), server)
     name = pb.DESCRIPTOR.services_by_name["CustodyService"].full_name
     checks = health.aio.HealthServicer()

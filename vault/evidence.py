@@ -19,7 +19,8 @@ from vault.errors import AccessDenied, MalformedObject
 from vault.policy import AcceptedTee
 
 REPORT_TAG = b"coffer/report/v1"
-DOCUMENT_BYTES_MAX = 64 << 10
+DOCUMENT_BYTES_MAX = 128 << 10
+GPU_BYTES_MAX = 256 << 10
 RELEASE = "release"  # to custodians: release shares, renew leases
 SERVE = "serve"  # to clients: prove what they are talking to
 
@@ -65,12 +66,13 @@ class Binding(Record):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence(Record):
-    """A TEE's claim in its vendor's own format."""
+    """A TEE's claim in its vendor's own format, with the certificates and collateral that verify it."""
 
     TYPE: ClassVar[str] = "coffer/evidence/v1"
 
     kind: Annotated[str, Length(1, 20)]
     document: Annotated[bytes, Length(1, DOCUMENT_BYTES_MAX)]
+    gpu: Annotated[bytes, Length(0, GPU_BYTES_MAX)] = b""  # the GPUs' own; counts only through the binding (rule E2)
 
     def digest(self) -> bytes:
         """Return the SHA-256 that leases and receipts name it by."""
@@ -82,7 +84,8 @@ class Appraisal:
     """Verified: this kind of machine runs this measured program, as an accepted entry of the policy says."""
 
     kind: str
-    measurement: bytes
+    measurement: bytes  # the program's own: the one that people compare
+    measurements: tuple[bytes, ...]  # all of them: a revocation of any is one of the machine
     accepted: AcceptedTee
     evidence: bytes  # digest
 
@@ -90,8 +93,11 @@ class Appraisal:
 class Appraiser(Protocol):
     """Verifies evidence and judges it; the adapters live in `enclave.attestation`."""
 
-    def appraise(
-        self, evidence: Evidence, *, report_data: bytes, accepted: Iterable[AcceptedTee], at: int
-    ) -> Appraisal:
-        """Return the appraisal under the first accepted entry that fits, or raise `AccessDenied`."""
+    def appraise(self, evidence: Evidence, *, binding: Binding, accepted: Iterable[AcceptedTee], at: int) -> Appraisal:
+        """Return the appraisal under the first accepted entry that fits, or raise `AccessDenied`.
+
+        Args:
+            binding: what the evidence has to vouch for.
+            at: UTC seconds; certificates, collateral and grace periods are judged at that time.
+        """
         ...

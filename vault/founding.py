@@ -6,11 +6,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from vault.charter import CUSTODIANS_MAX, Charter, Custodian, Member
+from vault.charter import CUSTODIANS_MAX, Charter, Custodian, Member, Window
 from vault.errors import MalformedObject
 from vault.hpke import HYBRID
 
 WEIGHT_MAX = (1 << 256) - 1
+# An enclave renews once half of one is used. What is not used of one when an enclave crashes is lost to every licensee:
+# its passages to their budgets for good, its spend to their credit for a day (`vault.ledger`).
+WINDOW = Window(entries=10_000, passages=200, spend=1_000_000)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,7 @@ def charter_of(
     voting_period_s: int,
     lease_s: int,
     treasury: bytes,
+    window: Window = WINDOW,
 ) -> Charter:
     """Return the charter of a new DAO; its nonce is random, so the same words never found the same DAO twice.
 
@@ -69,6 +73,7 @@ def charter_of(
         threshold_bps=threshold_bps,
         voting_period_s=voting_period_s,
         lease_s=lease_s,
+        window=window,
         custodians=tuple(custodians),
         shares=numbers.shares,
         signatures=numbers.signatures,

@@ -140,7 +140,7 @@ def _applied(
     if cid in policies:
         raise InvalidDecision("the policy is in force already")
     subjects = [(Scope.POLICY, cid.binary), *((Scope.DATASET, dataset.binary) for dataset in policy.datasets)]
-    subjects += [(Scope.MEASUREMENT, tee.measurement) for tee in policy.tees]
+    subjects += [(Scope.MEASUREMENT, measurement) for tee in policy.tees for measurement in tee.measurements()]
     if any(head.revoked_since(scope, subject, proposal.epoch) for scope, subject in subjects):
         raise InvalidDecision("a revocation in the proposal's scope came after it was made")
     return {**policies, cid: policy}, head.revocations

@@ -15,24 +15,32 @@ from typing import Any
 from storage.cid import Cid
 from vault.codec import encode
 from vault.errors import LyingCustodian, WrongKey
+from vault.locked import SECRET_BYTES, LockedSecret
 
-KEY_BYTES = 32
+KEY_BYTES = SECRET_BYTES
 SHARES_MAX = 16  # SLIP-39, section "Shamir's secret sharing"
 
 
 class SecretKey:
-    """Thirty-two secret bytes that neither print nor pickle and compare in constant time."""
+    """Thirty-two secret bytes in locked memory, which neither print nor pickle and compare in constant time.
+
+    They are wiped when the last reference is gone. What `reveal` returned, and what was passed in, is not.
+    """
 
     __slots__ = ("_secret",)
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != KEY_BYTES:
             raise ValueError(f"a key has {KEY_BYTES} bytes")
-        self._secret = secret
+        self._secret = LockedSecret(secret)
 
     def reveal(self) -> bytes:
-        """Return the bytes, for the one call that needs them."""
-        return self._secret
+        """Return a copy of the bytes, for the one call that needs them."""
+        return bytes(self._secret.view())
+
+    def wipe(self) -> None:
+        """Overwrite the bytes now; whatever needs them afterwards is a `ValueError`."""
+        self._secret.wipe()
 
     def derive(self, purpose: str, salt: bytes | None = None, info: bytes = b"") -> bytes:
         """Return 32 bytes by HKDF-SHA256 (RFC 5869) for one named purpose."""
@@ -41,11 +49,11 @@ class SecretKey:
 
         label = f"coffer/{purpose}/v1".encode()
         return HKDF(SHA256(), KEY_BYTES, salt=salt, info=len(label).to_bytes(2, "big") + label + info).derive(
-            self._secret
+            self._secret.view()
         )
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, SecretKey) and hmac.compare_digest(self._secret, other._secret)
+        return isinstance(other, SecretKey) and hmac.compare_digest(self._secret.view(), other._secret.view())
 
     __hash__ = None  # type: ignore[assignment]  # a key in a set or dict key would be compared by hash first
 

@@ -1,7 +1,8 @@
 """Leases: a custodian's word, good for a short while, that an instance may serve a head and go on from an anchor.
 
-Serving needs q leases that agree (rule F1): on head, manifests, ledger, anchor and instance. Who checks them needs only
-the charter and a clock.
+Serving needs q leases that agree (rule F1): on head, manifests, ledger, anchor, instance and window. Who checks them
+needs only the charter and a clock. What a custodian reports of others' windows stands beside the terms, since
+custodians need not agree on it.
 """
 
 from __future__ import annotations
@@ -12,25 +13,17 @@ from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.charter import Charter
+from vault.charter import Charter, Window
 from vault.codec import Digest, Length, PublicKey, Record
 from vault.errors import InvalidSignature, StaleState
 from vault.machine import MachineSigned
 from vault.policy import DATASETS_MAX
+from vault.window import EMPTY_ANCHOR as EMPTY_ANCHOR
+from vault.window import Anchor as Anchor
+from vault.window import HandBack, Reported
 
 CLOCK_SKEW_S = 30
 MANIFESTS_MAX = 4 * DATASETS_MAX
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anchor(Record):
-    """How far a ledger has come: the sequence and MAC of its last entry; zero and zeros before the first."""
-
-    sequence: int
-    mac: Digest
-
-
-EMPTY_ANCHOR = Anchor(sequence=0, mac=bytes(32))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +38,7 @@ class Terms(Record):
     anchor: Anchor
     instance: PublicKey
     evidence: Digest  # the evidence it was appraised by
+    window: Window | None  # past the anchor; None while shares are released, since nothing is served on that lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +52,8 @@ class Lease(MachineSigned):
     terms: Terms
     issued_at: int
     not_after: int
+    windows: Reported  # of other instances, open as far as this custodian knows
+    returned: HandBack | None  # the last one this custodian was given
 
     def signer(self) -> bytes:
         """Return the custodian's key."""

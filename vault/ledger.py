@@ -1,11 +1,12 @@
-"""The ledger's rules: a double-entry log in integers, sealed and MACed with the state key (rules L1-L3, R2).
+"""The ledger's rules: a double-entry log in integers, sealed and MACed with the state key (rules F3, L1-L3, R2).
 
 The host keeps the rows and is trusted with none of it. A row is AES-256-GCM under a key of its own (the state key and a
 fresh salt, so that a host that rolls back cannot make a nonce repeat) and a chained HMAC:
 
     row = salt ‖ ciphertext        mac(n) = HMAC(state key's MAC key, ledger ‖ n ‖ mac(n-1) ‖ row)
 
-Balances, budgets and request ids live in the enclave's memory; they are re-added from the rows at start. Everything
+Balances, budgets and request ids live in the enclave's memory; they are re-added from the rows at start. An opening
+puts credit of all licensees in suspense: it stands for one transfer each, which follow from the rows before. Everything
 here is pure: functions say what would be booked or why not, and `Books.book` takes it in after the row is durable.
 """
 
@@ -27,9 +28,11 @@ from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, Reque
 from vault.keys import SecretKey
 from vault.lease import Anchor
 from vault.license import Deposit
+from vault.losses import LICENSEE, Losses, Shown, suspense_of
 from vault.policy import K_LIMIT, Policy
 from vault.receipt import FIRST_PREVIOUS, receipt_digest
 from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in, shares_of
+from vault.window import REPORTED_MAX, OpenWindow
 
 ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX + (1 << 17)
 _SALT_BYTES = 32
@@ -42,6 +45,8 @@ class Kind(StrEnum):
     DEPOSIT = "deposit"
     QUERY = "query"
     VOID = "void"
+    OPENING = "opening"  # an instance begins, and accounts for the windows that others lost
+    REFUND = "refund"  # credit that such an opening put in suspense comes back
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,15 +81,26 @@ class Entry(Record):
     sequence: int  # from 1, without gaps
     kind: Kind
     at: int
-    licensee: Address
-    reference: Digest  # deposit id, or request id; unique per licensee and kind
+    licensee: Address  # zeros for an opening and for a refund, which concern all
+    reference: Digest  # deposit id, or request id, unique per licensee and kind; the instance, or the opening's number
     transfers: Annotated[tuple[Transfer, ...], Length(0, K_LIMIT + 3)]
     query: QueryDetail | None
+    lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()
 
     def check(self) -> None:
         """Refuse a query without detail, or detail without a query."""
         if (self.query is not None) != (self.kind is Kind.QUERY):
             raise MalformedObject("exactly the query entries carry a query's detail")
+        if self.lost and self.kind is not Kind.OPENING:
+            raise MalformedObject("windows are lost at an opening")
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an entry did that a window counts."""
+
+    new_passages: int
+    credited: tuple[tuple[str, int], ...]  # licensees' accounts
 
 
 @dataclass(slots=True)
@@ -107,6 +123,8 @@ class Books:
         self._queries: dict[tuple[bytes, bytes], Entry] = {}
         self._voided: set[tuple[bytes, bytes]] = set()
         self._licensees: dict[bytes, _Licensee] = {}
+        self._losses = Losses()
+        self.opened_by = b""  # the instance of the last opening
 
     def balance(self, account: str) -> int:
         """Return what an account holds, in micro-units."""
@@ -128,6 +146,19 @@ class Books:
         """Say whether this licensee was shown that passage before."""
         return identity in self._licensee(licensee).seen
 
+    def lost_passages(self, licensee: bytes) -> int:
+        """Return by how many passages lost windows have shrunk this licensee's budget."""
+        return self._losses.passages(licensee)
+
+    @property
+    def decided(self) -> int:
+        """Return the sequence of the last opening: windows from before it are accounted for."""
+        return self._losses.decided
+
+    def due(self, at: int) -> list[int]:
+        """Return the openings whose suspense is over at `at` (UTC seconds)."""
+        return self._losses.due(at)
+
     def receipt_chain(self, licensee: bytes) -> tuple[int, bytes]:
         """Return how many receipts this licensee has, and the digest of the last."""
         known = self._licensee(licensee)
@@ -146,14 +177,36 @@ class Books:
             raise RequestConflict("this request id cannot be used again; choose a fresh one")
         return entry
 
-    def book(self, entry: Entry) -> None:
+    def book(self, entry: Entry) -> Effect:
         """Take in an entry whose row is durable. Raises `LedgerTampered` where it does not follow from the others."""
         if entry.sequence != self.last_sequence + 1:
             raise LedgerTampered(f"entry {entry.sequence} does not follow entry {self.last_sequence}")
-        for transfer in entry.transfers:
+        seen = self.seen_count(entry.licensee)
+        moved = (*entry.transfers, *self._suspended(entry))
+        for transfer in moved:
             self._move(transfer)
         self._note(entry)
         self.last_sequence = entry.sequence
+        new = self.seen_count(entry.licensee) - seen
+        if entry.query is not None:
+            account = entry.transfers[0].debit if entry.transfers else ""
+            charged = sum(transfer.amount for transfer in entry.transfers)
+            self._losses.note(entry.query.instance, Shown(entry.sequence, entry.licensee, new, account, charged))
+        return Effect(new, tuple((t.credit, t.amount) for t in moved if t.credit.startswith(LICENSEE)))
+
+    def _suspended(self, entry: Entry) -> list[Transfer]:
+        """Return the transfers that an opening or a refund stands for: as many as there are licensees."""
+        match entry.kind:
+            case Kind.OPENING:
+                self.opened_by = entry.reference
+                held = self._losses.open(entry.sequence, entry.at, entry.lost, self._balances)
+                return [Transfer(debit=name, credit=suspense_of(name), amount=amount) for name, amount in held]
+            case Kind.REFUND:
+                back = self._losses.refund(int.from_bytes(entry.reference, "big"), entry.at)
+                if not back:
+                    raise LedgerTampered("nothing to refund")
+                return [Transfer(debit=suspense_of(name), credit=name, amount=amount) for name, amount in back]
+        return []
 
     def _move(self, transfer: Transfer) -> None:
         if transfer.amount < 1 or transfer.debit == transfer.credit:
@@ -243,6 +296,29 @@ def void_entry(books: Books, entry: Entry, *, at: int) -> Entry:
         reference=entry.reference,
         transfers=back,
         query=None,
+    )
+
+
+def opening_entry(books: Books, instance: bytes, lost: tuple[OpenWindow, ...], *, at: int) -> Entry:
+    """Return the entry by which an instance begins, naming the windows lost since the opening before."""
+    return _general(books, Kind.OPENING, instance, lost, at)
+
+
+def refund_entry(books: Books, opening: int, *, at: int) -> Entry:
+    """Return the entry that gives back what an opening put in suspense."""
+    return _general(books, Kind.REFUND, opening.to_bytes(32, "big"), (), at)
+
+
+def _general(books: Books, kind: Kind, reference: bytes, lost: tuple[OpenWindow, ...], at: int) -> Entry:
+    return Entry(
+        sequence=books.last_sequence + 1,
+        kind=kind,
+        at=at,
+        licensee=bytes(20),
+        reference=reference,
+        transfers=(),
+        query=None,
+        lost=lost,
     )
 
 

@@ -9,6 +9,7 @@ from storage.cid import DAG_CBOR, Cid
 from vault.charter import BASIS_POINTS
 from vault.codec import Address, Label, Length, Record
 from vault.errors import AccessDenied, MalformedObject
+from vault.expectation import FIELDS_MAX, GPU, KINDS, Expectation, Form, Rule, require_complete
 from vault.license import License
 
 DATASETS_MAX = 64
@@ -20,13 +21,42 @@ SIMULATED = "simulated"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AcceptedTee(Record):
-    """One kind of machine running one measured program."""
+    """One kind of machine running one measured program: what every field of its evidence has to be."""
 
     kind: Annotated[str, Length(1, 20)]
-    measurement: Annotated[bytes, Length(32, 64)]
-    anchor: Annotated[
-        bytes, Length(0, 32)
-    ]  # simulated only: the simulator's own key; vendors' roots are pinned in code
+    expectations: Annotated[tuple[Expectation, ...], Length(1, FIELDS_MAX)]  # of the CPU's evidence
+    cpu_only: bool  # said aloud: no GPU is vouched for, and none is judged
+    gpu: Annotated[tuple[Expectation, ...], Length(0, FIELDS_MAX)]  # of every GPU bound by it (rule E2)
+
+    def check(self) -> None:
+        """Refuse an entry that leaves a field of its kind unsaid."""
+        if self.kind not in KINDS:
+            raise MalformedObject(f"there is no TEE of kind {self.kind!r}; there are {', '.join(sorted(KINDS))}")
+        require_complete(self.expectations, KINDS[self.kind], self.kind)
+        if self.cpu_only:
+            if self.gpu:
+                raise MalformedObject("an entry for the CPU only expects nothing of a GPU")
+            return
+        require_complete(self.gpu, GPU, "gpu")
+
+    @classmethod
+    def simulated(cls, measurement: bytes, simulator: bytes) -> AcceptedTee:
+        """Return the entry for one program under one install's simulator, which protects nothing."""
+        expectations = (
+            Expectation(field="measurement", rule=Rule.ONE_OF, values=(measurement,)),
+            Expectation(field="simulator", rule=Rule.ONE_OF, values=(simulator,)),
+        )
+        return cls(kind=SIMULATED, expectations=expectations, cpu_only=True, gpu=())
+
+    def measurements(self) -> tuple[bytes, ...]:
+        """Return every measurement it accepts: what a revocation can name."""
+        fields = KINDS[self.kind]
+        return tuple(
+            value
+            for expectation in self.expectations
+            if fields[expectation.field].form is Form.MEASUREMENT
+            for value in expectation.values
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

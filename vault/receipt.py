@@ -248,9 +248,7 @@ def _check_evidence(file: ReceiptFile, receipt: Receipt, appraiser: Appraiser, *
     _require(binding.genesis == receipt.genesis, "evidence: it vouches for another DAO")
     _require(binding.configuration in file.policy.configurations, "configuration: the policy does not accept it")
     try:
-        appraisal = appraiser.appraise(
-            file.evidence, report_data=binding.report_data(), accepted=file.policy.tees, at=receipt.at
-        )
+        appraisal = appraiser.appraise(file.evidence, binding=binding, accepted=file.policy.tees, at=receipt.at)
     except VaultError as error:
         raise InvalidReceipt(f"evidence: {error}") from error
     _require(appraisal.kind == receipt.tee, f"tee: the evidence is of kind {appraisal.kind}")

@@ -3,16 +3,56 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.charter import CUSTODIANS_MAX
+from vault.charter import CUSTODIANS_MAX, SuiteKey
 from vault.codec import Digest, Label, Length, PublicKey, Record
+from vault.errors import MalformedObject
 from vault.hpke import context
 from vault.machine import MachineSigned
+from vault.window import Anchor, Settled
+from vault.window import HandBack as HandBack
 
 SealedShare = Annotated[bytes, Length(48, 4096)]
+ReportData = Annotated[bytes, Length(64, 64)]
 STATE_KEY_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedKeys(Record):
+    """The HPKE keys of one instance: a challenge is given for them, and a release goes to no others."""
+
+    TYPE: ClassVar[str] = "coffer/offered-keys/v1"
+
+    hpke: Annotated[tuple[SuiteKey, ...], Length(1, 4)]
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 that a challenge names them by."""
+        return sha256(self.encoded()).digest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeaseRequest(MachineSigned):
+    """What an instance asks of custodians, beside its evidence; signed, so that nobody who relays evidence can ask."""
+
+    TYPE: ClassVar[str] = "coffer/lease-request/v1"
+
+    instance: PublicKey
+    report_data: ReportData  # of the binding that this goes with, and so of its nonces
+    anchor: Anchor  # how far the ledger has come: claimed where shares are wanted, verified otherwise
+    wants_shares: bool  # False: a renewal, which grants a window
+    settled: Settled  # others' windows that this ledger accounts for, to be closed
+
+    def signer(self) -> bytes:
+        """Return the instance."""
+        return self.instance
+
+    def check(self) -> None:
+        """Refuse to settle anything before the books are verified."""
+        if self.wants_shares and self.settled:
+            raise MalformedObject("windows are settled by a renewal")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +66,7 @@ class ShareRelease(MachineSigned):
     key_version: int
     index: int
     suite: Label
-    report_data: Annotated[bytes, Length(64, 64)]
+    report_data: ReportData
     sealed: SealedShare
     commitments: Annotated[tuple[Digest, ...], Length(0, CUSTODIANS_MAX)]  # state key only: see `StateDeposit`
     key_commitment: Annotated[bytes, Length(0, 32)]  # state key only
@@ -51,21 +91,6 @@ class StateDeposit(MachineSigned):
     sealed: SealedShare
     commitments: Annotated[tuple[Digest, ...], Length(1, CUSTODIANS_MAX)]
     key_commitment: Digest
-
-    def signer(self) -> bytes:
-        """Return the instance."""
-        return self.instance
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HandBack(MachineSigned):
-    """An instance ends its lease early."""
-
-    TYPE: ClassVar[str] = "coffer/hand-back/v1"
-
-    genesis: Cid
-    ledger: Digest
-    instance: PublicKey
 
     def signer(self) -> bytes:
         """Return the instance."""

@@ -12,6 +12,7 @@ import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
+from typing import Any
 
 import grpc
 from cryptography import x509
@@ -39,11 +40,11 @@ SERVER_OPTIONS = (
 
 @dataclass(frozen=True, slots=True)
 class TlsIdentity:
-    """A fresh key and its certificate; the hash is what evidence binds."""
+    """A fresh key and its certificate; the hash is what evidence binds. It neither prints its key nor pickles."""
 
     certificate_pem: bytes
     key_hash: bytes
-    private_pem: bytes = field(repr=False)
+    private_pem: bytes = field(repr=False, compare=False)
 
     @classmethod
     def fresh(cls) -> TlsIdentity:
@@ -83,6 +84,9 @@ class TlsIdentity:
     def server_credentials(self) -> grpc.ServerCredentials:
         """Return what a gRPC server listens with."""
         return grpc.ssl_server_credentials([(self.private_pem, self.certificate_pem)])
+
+    def __reduce__(self) -> Any:
+        raise TypeError("private keys are never pickled")
 
 
 @dataclass(frozen=True, slots=True)

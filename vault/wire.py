@@ -1,7 +1,8 @@
-"""The edge: our errors as gRPC statuses and back, through one table, and TLS 1.3 or nothing.
+"""The edge: our errors as gRPC statuses and back, through one table.
 
 A failed call carries the table's reason in the trailing metadata `coffer-reason`, so that programs need not read
-prose. A bug is INTERNAL and says nothing, since its message could hold what it failed on.
+prose. A bug is INTERNAL and says nothing, since its message could hold what it failed on. What a service's own disk or
+database did is told in a fixed sentence: the detail, which names paths and hosts, is for the service's log.
 """
 
 from __future__ import annotations
@@ -50,24 +51,37 @@ TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
     (storage_errors.StorageError, _Code.UNAVAILABLE, "STORAGE"),
 )
 
+LOCAL: Final = {
+    "RECORDS_UNAVAILABLE": "the service cannot use its records now, and its own log says why; ask again, the same way",
+    "BLOCK_MISMATCH": "a block that the service fetched is not the one it was named by; its own log says more",
+    "BLOCK_NOT_FOUND": "the service does not have what was asked for, or no longer; connect anew",
+    "STORAGE": "the service cannot use its block storage now, and its own log says why; ask again, the same way",
+}
+CAUSES_MAX: Final = 8
+_NO_FILE: Final = "an input or output error, which the service's own log names"
+
 Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 
-def status_of(error: Exception) -> tuple[grpc.StatusCode, str, str]:
+def status_of(error: BaseException) -> tuple[grpc.StatusCode, str, str]:
     """Return code, reason and message for an error; INTERNAL and silence for one that is not ours."""
     for kind, code, reason in TABLE:
         if isinstance(error, kind):
-            return code, reason, str(error)
+            return code, reason, LOCAL.get(reason) or _without_causes(error)
     return _Code.INTERNAL, "INTERNAL", "internal error; the service's log names its type"
 
 
+def told(error: BaseException) -> str:
+    """Return what callers elsewhere are told of an error: its message, without what names this machine's places."""
+    return status_of(error)[2]
+
+
 def answered(method: Method) -> Method:
-    """Wrap an aio servicer's method: TLS 1.3 is required, and errors become statuses through the table."""
+    """Wrap an aio servicer's method: errors become statuses through the table."""
 
     @wraps(method)
     async def call(self: Any, request: Any, context: grpc.aio.ServicerContext[Any, Any]) -> Any:
         try:
-            require_tls13(context)
             return await method(self, request, context)
         except Exception as error:  # noqa: BLE001  # the edge: whatever is not ours must not leak its message
             code, reason, message = status_of(error)
@@ -75,20 +89,40 @@ def answered(method: Method) -> Method:
                 log.error(  # noqa: TRY400  # a traceback would print the message
                     "a bug in %s: %s at %s", method.__qualname__, type(error).__name__, _place(error)
                 )
+            elif message != str(error):
+                log.warning("%s failed (%s): %s", method.__qualname__, reason, error)
         await context.abort(code, message, ((REASON_KEY, reason),))
 
     return call  # type: ignore[return-value]  # the same signature, seen through wraps
 
 
+async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
+    """End a call with the status of an error."""
+    code, reason, message = status_of(error)
+    await context.abort(code, message, ((REASON_KEY, reason),))
+
+
+def _without_causes(error: BaseException) -> str:
+    """Return an error's message in which what it quotes of a local cause is replaced by that cause's fixed sentence."""
+    message, cause = str(error), error
+    for _ in range(CAUSES_MAX):
+        following = cause.__cause__ or cause.__context__
+        if following is None:
+            break
+        cause = following
+        local = _NO_FILE if isinstance(cause, OSError) else _local_sentence(cause)
+        if local and str(cause):
+            message = message.replace(str(cause), local)
+    return message
+
+
+def _local_sentence(error: BaseException) -> str | None:
+    return next((LOCAL.get(reason) for kind, _, reason in TABLE if isinstance(error, kind)), None)
+
+
 def _place(error: Exception) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return f"{frame.filename}:{frame.lineno}"
-
-
-def require_tls13(context: Any) -> None:
-    """Raise `InvalidSignature` below TLS 1.3; grpcio itself has no setting for it."""
-    if context.auth_context().get("ssl_tls_version") != [b"TLSv1.3"]:
-        raise errors.InvalidSignature("TLS 1.3 is required")
 
 
 def error_from(failure: grpc.RpcError, who: str) -> VaultError:

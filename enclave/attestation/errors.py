@@ -52,6 +52,10 @@ class CertificateRevoked(ChainInvalid):
     reason = "cert_revoked"
 
 
+class CertificateForged(ChainInvalid):
+    """A certificate that the issuer it names did not sign."""
+
+
 class CollateralInvalid(EvidenceRefused):
     """Collateral that its vendor did not sign, or that is for another platform."""
 

@@ -7,12 +7,14 @@ The measurement is real as far as it goes: SHA-384 over the code that would be m
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha384
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, ClassVar, Final
 
+from enclave.attestation.claims import Fact, Shown
 from enclave.attestation.errors import EvidenceMalformed, SignatureInvalid
 from vault.codec import Length, PublicKey
 from vault.errors import InvalidSignature, MalformedObject
@@ -34,9 +36,27 @@ class SimulatedReport(MachineSigned):
     report_data: Annotated[bytes, Length(64, 64)]
     debug: bool
 
+    @property
+    def kind(self) -> str:
+        """Return the kind of evidence."""
+        return SIMULATED
+
     def signer(self) -> bytes:
         """Return the simulator's key."""
         return self.simulator
+
+    def facts(self) -> Mapping[str, Fact]:
+        """Return what a policy may judge."""
+        return {
+            "measurement": self.measurement,
+            "simulator": self.simulator,
+            "report_data": self.report_data,
+            "debug": self.debug,
+        }
+
+    def shown(self) -> dict[str, Shown]:
+        """Return every claim as JSON."""
+        return {name: fact.hex() if isinstance(fact, bytes) else fact for name, fact in self.facts().items()}
 
 
 class UnsafeSimulatedAttester:
@@ -47,6 +67,10 @@ class UnsafeSimulatedAttester:
     def __init__(self, key: MachineKey, measurement: bytes) -> None:
         self._key = key
         self._measurement = measurement
+
+    def gpu_evidence(self) -> bytes:
+        """Return nothing: a simulator vouches for no GPU."""
+        return b""
 
     def evidence(self, report_data: bytes) -> Evidence:
         """Return simulated evidence over 64 bytes of report data."""
@@ -60,10 +84,10 @@ class UnsafeSimulatedAttester:
         return Evidence(kind=SIMULATED, document=report.encoded())
 
 
-def verified_simulated(evidence: Evidence) -> SimulatedReport:
+def verified_simulated(document: bytes) -> SimulatedReport:
     """Return the report if the simulator it names signed it, or raise an `EvidenceRefused`."""
     try:
-        report = SimulatedReport.from_bytes(evidence.document)
+        report = SimulatedReport.from_bytes(document)
         report.verify()
     except MalformedObject as error:
         raise EvidenceMalformed("the simulated evidence is malformed") from error

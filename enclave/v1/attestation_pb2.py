@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65nclave/v1/attestation.proto\x12\nenclave.v1\"#\n\x12GetEvidenceRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"N\n\x13GetEvidenceResponse\x12\x0f\n\x07\x62inding\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\x12\x14\n\x0cserver_nonce\x18\x03 \x01(\x0c\"%\n\x11GetGroundsRequest\x12\x10\n\x08\x65vidence\x18\x01 \x01(\x0c\"\x8b\x01\n\x12GetGroundsResponse\x12\x0f\n\x07\x62inding\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\x12\x0e\n\x06leases\x18\x03 \x03(\x0c\x12\x0f\n\x07\x63harter\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\x0c\x12\x10\n\x08policies\x18\x06 \x03(\x0c\x12\x11\n\tmanifests\x18\x07 \x03(\x0c\"\x12\n\x10GetStatusRequest\"\x8e\x02\n\x11GetStatusResponse\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.enclave.v1.GetStatusResponse.State\x12\x0b\n\x03tee\x18\x02 \x01(\t\x12\x15\n\rpassages_done\x18\x03 \x01(\x04\x12\x16\n\x0epassages_total\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x0e\n\x06reason\x18\x06 \x01(\t\"j\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_WAITING\x10\x01\x12\x11\n\rSTATE_OPENING\x10\x02\x12\x11\n\rSTATE_SERVING\x10\x03\x12\x11\n\rSTATE_STOPPED\x10\x04\x32\xfb\x01\n\x12\x41ttestationService\x12N\n\x0bGetEvidence\x12\x1e.enclave.v1.GetEvidenceRequest\x1a\x1f.enclave.v1.GetEvidenceResponse\x12K\n\nGetGrounds\x12\x1d.enclave.v1.GetGroundsRequest\x1a\x1e.enclave.v1.GetGroundsResponse\x12H\n\tGetStatus\x12\x1c.enclave.v1.GetStatusRequest\x1a\x1d.enclave.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1c\x65nclave/v1/attestation.proto\x12\nenclave.v1\"#\n\x12GetEvidenceRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"t\n\x13GetEvidenceResponse\x12\x0f\n\x07\x62inding\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\x12\x14\n\x0cserver_nonce\x18\x03 \x01(\x0c\x12$\n\x07grounds\x18\x04 \x01(\x0b\x32\x13.enclave.v1.Grounds\"\x17\n\x15GetServerNonceRequest\".\n\x16GetServerNonceResponse\x12\x14\n\x0cserver_nonce\x18\x01 \x01(\x0c\"%\n\x11GetGroundsRequest\x12\x10\n\x08\x65vidence\x18\x01 \x01(\x0c\"\x7f\n\x12GetGroundsResponse\x12$\n\x07grounds\x18\x08 \x01(\x0b\x32\x13.enclave.v1.GroundsJ\x04\x08\x01\x10\x08R\x07\x62indingR\x08\x65videnceR\x06leasesR\x07\x63harterR\x04headR\x08policiesR\tmanifests\"\x80\x01\n\x07Grounds\x12\x0f\n\x07\x62inding\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\x12\x0e\n\x06leases\x18\x03 \x03(\x0c\x12\x0f\n\x07\x63harter\x18\x04 \x01(\x0c\x12\x0c\n\x04head\x18\x05 \x01(\x0c\x12\x10\n\x08policies\x18\x06 \x03(\x0c\x12\x11\n\tmanifests\x18\x07 \x03(\x0c\"\x12\n\x10GetStatusRequest\"\x8e\x02\n\x11GetStatusResponse\x12\x32\n\x05state\x18\x01 \x01(\x0e\x32#.enclave.v1.GetStatusResponse.State\x12\x0b\n\x03tee\x18\x02 \x01(\t\x12\x15\n\rpassages_done\x18\x03 \x01(\x04\x12\x16\n\x0epassages_total\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\x04\x12\x0e\n\x06reason\x18\x06 \x01(\t\"j\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_WAITING\x10\x01\x12\x11\n\rSTATE_OPENING\x10\x02\x12\x11\n\rSTATE_SERVING\x10\x03\x12\x11\n\rSTATE_STOPPED\x10\x04\x32\xd4\x02\n\x12\x41ttestationService\x12N\n\x0bGetEvidence\x12\x1e.enclave.v1.GetEvidenceRequest\x1a\x1f.enclave.v1.GetEvidenceResponse\x12W\n\x0eGetServerNonce\x12!.enclave.v1.GetServerNonceRequest\x1a\".enclave.v1.GetServerNonceResponse\x12K\n\nGetGrounds\x12\x1d.enclave.v1.GetGroundsRequest\x1a\x1e.enclave.v1.GetGroundsResponse\x12H\n\tGetStatus\x12\x1c.enclave.v1.GetStatusRequest\x1a\x1d.enclave.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,17 +34,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETEVIDENCEREQUEST']._serialized_start=44
   _globals['_GETEVIDENCEREQUEST']._serialized_end=79
   _globals['_GETEVIDENCERESPONSE']._serialized_start=81
-  _globals['_GETEVIDENCERESPONSE']._serialized_end=159
-  _globals['_GETGROUNDSREQUEST']._serialized_start=161
-  _globals['_GETGROUNDSREQUEST']._serialized_end=198
-  _globals['_GETGROUNDSRESPONSE']._serialized_start=201
-  _globals['_GETGROUNDSRESPONSE']._serialized_end=340
-  _globals['_GETSTATUSREQUEST']._serialized_start=342
-  _globals['_GETSTATUSREQUEST']._serialized_end=360
-  _globals['_GETSTATUSRESPONSE']._serialized_start=363
-  _globals['_GETSTATUSRESPONSE']._serialized_end=633
-  _globals['_GETSTATUSRESPONSE_STATE']._serialized_start=527
-  _globals['_GETSTATUSRESPONSE_STATE']._serialized_end=633
-  _globals['_ATTESTATIONSERVICE']._serialized_start=636
-  _globals['_ATTESTATIONSERVICE']._serialized_end=887
+  _globals['_GETEVIDENCERESPONSE']._serialized_end=197
+  _globals['_GETSERVERNONCEREQUEST']._serialized_start=199
+  _globals['_GETSERVERNONCEREQUEST']._serialized_end=222
+  _globals['_GETSERVERNONCERESPONSE']._serialized_start=224
+  _globals['_GETSERVERNONCERESPONSE']._serialized_end=270
+  _globals['_GETGROUNDSREQUEST']._serialized_start=272
+  _globals['_GETGROUNDSREQUEST']._serialized_end=309
+  _globals['_GETGROUNDSRESPONSE']._serialized_start=311
+  _globals['_GETGROUNDSRESPONSE']._serialized_end=438
+  _globals['_GROUNDS']._serialized_start=441
+  _globals['_GROUNDS']._serialized_end=569
+  _globals['_GETSTATUSREQUEST']._serialized_start=571
+  _globals['_GETSTATUSREQUEST']._serialized_end=589
+  _globals['_GETSTATUSRESPONSE']._serialized_start=592
+  _globals['_GETSTATUSRESPONSE']._serialized_end=862
+  _globals['_GETSTATUSRESPONSE_STATE']._serialized_start=756
+  _globals['_GETSTATUSRESPONSE_STATE']._serialized_end=862
+  _globals['_ATTESTATIONSERVICE']._serialized_start=865
+  _globals['_ATTESTATIONSERVICE']._serialized_end=1205
 # @@protoc_insertion_point(module_scope)

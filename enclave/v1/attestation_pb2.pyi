@@ -2,7 +2,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Iterable as _Iterable
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
@@ -14,14 +14,26 @@ class GetEvidenceRequest(_message.Message):
     def __init__(self, nonce: _Optional[bytes] = ...) -> None: ...
 
 class GetEvidenceResponse(_message.Message):
-    __slots__ = ("binding", "evidence", "server_nonce")
+    __slots__ = ("binding", "evidence", "server_nonce", "grounds")
     BINDING_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]
     SERVER_NONCE_FIELD_NUMBER: _ClassVar[int]
+    GROUNDS_FIELD_NUMBER: _ClassVar[int]
     binding: bytes
     evidence: bytes
     server_nonce: bytes
-    def __init__(self, binding: _Optional[bytes] = ..., evidence: _Optional[bytes] = ..., server_nonce: _Optional[bytes] = ...) -> None: ...
+    grounds: Grounds
+    def __init__(self, binding: _Optional[bytes] = ..., evidence: _Optional[bytes] = ..., server_nonce: _Optional[bytes] = ..., grounds: _Optional[_Union[Grounds, _Mapping]] = ...) -> None: ...
+
+class GetServerNonceRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetServerNonceResponse(_message.Message):
+    __slots__ = ("server_nonce",)
+    SERVER_NONCE_FIELD_NUMBER: _ClassVar[int]
+    server_nonce: bytes
+    def __init__(self, server_nonce: _Optional[bytes] = ...) -> None: ...
 
 class GetGroundsRequest(_message.Message):
     __slots__ = ("evidence",)
@@ -30,6 +42,12 @@ class GetGroundsRequest(_message.Message):
     def __init__(self, evidence: _Optional[bytes] = ...) -> None: ...
 
 class GetGroundsResponse(_message.Message):
+    __slots__ = ("grounds",)
+    GROUNDS_FIELD_NUMBER: _ClassVar[int]
+    grounds: Grounds
+    def __init__(self, grounds: _Optional[_Union[Grounds, _Mapping]] = ...) -> None: ...
+
+class Grounds(_message.Message):
     __slots__ = ("binding", "evidence", "leases", "charter", "head", "policies", "manifests")
     BINDING_FIELD_NUMBER: _ClassVar[int]
     EVIDENCE_FIELD_NUMBER: _ClassVar[int]

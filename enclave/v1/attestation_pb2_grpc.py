@@ -39,6 +39,11 @@ class AttestationServiceStub:
                 request_serializer=enclave_dot_v1_dot_attestation__pb2.GetEvidenceRequest.SerializeToString,
                 response_deserializer=enclave_dot_v1_dot_attestation__pb2.GetEvidenceResponse.FromString,
                 _registered_method=True)
+        self.GetServerNonce = channel.unary_unary(
+                '/enclave.v1.AttestationService/GetServerNonce',
+                request_serializer=enclave_dot_v1_dot_attestation__pb2.GetServerNonceRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_attestation__pb2.GetServerNonceResponse.FromString,
+                _registered_method=True)
         self.GetGrounds = channel.unary_unary(
                 '/enclave.v1.AttestationService/GetGrounds',
                 request_serializer=enclave_dot_v1_dot_attestation__pb2.GetGroundsRequest.SerializeToString,
@@ -55,15 +60,24 @@ class AttestationServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def GetEvidence(self, request, context):
-        """Evidence over the caller's nonce and this connection's TLS key. It may be given without a
-        lease: whether the enclave may serve is what GetGrounds shows.
+        """Evidence over the caller's nonce and this connection's TLS key, and what the enclave serves on: all that verifying
+        it takes. Evidence may be given without a lease; then the grounds are absent, and GetGrounds says why.
+        RESOURCE_EXHAUSTED where one address asks too often.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetServerNonce(self, request, context):
+        """A nonce for what the caller signs next, for who verified this TLS key before and whose leases still last.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetGrounds(self, request, context):
-        """What custodians leased: the objects that an offline check of a receipt needs. NOT_FOUND for evidence long gone.
+        """What custodians leased: the objects that an offline check of a receipt needs. NOT_FOUND for evidence long gone,
+        RESOURCE_EXHAUSTED where one address asks too often.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -83,6 +97,11 @@ def add_AttestationServiceServicer_to_server(servicer, server):
                     servicer.GetEvidence,
                     request_deserializer=enclave_dot_v1_dot_attestation__pb2.GetEvidenceRequest.FromString,
                     response_serializer=enclave_dot_v1_dot_attestation__pb2.GetEvidenceResponse.SerializeToString,
+            ),
+            'GetServerNonce': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetServerNonce,
+                    request_deserializer=enclave_dot_v1_dot_attestation__pb2.GetServerNonceRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_attestation__pb2.GetServerNonceResponse.SerializeToString,
             ),
             'GetGrounds': grpc.unary_unary_rpc_method_handler(
                     servicer.GetGrounds,
@@ -122,6 +141,33 @@ class AttestationService:
             '/enclave.v1.AttestationService/GetEvidence',
             enclave_dot_v1_dot_attestation__pb2.GetEvidenceRequest.SerializeToString,
             enclave_dot_v1_dot_attestation__pb2.GetEvidenceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetServerNonce(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.AttestationService/GetServerNonce',
+            enclave_dot_v1_dot_attestation__pb2.GetServerNonceRequest.SerializeToString,
+            enclave_dot_v1_dot_attestation__pb2.GetServerNonceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 
 import pytest
 
-from cli.doctor import TEE_DEVICES, tee_check
+from cli.doctor import tee_check
+from enclave.attestation.attesters.here import machines_here
 from tests.cli.conftest import Party
 from tests.shared_data import shared
 
@@ -90,10 +92,13 @@ def test_doctor_before_init_makes_nothing(tmp_path: Path) -> None:
     assert not party.home.exists()
 
 
-def test_a_tee_device_is_found(tmp_path: Path) -> None:
-    assert (tee_check({name: str(tmp_path / "none") for name in TEE_DEVICES})).state == "absent"
-    (tmp_path / "tdx_guest").touch()
-    assert tee_check({"Intel TDX": str(tmp_path / "tdx_guest")}).found.startswith("Intel TDX")
+def test_a_machine_that_can_prove_itself_is_found(tmp_path: Path) -> None:
+    nothing = {"tsm": tmp_path / "report", "nsm": tmp_path / "nsm", "dstack": tmp_path / "dstack.sock"}
+    assert tee_check(machines_here(**nothing)).state == "absent"
+    with socket.socket(socket.AF_UNIX) as agent:
+        agent.bind(str(nothing["dstack"]))
+        found = tee_check(machines_here(**nothing))
+    assert found.state == "ok" and found.found == f"dstack through {nothing['dstack']}"
 
 
 def test_every_command_teaches(party: Party) -> None:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from storage.cid import DAG_CBOR, Cid
 from tests.at_once import at_once, winners
-from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
+from vault.charter import Window
+from vault.errors import ForkedHistory, MalformedObject, NotYet, RecordsUnavailable, StaleState
 from vault.head import EPOCHS_MAX
 from vault.records.custody import CustodyRecords
 from vault.records.database import Records
+from vault.window import WINDOWS_MAX, Anchor, OpenWindow, WindowId
 
 pytest_plugins = ["tests.records"]
 
 LEDGER, OTHER_LEDGER = bytes([1]) * 32, bytes([2]) * 32
 DATASET = bytes([3]) * 32
+WINDOW = Window(entries=10, passages=20, spend=30)
 
 
 def cid(name: str) -> Cid:
@@ -101,6 +106,36 @@ class TestCustody:
         assert custody.store_state_share(LEDGER, b"late") is False
         assert custody.store_state_share(OTHER_LEDGER, b"another ledger's") is True
 
+    def test_a_state_share_is_replaced_by_whom_the_empty_ledger_is_leased_to_and_nobody_else(
+        self, custody: CustodyRecords
+    ) -> None:
+        empty = {**LEASE, "anchor_sequence": 0, "anchor_mac": bytes(32)}
+        assert custody.replace_state_share(LEDGER, b"none was kept", instance=b"a" * 32) is False
+        custody.store_state_share(LEDGER, b"first")
+        assert custody.replace_state_share(LEDGER, b"no lease", instance=b"a" * 32) is False
+        custody.grant_lease(LEDGER, **empty)
+        assert custody.replace_state_share(LEDGER, b"a stranger's", instance=b"b" * 32) is False
+        assert custody.state_share(LEDGER) == b"first"
+        assert custody.replace_state_share(LEDGER, b"second", instance=b"a" * 32) is True
+        custody.grant_lease(LEDGER, **empty, window=WINDOW)
+        assert custody.replace_state_share(LEDGER, b"a window is open", instance=b"a" * 32) is False
+        custody.hand_back(LEDGER, b"a" * 32, Anchor(sequence=1, mac=b"m" * 32), b"signed")
+        custody.grant_lease(LEDGER, **{**LEASE, "anchor_sequence": 1})
+        assert custody.replace_state_share(LEDGER, b"an entry is anchored", instance=b"a" * 32) is False
+        assert custody.state_share(LEDGER) == b"second"
+
+    def test_the_database_itself_refuses_another_share_once_an_entry_is_anchored(
+        self, custody: CustodyRecords, records: Records
+    ) -> None:
+        custody.store_state_share(LEDGER, b"first")
+        custody.grant_lease(LEDGER, **{**LEASE, "anchor_sequence": 0, "anchor_mac": bytes(32)})
+        change = text("UPDATE custody_state_share SET sealed = sealed")
+        with records.engine.begin() as connection:
+            connection.execute(change)
+        custody.grant_lease(LEDGER, **LEASE)
+        with pytest.raises(IntegrityError, match="only grows"), records.engine.begin() as connection:
+            connection.execute(change)
+
 
 LEASE: dict[str, Any] = {
     "instance": b"a" * 32,
@@ -178,3 +213,70 @@ class TestLeases:
         outcomes = at_once(*(partial(custody.grant_lease, OTHER_LEDGER, **ask) for ask in asks))
         assert winners(outcomes, refused_with=NotYet) == 1
         custody.grant_lease(OTHER_LEDGER, **asks[outcomes.index(None)])
+
+
+def window(instance: bytes, start: int) -> OpenWindow:
+    return OpenWindow(instance=instance, start=start, window=WINDOW)
+
+
+class TestWindows:
+    """Rule F3: consumed when it is granted, returned by its own instance, closed by another that accounted for it."""
+
+    OTHER: ClassVar[dict[str, Any]] = {**LEASE, "instance": b"b" * 32, "not_after": 2_000, "at": 1_030}
+
+    @pytest.fixture
+    def custody(self, records: Records) -> CustodyRecords:
+        custody = CustodyRecords(records)
+        custody.grant_lease(LEDGER, **LEASE, window=WINDOW)
+        assert custody.open_windows(LEDGER) == [window(b"a" * 32, 7)]
+        return custody
+
+    def test_a_lease_without_a_window_leaves_it(self, custody: CustodyRecords) -> None:
+        custody.grant_lease(LEDGER, **{**LEASE, "anchor_sequence": 8})
+        assert custody.open_windows(LEDGER) == [window(b"a" * 32, 7)]
+
+    def test_the_same_instance_returns_it_for_the_next_one(self, custody: CustodyRecords) -> None:
+        custody.grant_lease(LEDGER, **{**LEASE, "anchor_sequence": 9}, window=WINDOW)
+        assert custody.open_windows(LEDGER) == [window(b"a" * 32, 9)]
+
+    def test_another_instance_leaves_it_open_until_it_settles_it(self, custody: CustodyRecords) -> None:
+        custody.grant_lease(LEDGER, **self.OTHER, window=WINDOW)
+        assert custody.open_windows(LEDGER) == [window(b"a" * 32, 7), window(b"b" * 32, 7)]
+        earlier = WindowId(instance=b"a" * 32, start=6)
+        custody.grant_lease(LEDGER, **self.OTHER, window=WINDOW, settled=[earlier])
+        assert len(custody.open_windows(LEDGER)) == 2
+        settled = [WindowId(instance=b"a" * 32, start=7), WindowId(instance=b"b" * 32, start=7)]
+        custody.grant_lease(LEDGER, **self.OTHER, settled=settled)
+        assert custody.open_windows(LEDGER) == [window(b"b" * 32, 7)]  # nobody settles a window of its own
+
+    def test_a_refused_lease_neither_opens_nor_closes_any(self, custody: CustodyRecords) -> None:
+        settled = [WindowId(instance=b"a" * 32, start=7)]
+        for refused in ({"at": 1_029}, {"anchor_sequence": 6}):
+            with pytest.raises((NotYet, ForkedHistory)):
+                custody.grant_lease(LEDGER, **{**self.OTHER, **refused}, window=WINDOW, settled=settled)
+        assert custody.open_windows(LEDGER) == [window(b"a" * 32, 7)]
+
+    def test_a_hand_back_returns_it_and_anchors_the_newest_entry(self, custody: CustodyRecords) -> None:
+        with pytest.raises(ForkedHistory, match="rolled back"):
+            custody.hand_back(LEDGER, b"a" * 32, Anchor(sequence=6, mac=b"m" * 32), b"signed")
+        custody.hand_back(LEDGER, b"b" * 32, Anchor(sequence=9, mac=b"m" * 32), b"signed")
+        assert (custody.anchor(LEDGER), custody.last_hand_back(LEDGER)) == ((7, b"m" * 32), None)
+        assert len(custody.open_windows(LEDGER)) == 1
+        custody.hand_back(LEDGER, b"a" * 32, Anchor(sequence=9, mac=b"n" * 32), b"signed")
+        assert (custody.anchor(LEDGER), custody.last_hand_back(LEDGER)) == ((9, b"n" * 32), b"signed")
+        assert custody.open_windows(LEDGER) == []
+
+    def test_those_of_another_ledger_are_its_own(self, custody: CustodyRecords) -> None:
+        custody.grant_lease(OTHER_LEDGER, **LEASE, window=WINDOW, settled=[WindowId(instance=b"a" * 32, start=7)])
+        assert custody.open_windows(LEDGER) == custody.open_windows(OTHER_LEDGER) == [window(b"a" * 32, 7)]
+
+    def test_they_are_bounded_in_number_and_room_returns(self, custody: CustodyRecords) -> None:
+        times = {"at": 10_000, "not_after": 0}
+        for number in range(1, WINDOWS_MAX):
+            custody.grant_lease(LEDGER, **{**LEASE, **times, "instance": bytes([number]) * 32}, window=WINDOW)
+        last = {**LEASE, **times, "instance": bytes(32)}
+        with pytest.raises(RecordsUnavailable, match=str(WINDOWS_MAX)):
+            custody.grant_lease(LEDGER, **last, window=WINDOW)
+        settled = [WindowId(instance=b"a" * 32, start=7)]
+        custody.grant_lease(LEDGER, **last, window=WINDOW, settled=settled)
+        assert len(custody.open_windows(LEDGER)) == WINDOWS_MAX

@@ -142,7 +142,7 @@ class TestRevocations:
             Scope.DAO: b"",
             Scope.POLICY: setting.policy.cid().binary,
             Scope.DATASET: setting.dataset.manifest.cid().binary,
-            Scope.MEASUREMENT: setting.policy.tees[0].measurement,
+            Scope.MEASUREMENT: setting.policy.tees[0].measurements()[0],
         }
         with deployment.client() as client:
             revoke(deployment, scope, subjects[scope])

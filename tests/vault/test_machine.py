@@ -10,12 +10,15 @@ import pytest
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import seeded
 from vault.errors import InvalidSignature
+from vault.lease import EMPTY_ANCHOR
 from vault.machine import BLANK, MachineKey, verify_machine
 from vault.release import HandBack, Identity
 
 KEY, OTHER = MachineKey(seeded("key")), MachineKey(seeded("other"))
 GENESIS = Cid.of(DAG_CBOR, b"genesis")
-HAND_BACK = HandBack(genesis=GENESIS, ledger=seeded("ledger"), instance=KEY.public, signature=BLANK)
+HAND_BACK = HandBack(
+    genesis=GENESIS, ledger=seeded("ledger"), instance=KEY.public, anchor=EMPTY_ANCHOR, signature=BLANK
+)
 
 
 def test_what_a_key_signs_its_public_half_verifies() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -34,7 +37,12 @@ def test_a_certificate_can_sign_no_other_and_never_expires() -> None:
 def test_keys_are_fresh_and_do_not_print() -> None:
     one, other = TlsIdentity.fresh(), TlsIdentity.fresh()
     assert one.key_hash != other.key_hash
-    assert "PRIVATE" not in repr(one)
+    for shown in (repr(one), str(one), f"{one}", f"{[one]}"):
+        assert "PRIVATE" not in shown
+    leaves: list[Any] = [pickle.dumps, copy.copy, copy.deepcopy]
+    for leave in leaves:
+        with pytest.raises(TypeError):
+            leave(one)
 
 
 def test_nothing_listening_is_unavailable() -> None:
@@ -77,11 +85,11 @@ def serving(tmp_path: Path) -> Iterator[Serving]:
 
 def test_a_certificate_swapped_later_is_not_accepted(serving: Serving) -> None:
     with CustodyClient.connect(serving.address) as client:
-        client.challenge(bytes(32))
+        client.challenge(bytes(32), bytes(32))
         serving.stop()
         serving.start(TlsIdentity.fresh())
         with pytest.raises(ServiceUnavailable, match="another key than the pinned one"):
-            client.challenge(bytes(32))
+            client.challenge(bytes(32), bytes(32))
 
 
 def test_a_restarted_custodian_proves_itself_anew(serving: Serving) -> None:
@@ -89,9 +97,9 @@ def test_a_restarted_custodian_proves_itself_anew(serving: Serving) -> None:
     with CustodyClient.connect(serving.address) as client:
         serving.stop()
         with pytest.raises(ServiceUnavailable):
-            client.challenge(bytes(32))
+            client.challenge(bytes(32), bytes(32))
         serving.start(TlsIdentity.fresh())
-        assert len(client.challenge(bytes(32))) == 32
+        assert len(client.challenge(bytes(32), bytes(32))) == 32
 
 
 @pytest.mark.parametrize("what", ["another custodian", "the same with another HPKE key"])
@@ -103,11 +111,11 @@ def test_somebody_else_at_its_address_is_not_taken_for_it(
     with CustodyClient.connect(serving.address) as client:
         serving.stop()
         with pytest.raises(ServiceUnavailable):
-            client.challenge(bytes(32))
+            client.challenge(bytes(32), bytes(32))
         monkeypatch.setattr(serving.custodians.all[0], "_keys", keys)
         serving.start(TlsIdentity.fresh())
         with pytest.raises(InvalidSignature):
-            client.challenge(bytes(32))
+            client.challenge(bytes(32), bytes(32))
 
 
 def test_the_custodian_a_charter_names_is_insisted_on(serving: Serving) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,14 +15,16 @@ import vault.errors
 from storage import errors as storage_errors
 from tests.builders import seeded
 from tests.enclaves import Custodians, world
+from tests.http2 import DATA_FRAME, HEADERS_FRAME, http2_call
 from tests.loops import Loop
 from vault.client import CustodyClient
 from vault.custody_server import custody_server
-from vault.errors import InvalidSignature, MalformedObject, ServiceUnavailable, VaultError
+from vault.errors import InvalidSignature, MalformedObject, RecordsUnavailable, ServiceUnavailable, VaultError
+from vault.guard import require_tls13
 from vault.tls import MESSAGE_BYTES_MAX, SERVER_NAME, PinnedCertificate, TlsIdentity
 from vault.v1 import custody_pb2 as pb
 from vault.v1 import custody_pb2_grpc as rpc
-from vault.wire import REASON_KEY, TABLE, error_from, require_tls13, status_of
+from vault.wire import LOCAL, REASON_KEY, TABLE, error_from, status_of, told
 
 WORLD = world()
 
@@ -44,7 +45,7 @@ class TestTable:
     def test_every_error_of_ours_has_a_status_and_keeps_its_message(self, kind: type[Exception]) -> None:
         code, reason, message = status_of(kind("what is wrong"))
         assert code not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.OK, grpc.StatusCode.UNKNOWN)
-        assert (reason.isupper(), message) == (True, "what is wrong")
+        assert (reason.isupper(), message) == (True, LOCAL.get(reason, "what is wrong"))
 
     def test_subclasses_stand_before_their_bases(self) -> None:
         kinds = [kind for kind, _, _ in TABLE]
@@ -54,13 +55,46 @@ class TestTable:
     def test_a_reason_comes_back_as_the_error_it_stands_for(self) -> None:
         for kind in vars(vault.errors).values():
             if isinstance(kind, type) and issubclass(kind, VaultError) and kind is not VaultError:
-                back = error_from(Failure(*status_of(kind("message"))), "service")
-                assert (type(back), str(back)) == (kind, "message")
+                code, reason, message = status_of(kind("message"))
+                back = error_from(Failure(code, reason, message), "service")
+                assert (type(back), str(back)) == (kind, LOCAL.get(reason, "message"))
 
     def test_refused_evidence_comes_back_as_access_denied(self) -> None:
         refused = enclave.attestation.errors.MeasurementMismatch("measurement: found a, wanted b")
         back = error_from(Failure(*status_of(refused)), "service")
         assert (type(back), str(back)) == (vault.errors.AccessDenied, "measurement: found a, wanted b")
+
+    @pytest.mark.parametrize(
+        "kind", [RecordsUnavailable, storage_errors.StorageUnavailable, storage_errors.StorageFull,
+                 storage_errors.BlockNotFound, storage_errors.BlockMismatch, storage_errors.BlockTooLarge]
+    )  # fmt: skip
+    def test_what_this_machines_disk_did_names_no_place(self, kind: type[Exception]) -> None:
+        detail = "the database sqlite:////srv/custodian/records.db has no room left"
+        assert "srv" not in told(kind(detail))
+        for outer in (MalformedObject, vault.errors.StaleState, ServiceUnavailable):
+            try:
+                try:
+                    raise kind(detail)
+                except (VaultError, storage_errors.StorageError) as error:
+                    raise outer(f"the chain lacks a block: {error}; ask again") from error
+            except VaultError as quoting:
+                said = told(quoting)
+            assert said.startswith("the chain lacks a block: ") and said.endswith("; ask again")
+            assert "srv" not in said
+
+    def test_a_path_in_the_systems_own_words_is_left_out(self) -> None:
+        try:
+            try:
+                raise FileNotFoundError(2, "No such file", "/srv/secret/place")
+            except OSError as error:
+                raise ServiceUnavailable(f"not now: {error}") from error
+        except ServiceUnavailable as quoting:
+            assert "secret" not in told(quoting) and told(quoting).startswith("not now: ")
+
+    def test_causes_in_a_circle_are_no_trap(self) -> None:
+        one, other = ServiceUnavailable("one"), ServiceUnavailable("other")
+        one.__cause__, other.__cause__ = other, one
+        assert told(one) == "one"
 
     @pytest.mark.parametrize("bug", [ValueError("secret"), KeyError("secret"), RuntimeError("secret"), VaultError("x")])
     def test_what_is_not_ours_says_nothing(self, bug: Exception) -> None:
@@ -133,16 +167,31 @@ class TestServer:
     def test_a_bug_is_internal_and_its_message_goes_nowhere(
         self, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def buggy(instance: bytes) -> bytes:
+        def buggy(instance: bytes, keys: bytes) -> bytes:
             raise ValueError("the key is 0xC0FFEE")
 
         with CustodyClient.connect(server.address) as client, caplog.at_level(logging.DEBUG):
             monkeypatch.setattr(server.custodians.all[0], "challenge", buggy)
             with pytest.raises(VaultError) as failed:
-                client.challenge(bytes(32))
+                client.challenge(bytes(32), bytes(32))
         assert type(failed.value) is VaultError
         assert "C0FFEE" not in str(failed.value) + caplog.text
         assert "ValueError at" in caplog.text
+
+    def test_a_failing_disk_is_told_in_general_and_logged_in_detail(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        detail = "the database sqlite:////srv/custodian/records.db is damaged; nothing was recorded"
+
+        def failing(instance: bytes, keys: bytes) -> bytes:
+            raise RecordsUnavailable(detail)
+
+        with CustodyClient.connect(server.address) as client, caplog.at_level(logging.DEBUG):
+            monkeypatch.setattr(server.custodians.all[0], "challenge", failing)
+            with pytest.raises(RecordsUnavailable) as failed:
+                client.challenge(bytes(32), bytes(32))
+        assert str(failed.value) == LOCAL["RECORDS_UNAVAILABLE"]
+        assert detail in caplog.text
 
     def test_garbage_in_every_field_is_refused_as_malformed(self, server: Server) -> None:
         channel = PinnedCertificate.fetch(server.address).channel(server.address)
@@ -175,7 +224,7 @@ class TestServer:
         with pytest.raises(grpc.RpcError) as failed:
             stub.SubmitHead(pb.SubmitHeadRequest(head=b"", car=bytes(MESSAGE_BYTES_MAX)), timeout=10)
         assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert len(stub.Challenge(pb.ChallengeRequest(instance=bytes(32)), timeout=10).nonce) == 32
+        assert len(stub.Challenge(pb.ChallengeRequest(instance=bytes(32), keys=bytes(32)), timeout=10).nonce) == 32
         unbounded.close()
 
     def test_nobody_listens_twice_on_one_port(self, server: Server) -> None:
@@ -186,44 +235,10 @@ class TestServer:
         ("version", "is_answered"), [(ssl.TLSVersion.TLSv1_3, True), (ssl.TLSVersion.TLSv1_2, False)]
     )
     def test_below_tls_13_nothing_is_answered(self, server: Server, version: ssl.TLSVersion, is_answered: bool) -> None:
-        request = pb.ChallengeRequest(instance=seeded("instance")).SerializeToString()
+        request = pb.ChallengeRequest(instance=seeded("instance"), keys=seeded("keys")).SerializeToString()
         frames = http2_call(server.address, "/vault.v1.CustodyService/Challenge", request, version)
         assert (DATA_FRAME in frames) is is_answered
         assert HEADERS_FRAME in frames  # it was answered, with a status
-
-
-DATA_FRAME, HEADERS_FRAME = 0, 1
-
-
-def http2_call(address: str, path: str, message: bytes, version: ssl.TLSVersion) -> list[int]:
-    """Make one gRPC call over one TLS version, by hand; return the types of frames on its stream (RFC 9113)."""
-    host, port = address.split(":")
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    context.minimum_version = context.maximum_version = version
-    context.set_alpn_protocols(["h2"])
-    headers = [(":method", "POST"), (":scheme", "https"), (":path", path), (":authority", SERVER_NAME)]
-    headers += [("te", "trailers"), ("content-type", "application/grpc")]
-    block = b"".join(
-        b"\x00" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value.encode() for name, value in headers
-    )  # RFC 7541, section 6.2.2: literals, never indexed, no Huffman code
-    body = b"\x00" + len(message).to_bytes(4, "big") + message
-    with socket.create_connection((host, int(port)), 10) as plain, context.wrap_socket(plain) as link:
-        link.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0, b""))
-        link.sendall(frame(HEADERS_FRAME, 4, 1, block) + frame(DATA_FRAME, 1, 1, body))
-        stream, kinds = link.makefile("rb"), []
-        while True:
-            head = stream.read(9)
-            size, kind, flags, number = int.from_bytes(head[:3], "big"), head[3], head[4], head[5:] == b"\0\0\0\1"
-            stream.read(size)
-            if number:
-                kinds.append(kind)
-                if flags & 1:  # END_STREAM
-                    return kinds
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
 
 
 @pytest.mark.parametrize("versions", [None, [], [b"TLSv1.2"], [b"TLSv1.3", b"TLSv1.2"]])

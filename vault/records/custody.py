@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
 
 from sqlmodel import Session, col, select
 
 from storage.cid import Cid
+from vault.charter import Window
 from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
 from vault.head import EPOCHS_MAX
+from vault.records.custody_state import CustodyStateRecords
 from vault.records.database import Records
 from vault.records.room import require_room
-from vault.records.tables import AcceptedHead, GrantedLease, RegisteredManifest, StateShare, StoredDeposit
+from vault.records.tables import (
+    AcceptedHead,
+    GrantedLease,
+    LastHandBack,
+    RegisteredManifest,
+    StateShare,
+    StoredDeposit,
+)
+from vault.records.windows import close_windows, grant_window, open_windows, return_window
+from vault.window import Anchor, OpenWindow, WindowId
 
 GENESES_MAX: Final = 1000
 
 
-class CustodyRecords:
+class CustodyRecords(CustodyStateRecords):
     """One custodian's records. What a method accepted is durable when it returns, so the answer may be signed."""
 
     def __init__(self, records: Records) -> None:
@@ -94,6 +106,22 @@ class CustodyRecords:
             session.add(StateShare(ledger=ledger, sealed=sealed))
         return True
 
+    def replace_state_share(self, ledger: bytes, sealed: bytes, *, instance: bytes) -> bool:
+        """Keep another share of a state key that was never used; say whether that was allowed.
+
+        It is while `instance` holds the ledger's lease, nothing was anchored, and no window is open: then no entry was
+        ever sealed with the key that the share kept before is of.
+        """
+        with self._records.writing(b"lease" + ledger) as session:
+            lease, stored = session.get(GrantedLease, ledger), session.get(StateShare, ledger)
+            if lease is None or stored is None or lease.instance != instance or lease.anchor_sequence > 0:
+                return False
+            if open_windows(session, ledger):
+                return False
+            stored.sealed = sealed
+            session.add(stored)
+        return True
+
     def state_share(self, ledger: bytes) -> bytes | None:
         """Return the share of a ledger's state key, sealed as it was given."""
         with self._records.reading() as session:
@@ -110,14 +138,18 @@ class CustodyRecords:
         anchor_mac: bytes,
         at: int,
         skew_s: int,
+        window: Window | None = None,
+        settled: Sequence[WindowId] = (),
     ) -> None:
         """Lease the ledger to one instance until `not_after` plus skew, and remember its anchor (rule F1).
 
-        A renewal never shortens: the lease signed before still runs to its end.
+        A renewal never shortens: the lease signed before still runs to its end. With a window, the instance's window
+        before is returned, since the anchor tells what it consumed, and the new one is consumed (rule F3).
 
         Args:
             not_after: UTC seconds; from then plus `skew_s` on, another instance may have the ledger.
             at: UTC seconds, by this custodian's clock.
+            settled: windows of other instances that the ledger accounts for as of its anchor.
         Raises:
             NotYet: another instance's lease still runs; says from when.
             ForkedHistory: the ledger was rolled back: its anchor is lower, or differs at the same sequence.
@@ -138,12 +170,26 @@ class CustodyRecords:
                 lease.not_after = max(lease.not_after, not_after) if lease.instance == instance else not_after
                 lease.instance, lease.anchor_sequence, lease.anchor_mac = instance, anchor_sequence, anchor_mac
             session.add(lease)
+            close_windows(session, ledger, [id for id in settled if id.instance != instance])
+            if window is not None:
+                grant_window(session, ledger, instance, anchor_sequence, window)
 
     def anchor(self, ledger: bytes) -> tuple[int, bytes] | None:
         """Return the sequence and MAC that the ledger had come to at its last lease."""
         with self._records.reading() as session:
             lease = session.get(GrantedLease, ledger)
             return (lease.anchor_sequence, lease.anchor_mac) if lease else None
+
+    def open_windows(self, ledger: bytes) -> list[OpenWindow]:
+        """Return the ledger's open windows; at most `WINDOWS_MAX`."""
+        with self._records.reading() as session:
+            return open_windows(session, ledger)
+
+    def last_hand_back(self, ledger: bytes) -> bytes | None:
+        """Return the last hand-back of a ledger, as its instance signed it."""
+        with self._records.reading() as session:
+            stored = session.get(LastHandBack, ledger)
+            return stored.hand_back if stored else None
 
     def release_instance(self, ledger: bytes, instance: bytes) -> None:
         """Take back this instance's lease; the anchor stays. Nothing happens where another one holds it by now."""
@@ -152,6 +198,24 @@ class CustodyRecords:
             if lease is not None and lease.instance == instance:
                 lease.instance = None
                 session.add(lease)
+
+    def hand_back(self, ledger: bytes, instance: bytes, anchor: Anchor, signed: bytes) -> None:
+        """Take back this instance's lease and window, and remember how far the ledger has come at its end.
+
+        Nothing happens where another instance holds the ledger by now.
+
+        Args:
+            signed: the `HandBack` that says so, already verified.
+        Raises: ForkedHistory: the anchor is lower than the one remembered, or differs at the same sequence.
+        """
+        with self._records.writing(b"lease" + ledger) as session:
+            lease = session.get(GrantedLease, ledger)
+            if lease is None or lease.instance != instance:
+                return
+            _require_growth(lease, anchor.sequence, anchor.mac)
+            lease.instance, lease.anchor_sequence, lease.anchor_mac = None, anchor.sequence, anchor.mac
+            session.add(lease)
+            return_window(session, ledger, instance, signed)
 
 
 def _latest(session: Session, dataset: bytes) -> RegisteredManifest | None:

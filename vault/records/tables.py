@@ -16,8 +16,10 @@ from vault.codec import OBJECT_BYTES_MAX
 SEALED_BYTES_MAX: Final = 1 << 19  # a ledger entry with its salt and tag
 DEPOSIT_BYTES_MAX: Final = 1 << 14  # a share deposit: an HPKE message of 4096 bytes, and who signed it
 STATE_SHARE_BYTES_MAX: Final = 1 << 14
+HAND_BACK_BYTES_MAX: Final = 1024
 TITLE_CHARS_MAX: Final = 200
 KIND_CHARS_MAX: Final = 16
+QUESTION_BYTES_MAX: Final = 512  # another custodian's signed question
 DIGEST_BYTES: Final = 32  # ledger and dataset ids, MACs, instance keys
 ADDRESS_BYTES: Final = 20
 
@@ -106,7 +108,7 @@ class StoredDeposit(Table, table=True):
 
 
 class StateShare(Table, table=True):
-    """A share of a ledger's state key, sealed to this custodian; triggers refuse to change or delete one."""
+    """A share of a ledger's state key, sealed to this custodian; triggers refuse to change one once it was used."""
 
     __tablename__ = "custody_state_share"
     __table_args__ = (*_digest("ledger"), _is_long("sealed", 1, STATE_SHARE_BYTES_MAX))
@@ -126,6 +128,61 @@ class GrantedLease(Table, table=True):
     not_after: int = _number()
     anchor_sequence: int = _number()
     anchor_mac: bytes
+
+
+class WindowGranted(Table, table=True):
+    """How much an instance may serve past an entry: consumed, until the instance returns it or another settles it."""
+
+    __tablename__ = "custody_window"
+    __table_args__ = (*_digest("ledger", "instance"), *_from(0, "start"), *_from(1, "entries", "passages", "spend"))
+
+    ledger: bytes = _key()
+    instance: bytes = _key()
+    start: int = _number()
+    entries: int = _number()
+    passages: int = _number()
+    spend: int = _number()
+
+
+class LastHandBack(Table, table=True):
+    """The last hand-back of a ledger, as its instance signed it."""
+
+    __tablename__ = "custody_hand_back"
+    __table_args__ = (*_digest("ledger"), _is_long("hand_back", 1, HAND_BACK_BYTES_MAX))
+
+    ledger: bytes = _key()
+    hand_back: bytes
+
+
+class CustodyCondition(Table, table=True):
+    """One row: when this custodian was restored, if ever, and the number of the last question it asked others."""
+
+    __tablename__ = "custody_condition"
+    __table_args__ = (CheckConstraint("id = 1", name="id_only"), *_from(0, "restored_at", "number"))
+
+    id: int = _number(key=True)
+    restored_at: int | None = Field(sa_type=BigInteger)
+    number: int = _number()
+
+
+class CaughtUp(Table, table=True):
+    """A DAO that this custodian has caught up with since it was restored."""
+
+    __tablename__ = "custody_caught_up"
+    __table_args__ = _cid("genesis")
+
+    genesis: bytes = _key()
+
+
+class KeptQuestion(Table, table=True):
+    """Another custodian's signed question of the highest number."""
+
+    __tablename__ = "custody_question"
+    __table_args__ = (*_digest("custodian"), *_from(0, "number"), _is_long("question", 1, QUESTION_BYTES_MAX))
+
+    custodian: bytes = _key()
+    number: int = _number()
+    question: bytes
 
 
 class CatalogedDataset(Table, table=True):

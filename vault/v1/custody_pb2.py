@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vault/v1/custody.proto\x12\x08vault.v1\" \n\x0fIdentifyRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"8\n\x10IdentifyResponse\x12\x11\n\tcustodian\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\".\n\x11SubmitHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63\x61r\x18\x02 \x01(\x0c\"#\n\x12SubmitHeadResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"8\n\x13\x44\x65positShareRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64\x65posit\x18\x02 \x01(\x0c\"\x16\n\x14\x44\x65positShareResponse\"$\n\x10\x43hallengeRequest\x12\x10\n\x08instance\x18\x01 \x01(\x0c\"6\n\x11\x43hallengeResponse\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x12\n\nlifetime_s\x18\x02 \x01(\r\"m\n\x0eReleaseRequest\x12\x0f\n\x07\x62inding\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\x12\x0e\n\x06\x61nchor\x18\x03 \x01(\x0c\x12\x14\n\x0cwants_shares\x18\x04 \x01(\x08\x12\x12\n\nknown_head\x18\x05 \x01(\x0c\"R\n\x0fReleaseResponse\x12\r\n\x05lease\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63\x61r\x18\x02 \x01(\x0c\x12\x0e\n\x06shares\x18\x03 \x03(\x0c\x12\x13\n\x0bstate_share\x18\x04 \x01(\x0c\"&\n\x13\x44\x65positStateRequest\x12\x0f\n\x07\x64\x65posit\x18\x01 \x01(\x0c\"\x16\n\x14\x44\x65positStateResponse\"$\n\x0fHandBackRequest\x12\x11\n\thand_back\x18\x01 \x01(\x0c\"\x12\n\x10HandBackResponse2\x83\x04\n\x0e\x43ustodyService\x12\x41\n\x08Identify\x12\x19.vault.v1.IdentifyRequest\x1a\x1a.vault.v1.IdentifyResponse\x12G\n\nSubmitHead\x12\x1b.vault.v1.SubmitHeadRequest\x1a\x1c.vault.v1.SubmitHeadResponse\x12M\n\x0c\x44\x65positShare\x12\x1d.vault.v1.DepositShareRequest\x1a\x1e.vault.v1.DepositShareResponse\x12\x44\n\tChallenge\x12\x1a.vault.v1.ChallengeRequest\x1a\x1b.vault.v1.ChallengeResponse\x12>\n\x07Release\x12\x18.vault.v1.ReleaseRequest\x1a\x19.vault.v1.ReleaseResponse\x12M\n\x0c\x44\x65positState\x12\x1d.vault.v1.DepositStateRequest\x1a\x1e.vault.v1.DepositStateResponse\x12\x41\n\x08HandBack\x12\x19.vault.v1.HandBackRequest\x1a\x1a.vault.v1.HandBackResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16vault/v1/custody.proto\x12\x08vault.v1\" \n\x0fIdentifyRequest\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"8\n\x10IdentifyResponse\x12\x11\n\tcustodian\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\".\n\x11SubmitHeadRequest\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63\x61r\x18\x02 \x01(\x0c\"#\n\x12SubmitHeadResponse\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\"8\n\x13\x44\x65positShareRequest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x0f\n\x07\x64\x65posit\x18\x02 \x01(\x0c\"\x16\n\x14\x44\x65positShareResponse\"2\n\x10\x43hallengeRequest\x12\x10\n\x08instance\x18\x01 \x01(\x0c\x12\x0c\n\x04keys\x18\x02 \x01(\x0c\"6\n\x11\x43hallengeResponse\x12\r\n\x05nonce\x18\x01 \x01(\x0c\x12\x12\n\nlifetime_s\x18\x02 \x01(\r\"z\n\x0eReleaseRequest\x12\x0f\n\x07\x62inding\x18\x01 \x01(\x0c\x12\x10\n\x08\x65vidence\x18\x02 \x01(\x0c\x12\x12\n\nknown_head\x18\x05 \x01(\x0c\x12\x0f\n\x07request\x18\x06 \x01(\x0cJ\x04\x08\x03\x10\x04J\x04\x08\x04\x10\x05R\x06\x61nchorR\x0cwants_shares\"R\n\x0fReleaseResponse\x12\r\n\x05lease\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63\x61r\x18\x02 \x01(\x0c\x12\x0e\n\x06shares\x18\x03 \x03(\x0c\x12\x13\n\x0bstate_share\x18\x04 \x01(\x0c\"&\n\x13\x44\x65positStateRequest\x12\x0f\n\x07\x64\x65posit\x18\x01 \x01(\x0c\"\x16\n\x14\x44\x65positStateResponse\"$\n\x0fHandBackRequest\x12\x11\n\thand_back\x18\x01 \x01(\x0c\"\x12\n\x10HandBackResponse\"#\n\x0eGetTipsRequest\x12\x11\n\tcustodian\x18\x01 \x01(\x0c\"3\n\x03Tip\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04head\x18\x02 \x01(\x0c\x12\r\n\x05\x65poch\x18\x03 \x01(\x04\".\n\x0fGetTipsResponse\x12\x1b\n\x04tips\x18\x01 \x03(\x0b\x32\r.vault.v1.Tip\"6\n\x0fGetChainRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x12\n\nknown_head\x18\x02 \x01(\x0c\"-\n\x10GetChainResponse\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x0b\n\x03\x63\x61r\x18\x02 \x01(\x0c\"*\n\x16GetCustodyStateRequest\x12\x10\n\x08question\x18\x01 \x01(\x0c\"(\n\x17GetCustodyStateResponse\x12\r\n\x05state\x18\x01 \x01(\x0c\"6\n\x14ListManifestsRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x0c\"8\n\x15ListManifestsResponse\x12\x11\n\tmanifests\x18\x01 \x03(\x0c\x12\x0c\n\x04next\x18\x02 \x01(\x0c\x32\xb0\x06\n\x0e\x43ustodyService\x12\x41\n\x08Identify\x12\x19.vault.v1.IdentifyRequest\x1a\x1a.vault.v1.IdentifyResponse\x12G\n\nSubmitHead\x12\x1b.vault.v1.SubmitHeadRequest\x1a\x1c.vault.v1.SubmitHeadResponse\x12M\n\x0c\x44\x65positShare\x12\x1d.vault.v1.DepositShareRequest\x1a\x1e.vault.v1.DepositShareResponse\x12\x44\n\tChallenge\x12\x1a.vault.v1.ChallengeRequest\x1a\x1b.vault.v1.ChallengeResponse\x12>\n\x07Release\x12\x18.vault.v1.ReleaseRequest\x1a\x19.vault.v1.ReleaseResponse\x12M\n\x0c\x44\x65positState\x12\x1d.vault.v1.DepositStateRequest\x1a\x1e.vault.v1.DepositStateResponse\x12\x41\n\x08HandBack\x12\x19.vault.v1.HandBackRequest\x1a\x1a.vault.v1.HandBackResponse\x12>\n\x07GetTips\x12\x18.vault.v1.GetTipsRequest\x1a\x19.vault.v1.GetTipsResponse\x12\x41\n\x08GetChain\x12\x19.vault.v1.GetChainRequest\x1a\x1a.vault.v1.GetChainResponse\x12V\n\x0fGetCustodyState\x12 .vault.v1.GetCustodyStateRequest\x1a!.vault.v1.GetCustodyStateResponse\x12P\n\rListManifests\x12\x1e.vault.v1.ListManifestsRequest\x1a\x1f.vault.v1.ListManifestsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,21 +44,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEPOSITSHARERESPONSE']._serialized_start=271
   _globals['_DEPOSITSHARERESPONSE']._serialized_end=293
   _globals['_CHALLENGEREQUEST']._serialized_start=295
-  _globals['_CHALLENGEREQUEST']._serialized_end=331
-  _globals['_CHALLENGERESPONSE']._serialized_start=333
-  _globals['_CHALLENGERESPONSE']._serialized_end=387
-  _globals['_RELEASEREQUEST']._serialized_start=389
-  _globals['_RELEASEREQUEST']._serialized_end=498
-  _globals['_RELEASERESPONSE']._serialized_start=500
-  _globals['_RELEASERESPONSE']._serialized_end=582
-  _globals['_DEPOSITSTATEREQUEST']._serialized_start=584
-  _globals['_DEPOSITSTATEREQUEST']._serialized_end=622
-  _globals['_DEPOSITSTATERESPONSE']._serialized_start=624
-  _globals['_DEPOSITSTATERESPONSE']._serialized_end=646
-  _globals['_HANDBACKREQUEST']._serialized_start=648
-  _globals['_HANDBACKREQUEST']._serialized_end=684
-  _globals['_HANDBACKRESPONSE']._serialized_start=686
-  _globals['_HANDBACKRESPONSE']._serialized_end=704
-  _globals['_CUSTODYSERVICE']._serialized_start=707
-  _globals['_CUSTODYSERVICE']._serialized_end=1222
+  _globals['_CHALLENGEREQUEST']._serialized_end=345
+  _globals['_CHALLENGERESPONSE']._serialized_start=347
+  _globals['_CHALLENGERESPONSE']._serialized_end=401
+  _globals['_RELEASEREQUEST']._serialized_start=403
+  _globals['_RELEASEREQUEST']._serialized_end=525
+  _globals['_RELEASERESPONSE']._serialized_start=527
+  _globals['_RELEASERESPONSE']._serialized_end=609
+  _globals['_DEPOSITSTATEREQUEST']._serialized_start=611
+  _globals['_DEPOSITSTATEREQUEST']._serialized_end=649
+  _globals['_DEPOSITSTATERESPONSE']._serialized_start=651
+  _globals['_DEPOSITSTATERESPONSE']._serialized_end=673
+  _globals['_HANDBACKREQUEST']._serialized_start=675
+  _globals['_HANDBACKREQUEST']._serialized_end=711
+  _globals['_HANDBACKRESPONSE']._serialized_start=713
+  _globals['_HANDBACKRESPONSE']._serialized_end=731
+  _globals['_GETTIPSREQUEST']._serialized_start=733
+  _globals['_GETTIPSREQUEST']._serialized_end=768
+  _globals['_TIP']._serialized_start=770
+  _globals['_TIP']._serialized_end=821
+  _globals['_GETTIPSRESPONSE']._serialized_start=823
+  _globals['_GETTIPSRESPONSE']._serialized_end=869
+  _globals['_GETCHAINREQUEST']._serialized_start=871
+  _globals['_GETCHAINREQUEST']._serialized_end=925
+  _globals['_GETCHAINRESPONSE']._serialized_start=927
+  _globals['_GETCHAINRESPONSE']._serialized_end=972
+  _globals['_GETCUSTODYSTATEREQUEST']._serialized_start=974
+  _globals['_GETCUSTODYSTATEREQUEST']._serialized_end=1016
+  _globals['_GETCUSTODYSTATERESPONSE']._serialized_start=1018
+  _globals['_GETCUSTODYSTATERESPONSE']._serialized_end=1058
+  _globals['_LISTMANIFESTSREQUEST']._serialized_start=1060
+  _globals['_LISTMANIFESTSREQUEST']._serialized_end=1114
+  _globals['_LISTMANIFESTSRESPONSE']._serialized_start=1116
+  _globals['_LISTMANIFESTSRESPONSE']._serialized_end=1172
+  _globals['_CUSTODYSERVICE']._serialized_start=1175
+  _globals['_CUSTODYSERVICE']._serialized_end=1991
 # @@protoc_insertion_point(module_scope)

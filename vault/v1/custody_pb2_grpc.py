@@ -69,6 +69,26 @@ class CustodyServiceStub:
                 request_serializer=vault_dot_v1_dot_custody__pb2.HandBackRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.HandBackResponse.FromString,
                 _registered_method=True)
+        self.GetTips = channel.unary_unary(
+                '/vault.v1.CustodyService/GetTips',
+                request_serializer=vault_dot_v1_dot_custody__pb2.GetTipsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.GetTipsResponse.FromString,
+                _registered_method=True)
+        self.GetChain = channel.unary_unary(
+                '/vault.v1.CustodyService/GetChain',
+                request_serializer=vault_dot_v1_dot_custody__pb2.GetChainRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.GetChainResponse.FromString,
+                _registered_method=True)
+        self.GetCustodyState = channel.unary_unary(
+                '/vault.v1.CustodyService/GetCustodyState',
+                request_serializer=vault_dot_v1_dot_custody__pb2.GetCustodyStateRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.GetCustodyStateResponse.FromString,
+                _registered_method=True)
+        self.ListManifests = channel.unary_unary(
+                '/vault.v1.CustodyService/ListManifests',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListManifestsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListManifestsResponse.FromString,
+                _registered_method=True)
 
 
 class CustodyServiceServicer:
@@ -96,28 +116,56 @@ class CustodyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Challenge(self, request, context):
-        """Gives a single-use nonce that an enclave's evidence must bind.
+        """Gives a single-use nonce that an enclave's evidence must bind, together with the HPKE keys it is given for.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Release(self, request, context):
-        """Appraises evidence and grants a lease; with `wants_shares`, also releases shares sealed to the attested key.
+        """Appraises evidence and grants a lease: with shares sealed to the attested key, or, to renew, with a window.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DepositState(self, request, context):
-        """Keeps the first enclave's share of the state key. Only the leased instance may, and only once per ledger.
+        """Keeps the first enclave's share of the state key. Only the leased instance may; never again once it was used.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def HandBack(self, request, context):
-        """Gives a lease back, so that another instance need not wait for its end.
+        """Gives lease and window back, so that another instance need not wait for the one, nor account for the other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetTips(self, request, context):
+        """Names the newest head of every DAO whose charter has a custodian; a hint, as the chain is verified when fetched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetChain(self, request, context):
+        """Hands out the chain after a head, as much of it as fits a message. Public, and verified by whoever takes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetCustodyState(self, request, context):
+        """Says what this custodian remembers of a DAO, signed over the question of another custodian of its charter.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListManifests(self, request, context):
+        """Hands out the latest version of every dataset registered under a DAO, page by page. Manifests are public.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -160,6 +208,26 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.HandBack,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.HandBackRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.HandBackResponse.SerializeToString,
+            ),
+            'GetTips': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetTips,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.GetTipsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.GetTipsResponse.SerializeToString,
+            ),
+            'GetChain': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChain,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.GetChainRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.GetChainResponse.SerializeToString,
+            ),
+            'GetCustodyState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetCustodyState,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.GetCustodyStateRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.GetCustodyStateResponse.SerializeToString,
+            ),
+            'ListManifests': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListManifests,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListManifestsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListManifestsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -351,6 +419,114 @@ class CustodyService:
             '/vault.v1.CustodyService/HandBack',
             vault_dot_v1_dot_custody__pb2.HandBackRequest.SerializeToString,
             vault_dot_v1_dot_custody__pb2.HandBackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetTips(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/GetTips',
+            vault_dot_v1_dot_custody__pb2.GetTipsRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.GetTipsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/GetChain',
+            vault_dot_v1_dot_custody__pb2.GetChainRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.GetChainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetCustodyState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/GetCustodyState',
+            vault_dot_v1_dot_custody__pb2.GetCustodyStateRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.GetCustodyStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListManifests(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListManifests',
+            vault_dot_v1_dot_custody__pb2.ListManifestsRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListManifestsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -22,16 +22,28 @@ from enclave.attestation.simulated import SimulatedReport
 from tests.attacks.release.asking import Asking
 from tests.builders import seeded
 from tests.enclaves import APPRAISER, MEASUREMENT, SIMULATOR, TEE, Clock, Custodians, attester, world
-from vault.custody import NONCE_LIFETIME_S
-from vault.errors import AccessDenied, MalformedObject, WrongKey
-from vault.evidence import SERVE, Evidence, Nonce
+from tests.machines import accepted_tee
+from vault.custodian import NONCE_LIFETIME_S
+from vault.errors import AccessDenied, InvalidSignature, MalformedObject, WrongKey
+from vault.evidence import RELEASE, SERVE, Binding, Evidence, Nonce
 from vault.hpke import CLASSIC, HYBRID, HpkeKeys
+from vault.lease import EMPTY_ANCHOR, Anchor
 from vault.machine import BLANK, MachineKey
 from vault.policy import SIMULATED
 from vault.release import release_context
 
 WORLD = world(custodians=2, suite_floor=HYBRID)
 REPORT_DATA = seeded("report data", 64)
+BINDING = Binding(
+    purpose=RELEASE,
+    nonces=(Nonce(challenger=b"", nonce=seeded("nonce")),),
+    hpke=HpkeKeys.from_seed(seeded("hpke", 128)).public,
+    tls_key=seeded("tls"),
+    receipt_key=seeded("receipt"),
+    gpu_evidence=b"",
+    configuration=WORLD.configuration,
+    genesis=WORLD.genesis,
+)
 
 
 @pytest.fixture
@@ -74,7 +86,7 @@ class TestChallenges:
 
     def test_another_custodians_challenge_is_refused(self, custodians: Custodians, asking: Asking) -> None:
         other = custodians.all[1]
-        nonce = Nonce(challenger=other.public.key, nonce=other.challenge(asking.keys.instance))
+        nonce = Nonce(challenger=other.public.key, nonce=other.challenge(asking.keys.instance, asking.keys_digest))
         with pytest.raises(AccessDenied, match="binds no challenge of this custodian"):
             asking.release(asking.binding(nonces=(nonce,)))
         with pytest.raises(AccessDenied, match="unknown, used or too old"):  # nor under our name
@@ -101,7 +113,7 @@ class TestChallenges:
             asking.release(asking.binding(purpose=SERVE))
 
     def test_challenges_are_bounded_and_room_returns(self, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("vault.custody.NONCES_MAX", 2)
+        monkeypatch.setattr("vault.challenges.NONCES_MAX", 2)
         asking.challenge()
         asking.challenge()
         with pytest.raises(Exception, match="too many open challenges"):
@@ -131,17 +143,38 @@ class TestBorrowedEvidence:
         with pytest.raises(AccessDenied):
             asking.release(replace(genuine, **{field: value}), evidence)
 
-    @pytest.mark.parametrize(("field", "value"), [("hpke", OTHER), ("tls_key", seeded("tls"))])
-    def test_keys_swapped_under_genuine_evidence_are_a_mismatch(self, asking: Asking, field: str, value: Any) -> None:
+    def test_a_tls_key_swapped_under_genuine_evidence_is_a_mismatch(self, asking: Asking) -> None:
         genuine = asking.binding()
         with pytest.raises(BindingMismatch):
-            asking.release(replace(genuine, **{field: value}), asking.evidence(genuine))
+            asking.release(replace(genuine, tls_key=seeded("tls")), asking.evidence(genuine))
+
+    @pytest.mark.parametrize("is_attested", [False, True])
+    def test_hpke_keys_other_than_the_challenged_ones_are_refused(self, asking: Asking, is_attested: bool) -> None:
+        genuine = asking.binding()
+        swapped = replace(genuine, hpke=self.OTHER)
+        with pytest.raises(AccessDenied, match="given for other HPKE keys"):
+            asking.release(swapped, asking.evidence(swapped if is_attested else genuine))
+
+    def test_what_a_relay_asks_with_an_instances_evidence_is_refused(self, asking: Asking) -> None:
+        """Or a false custodian could have real ones remember an anchor, or close windows, in an instance's name."""
+        relay, invented = MachineKey(seeded("relay")), Anchor(sequence=9, mac=seeded("invented"))
+        earlier = asking.request(asking.binding(), anchor=invented, wants_shares=False)
+        binding = asking.binding()
+        genuine = asking.request(binding, wants_shares=False)
+        with pytest.raises(InvalidSignature):
+            asking.release(binding, request=replace(genuine, anchor=invented))
+        binding = asking.binding()
+        with pytest.raises(AccessDenied, match="not by the instance"):
+            asking.release(binding, request=replace(asking.request(binding), instance=relay.public).signed_by(relay))
+        with pytest.raises(AccessDenied, match="not made for this evidence"):
+            asking.release(asking.binding(), request=earlier)
+        assert asking.release().lease.terms.anchor == EMPTY_ANCHOR
 
     def test_a_receipt_key_swapped_under_it_is_refused(self, asking: Asking) -> None:
         other = MachineKey(seeded("other instance")).public
-        nonce = Nonce(challenger=asking.custody.public.key, nonce=asking.custody.challenge(other))
+        nonce = Nonce(challenger=asking.custody.public.key, nonce=asking.custody.challenge(other, asking.keys_digest))
         genuine = asking.binding(nonces=(nonce,))
-        with pytest.raises(BindingMismatch):
+        with pytest.raises(AccessDenied, match="not by the instance"):
             asking.release(replace(genuine, receipt_key=other), asking.evidence(genuine))
 
 
@@ -178,7 +211,7 @@ class TestSuites:
     def test_the_offer_cannot_be_shortened_under_the_evidence(self, asking: Asking) -> None:
         genuine = asking.binding()
         classic = tuple(key for key in genuine.hpke if key.suite == CLASSIC)
-        with pytest.raises(BindingMismatch):
+        with pytest.raises(AccessDenied, match="given for other HPKE keys"):
             asking.release(replace(genuine, hpke=classic), asking.evidence(genuine))
 
     def test_an_enclave_below_the_charters_floor_gets_nothing(self, asking: Asking) -> None:
@@ -217,7 +250,7 @@ class TestAppraisal:
         usual = {
             "simulator": SIMULATOR.public,
             "measurement": MEASUREMENT,
-            "report_data": REPORT_DATA,
+            "report_data": BINDING.report_data(),
             "debug": False,
             "signature": BLANK,
         }
@@ -225,7 +258,7 @@ class TestAppraisal:
         return Evidence(kind=SIMULATED, document=report.signed_by(SIMULATOR).encoded())
 
     def appraise(self, evidence: Evidence, **options: Any) -> Any:
-        usual = {"report_data": REPORT_DATA, "accepted": [TEE], "at": 0}
+        usual = {"binding": BINDING, "accepted": [TEE], "at": 0}
         return APPRAISER.appraise(evidence, **(usual | options))
 
     def test_the_valid_one_is_accepted(self) -> None:
@@ -258,13 +291,26 @@ class TestAppraisal:
 
     def test_a_kind_this_build_cannot_verify_is_refused(self) -> None:
         with pytest.raises(KindUnsupported):
+            self.appraise(Evidence(kind="sev", document=self.report().document))
+
+    def test_a_report_under_another_kinds_name_is_refused(self) -> None:
+        with pytest.raises(EvidenceMalformed):
             self.appraise(Evidence(kind="tdx", document=self.report().document))
 
-    @pytest.mark.parametrize("accepted", [[], [replace(TEE, kind="tdx")]])
+    def test_gpu_evidence_that_the_cpu_does_not_vouch_for_is_refused(self) -> None:
+        with pytest.raises(BindingMismatch, match="gpu_evidence"):
+            self.appraise(replace(self.report(), gpu=b"evidence of any GPU"))
+
+    def test_gpu_evidence_that_was_left_out_is_missed(self) -> None:
+        bound = replace(BINDING, gpu_evidence=seeded("gpu"))
+        with pytest.raises(BindingMismatch, match="gpu_evidence"):
+            self.appraise(self.report(report_data=bound.report_data()), binding=bound)
+
+    @pytest.mark.parametrize("accepted", [[], [accepted_tee("tdx")]])
     def test_a_policy_that_does_not_name_the_kind_is_kept_to(self, accepted: list[Any]) -> None:
         with pytest.raises(KindUnsupported):
             self.appraise(self.report(), accepted=accepted)
 
     def test_in_production_the_simulated_kind_is_refused(self) -> None:
         with pytest.raises(KindUnsupported, match="production"):
-            EvidenceAppraiser(production=True).appraise(self.report(), report_data=REPORT_DATA, accepted=[TEE], at=0)
+            EvidenceAppraiser(production=True).appraise(self.report(), binding=BINDING, accepted=[TEE], at=0)

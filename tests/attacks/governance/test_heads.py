@@ -83,10 +83,10 @@ def test_a_revocation_in_another_scope_does_not_stop_a_grant(scope: Scope, subje
 
 
 def test_a_revoked_measurement_among_others_stops_the_queued_grant() -> None:
-    tees = tuple(AcceptedTee(kind="tdx", measurement=seeded(str(n)), anchor=b"") for n in range(3))
+    tees = tuple(AcceptedTee.simulated(seeded(str(n)), seeded("simulator")) for n in range(3))
     several = policy(GENESIS, tees=tees)
     queued = carried(FOUNDED, adopting(several))
-    history = revoked(FOUNDED, Scope.MEASUREMENT, tees[2].measurement)
+    history = revoked(FOUNDED, Scope.MEASUREMENT, tees[2].measurements()[0])
     with pytest.raises(InvalidDecision, match="revocation"):
         advanced(history, queued, policy=several, at=NOW)
 

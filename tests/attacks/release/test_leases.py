@@ -42,7 +42,13 @@ def custodians(tmp_path: Path) -> Iterator[Custodians]:
 
 
 def hand_back(asking: Asking, **fields: Any) -> HandBack:
-    usual = {"genesis": WORLD.genesis, "ledger": LEDGER, "instance": asking.keys.instance, "signature": BLANK}
+    usual = {
+        "genesis": WORLD.genesis,
+        "ledger": LEDGER,
+        "instance": asking.keys.instance,
+        "anchor": EMPTY_ANCHOR,
+        "signature": BLANK,
+    }
     return HandBack(**(usual | fields)).signed_by(asking.keys.receipt)
 
 
@@ -134,10 +140,48 @@ class TestStateKey:
         _, secrets = opening(custodians.world, custodians.local()).open(EMPTY_ANCHOR)
         assert secrets.state_key == SecretKey(seeded("state key"))
 
-    def test_a_second_one_is_refused(self, custodians: Custodians) -> None:
+    def test_a_second_one_is_taken_while_the_first_was_never_used(self, custodians: Custodians) -> None:
+        """An opening that ended between two custodians left them with shares of different keys."""
         first = self.opened(custodians)
         self.deposit(first)
+        first.hand_back(None)
+        second = self.opened(custodians)
+        self.deposit(second, SecretKey(seeded("another")))
+        second.hand_back(None)
+        _, secrets = opening(custodians.world, custodians.local()).open(EMPTY_ANCHOR)
+        assert secrets.state_key == SecretKey(seeded("another"))
+
+    @pytest.mark.parametrize("anchor", [EMPTY_ANCHOR, Anchor(sequence=1, mac=seeded("entry 1"))])
+    def test_a_second_one_is_refused_once_a_window_is_open_or_an_entry_anchored(
+        self, custodians: Custodians, anchor: Anchor
+    ) -> None:
+        first = self.opened(custodians)
+        self.deposit(first)
+        first.renew(anchor)
         with pytest.raises(ForkedHistory, match="has a state key already"):
+            self.deposit(first, SecretKey(seeded("another")))
+        custodians.world.clock.advance(LEASE_S + CLOCK_SKEW_S)
+        later = Asking(custodians.world, custodians)
+        later.release(anchor=anchor)
+        with pytest.raises(ForkedHistory, match="has a state key already"):
+            self.deposit(later, SecretKey(seeded("another")))
+
+    def test_nor_once_an_anchored_window_was_returned(self, custodians: Custodians) -> None:
+        first = self.opened(custodians)
+        self.deposit(first)
+        first.renew()
+        first.hand_back(Anchor(sequence=1, mac=seeded("entry 1")))
+        later = Asking(custodians.world, custodians)
+        later.release(anchor=Anchor(sequence=1, mac=seeded("entry 1")))
+        with pytest.raises(ForkedHistory, match="has a state key already"):
+            self.deposit(later, SecretKey(seeded("another")))
+
+    def test_nor_by_an_instance_whose_lease_has_passed_to_another(self, custodians: Custodians) -> None:
+        first = self.opened(custodians)
+        self.deposit(first)
+        custodians.world.clock.advance(LEASE_S + CLOCK_SKEW_S)
+        self.opened(custodians)
+        with pytest.raises(AccessDenied, match="holds this ledger's lease"):
             self.deposit(first, SecretKey(seeded("another")))
 
     def test_who_holds_no_lease_cannot_deposit_one(self, custodians: Custodians) -> None:

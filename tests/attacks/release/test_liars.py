@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from enclave.keys import InstanceKeys
 from storage.cid import Cid
+from storage.errors import InvalidCid
 from tests import builders
 from tests.builders import seeded
 from tests.enclaves import Custodians, LocalCustodian, opening, world
@@ -32,7 +34,7 @@ def custodians(tmp_path: Path) -> Iterator[Custodians]:
 class Down(LocalCustodian):
     """Does not answer."""
 
-    def challenge(self, instance: bytes) -> bytes:
+    def challenge(self, instance: bytes, keys: bytes) -> bytes:
         raise ServiceUnavailable("this custodian does not answer")
 
 
@@ -44,8 +46,8 @@ class Lying(LocalCustodian):
         self._key: MachineKey = WORLD.dao.custodians[index].signing
         self._lie, self._what = lie, what
 
-    def release(self, binding: Any, evidence: Any, anchor: Any, **options: Any) -> Any:
-        lease, blocks, shares, state = super().release(binding, evidence, anchor, **options)
+    def release(self, binding: Any, evidence: Any, request: Any, **options: Any) -> Any:
+        lease, blocks, shares, state = super().release(binding, evidence, request, **options)
         if self._what == "lease":
             lease = self._lie(lease)
             if lease.custodian == self._key.public:
@@ -118,16 +120,19 @@ class TestShares:
         first, second = custodians.local()[:2]
 
         class Relaying(LocalCustodian):
-            def release(self, binding: Any, evidence: Any, anchor: Any, **options: Any) -> Any:
-                lease, blocks, _, state = super().release(binding, evidence, anchor, **options)
+            def release(self, binding: Any, evidence: Any, request: Any, **options: Any) -> Any:
+                lease, blocks, _, state = super().release(binding, evidence, request, **options)
+                assert is_relayed.wait(10)
                 return lease, blocks, relayed, state
 
         relayed: list[ShareRelease] = []
+        is_relayed = Event()
 
         class Kept(LocalCustodian):
-            def release(self, binding: Any, evidence: Any, anchor: Any, **options: Any) -> Any:
-                lease, blocks, shares, state = super().release(binding, evidence, anchor, **options)
+            def release(self, binding: Any, evidence: Any, request: Any, **options: Any) -> Any:
+                lease, blocks, shares, state = super().release(binding, evidence, request, **options)
                 relayed.extend(shares)
+                is_relayed.set()
                 return lease, blocks, shares, state
 
         with pytest.raises(InvalidSignature, match="whose index it bears"):
@@ -191,6 +196,18 @@ class TestLeases:
         )
         with pytest.raises(InvalidSignature, match="another instance, evidence or ledger state"):
             opening(WORLD, asked).open(EMPTY_ANCHOR)
+
+
+class TestBlocks:
+    def test_a_custodian_whose_blocks_cannot_be_read_is_passed_over(self, custodians: Custodians) -> None:
+        class Garbled(LocalCustodian):
+            def release(self, *asked: Any, **options: Any) -> Any:
+                super().release(*asked, **options)
+                raise InvalidCid("not a CID")  # as its client may, of what the custodian sent
+
+        asked = [Garbled(custodians.all[0]), *custodians.local()[1:]]
+        grounds, _ = opening(WORLD, asked).open(EMPTY_ANCHOR)
+        assert len(grounds.leases) == 2
 
 
 class TestReasons:

@@ -224,7 +224,7 @@ class TestOnePolicyOfSeveral:
         (Scope.DAO, b""),
         (Scope.POLICY, WORLD.policy.cid().binary),
         (Scope.DATASET, WORLD.dataset.manifest.cid().binary),
-        (Scope.MEASUREMENT, TEE.measurement),
+        (Scope.MEASUREMENT, TEE.measurements()[0]),
     ],
 )
 def test_after_a_revocation_there_is_no_lease(custodians: Custodians, scope: Scope, subject: bytes) -> None:

@@ -1,0 +1,145 @@
+"""What the window of the current leases still allows: a few numbers in memory, so that judging a query costs nothing.
+
+A query reserves the most it could use before it searches, so that of several at once none finds the window used up by
+the others. What was booked before the entry that a renewal was leased at no longer counts: custodians remember it.
+Credit counts once the entry that brought it is anchored; a host that could take the entry back, and hand the same
+deposit in again, would otherwise make it worth more than once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TypeVar
+
+from vault.charter import Window
+from vault.errors import AccessDenied, NotYet
+from vault.ledger import Effect, Entry, Kind
+
+Key = TypeVar("Key", bytes, str)
+
+
+class WindowUsedUp(NotYet):
+    """The window does not allow this before the next renewal."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    sequence: int
+    licensee: bytes
+    passages: int
+    account: str
+    spend: int
+    credited: tuple[tuple[str, int], ...]
+
+
+class Allowance:
+    """The use of one window after another, by one instance."""
+
+    def __init__(self) -> None:
+        self._window: Window | None = None
+        self._uses: deque[_Use] = deque()
+        self._passages: dict[bytes, int] = {}  # new ones, by licensee
+        self._spend: dict[str, int] = {}  # by account
+        self._fresh: dict[str, int] = {}  # credit not anchored yet, by account
+        self._reserved_entries = 0
+        self._reserved_passages: dict[bytes, int] = {}
+        self._reserved_spend: dict[str, int] = {}
+        self.is_half_used = False
+
+    def grant(self, start: int, window: Window) -> None:
+        """Begin a window after entry `start`, in place of the one before."""
+        while self._uses and self._uses[0].sequence <= start:
+            self._count(self._uses.popleft(), -1)
+        self._window = window
+        self.is_half_used = 2 * len(self._uses) >= window.entries
+
+    def note(self, entry: Entry, effect: Effect) -> None:
+        """Count an entry that was booked."""
+        if self._window is None:  # before the first window nothing is served, and it begins after what is booked
+            return
+        is_charge = entry.kind is Kind.QUERY and bool(entry.transfers)
+        use = _Use(
+            sequence=entry.sequence,
+            licensee=entry.licensee,
+            passages=effect.new_passages,
+            account=entry.transfers[0].debit if is_charge else "",
+            spend=sum(transfer.amount for transfer in entry.transfers) if is_charge else 0,
+            credited=effect.credited,
+        )
+        self._uses.append(use)
+        self._count(use, 1)
+        self.is_half_used = self.is_half_used or self._is_half_used(use, self._window)
+
+    def fresh_credit(self, account: str) -> int:
+        """Return how much of an account's credit is not anchored yet."""
+        return self._fresh.get(account, 0)
+
+    def passages_at_most(self, wanted: int) -> int:
+        """Return how many new passages one answer may bring at most, were the window unused."""
+        return min(wanted, self._granted().passages)
+
+    @property
+    def has_entry(self) -> bool:
+        """Say whether one more entry may be written; before the first window it may, since nothing is served."""
+        return self._window is None or len(self._uses) + self._reserved_entries < self._window.entries
+
+    def require_entry(self) -> None:
+        """Raise `WindowUsedUp` unless one more entry may be written."""
+        if not self.has_entry:
+            raise _used_up("ledger entries")
+
+    @contextmanager
+    def reserved(self, licensee: bytes, account: str, *, passages: int, spend: int) -> Iterator[None]:
+        """Keep room for one answer until the block ends; an answer booked within it counts by itself.
+
+        Raises: `WindowUsedUp`; `AccessDenied` where no window is large enough.
+        """
+        window = self._granted()
+        if spend > window.spend:
+            raise AccessDenied(f"the price is {spend} and the charter's window lets {window.spend} through per lease")
+        self.require_entry()
+        if self._passages.get(licensee, 0) + self._reserved_passages.get(licensee, 0) + passages > window.passages:
+            raise _used_up("new passages")
+        if self._spend.get(account, 0) + self._reserved_spend.get(account, 0) + spend > window.spend:
+            raise _used_up("spend")
+        self._reserve(licensee, account, 1, passages, spend)
+        try:
+            yield
+        finally:
+            self._reserve(licensee, account, -1, -passages, -spend)
+
+    def _reserve(self, licensee: bytes, account: str, entries: int, passages: int, spend: int) -> None:
+        self._reserved_entries += entries
+        _add(self._reserved_passages, licensee, passages)
+        _add(self._reserved_spend, account, spend)
+
+    def _count(self, use: _Use, sign: int) -> None:
+        _add(self._passages, use.licensee, sign * use.passages)
+        _add(self._spend, use.account, sign * use.spend)
+        for account, amount in use.credited:
+            _add(self._fresh, account, sign * amount)
+
+    def _is_half_used(self, use: _Use, window: Window) -> bool:
+        return (
+            2 * len(self._uses) >= window.entries
+            or 2 * self._passages.get(use.licensee, 0) >= window.passages
+            or 2 * self._spend.get(use.account, 0) >= window.spend
+        )
+
+    def _granted(self) -> Window:
+        if self._window is None:
+            raise WindowUsedUp("the custodians have not granted this enclave a window yet; ask again shortly")
+        return self._window
+
+
+def _used_up(what: str) -> WindowUsedUp:
+    return WindowUsedUp(f"window used up: no more {what} before the leases are renewed; ask again shortly")
+
+
+def _add(counts: dict[Key, int], key: Key, amount: int) -> None:
+    counts[key] = counts.get(key, 0) + amount
+    if not counts[key]:
+        del counts[key]

@@ -1,0 +1,50 @@
+"""What the answers of one session rest on: the grounds first attested, and those leased since (rule F2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from enclave.channel import EnclaveChannel
+from enclave.proven import ProvenEnclaves
+from enclave.verified import Grounds, require_same_enclave
+from vault.errors import InvalidReceipt, StaleState
+from vault.lease import require_in_time
+from vault.receipt import Receipt
+
+
+class Footing:
+    """Takes up renewed leases as receipts name them; never another instance, and never an older head."""
+
+    def __init__(
+        self, channel: EnclaveChannel, attested: Grounds, proven: ProvenEnclaves, clock: Callable[[], float]
+    ) -> None:
+        self.attested = attested
+        self._channel = channel
+        self._proven = proven
+        self._clock = clock
+        self._last = attested
+        self._epoch = attested.terms.epoch  # the highest one that an answer rested on
+
+    def of(self, receipt: Receipt, *, is_repeat: bool) -> Grounds:
+        """Return the verified grounds that a receipt was issued on.
+
+        Raises: `StaleState` unless they were in time, for an answer given anew by our own clock; `InvalidReceipt`.
+        """
+        at = receipt.at if is_repeat else int(self._clock())
+        if receipt.evidence != self._last.terms.evidence:
+            grounds = self._channel.grounds(self.attested.terms.genesis, at=at, evidence=receipt.evidence)
+            if grounds.terms.evidence != receipt.evidence:
+                raise InvalidReceipt("evidence: the enclave showed other grounds than those the receipt names")
+            require_same_enclave(grounds, self.attested)
+            self._last = grounds
+        require_in_time(self._last.leases, self._last.charter, self._last.terms, at=at)
+        if not is_repeat:
+            self._require_no_older_head(self._last)
+        return self._last
+
+    def _require_no_older_head(self, grounds: Grounds) -> None:
+        if grounds.terms.epoch < self._epoch:
+            raise StaleState("the enclave went back to an older head; connect anew")
+        if grounds.terms.epoch > self._epoch:
+            self._epoch = grounds.terms.epoch
+            self._proven.forget_other_heads(self._channel.tls_key, grounds.terms)

@@ -1,0 +1,15 @@
+"""Nitro documents, their CBOR and their certificates."""
+
+from enclave.attestation.nitro import verified_nitro
+from enclave.attestation.nitro_document import NitroDocument
+from fuzz.seeds import AT
+
+ROLES = ("cose_sign1",)
+
+
+def fuzz(data: bytes) -> None:
+    """Parse a document, read all of it, and verify it."""
+    document = NitroDocument.from_bytes(data)
+    document.facts()
+    document.shown()
+    verified_nitro(data, at=AT)

@@ -1,0 +1,377 @@
+"""Attacks on what a client verified before: it holds for one TLS key, one question and the leases' time (E5, F2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from enclave.attestation.appraise import EvidenceAppraiser
+from enclave.channel import EnclaveChannel
+from enclave.client import EnclaveClient
+from enclave.footing import Footing
+from enclave.instance import State
+from enclave.proven import ENTRIES_MAX, ProvenEnclaves, Question
+from enclave.server import enclave_server
+from enclave.v1 import attestation_pb2 as pb
+from enclave.v1 import retrieval_pb2 as retrieval
+from enclave.verified import require_same_enclave
+from storage.cid import DAG_CBOR, Cid
+from tests import builders
+from tests.attacks.attestation.test_relay import Relay
+from tests.builders import seeded
+from tests.deployment import LOOPBACK, Deployment, deployed
+from tests.enclaves import Clock
+from vault.ballot import Scope
+from vault.errors import (
+    AccessDenied,
+    InvalidReceipt,
+    InvalidSignature,
+    Revoked,
+    ServiceUnavailable,
+    StaleState,
+    VaultError,
+    WrongKey,
+)
+from vault.hpke import HpkeKeys
+from vault.session import SessionOpening, secret_context
+from vault.tls import PinnedCertificate, TlsIdentity
+
+FETCH = "certificate"
+GENESIS, POLICY = Cid.of(DAG_CBOR, b"genesis"), Cid.of(DAG_CBOR, b"policy")
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Iterator[Deployment]:
+    with deployed(tmp_path) as deployment:
+        deployment.add_credit(10_000)
+        yield deployment
+
+
+@pytest.fixture
+def proven() -> ProvenEnclaves:
+    return ProvenEnclaves()
+
+
+@pytest.fixture
+def calls(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return a list that every certificate fetched and every call made from now on is noted in."""
+    noted: list[str] = []
+    fetch, call = PinnedCertificate.fetch, EnclaveChannel.call
+
+    def noting_fetch(address: str, **options: Any) -> PinnedCertificate:
+        noted.append(FETCH)
+        return fetch(address, **options)
+
+    def noting_call(self: EnclaveChannel, method: Any, request: Any, **options: Any) -> Any:
+        noted.append(type(request).__name__.removesuffix("Request"))
+        return call(self, method, request, **options)
+
+    monkeypatch.setattr(PinnedCertificate, "fetch", noting_fetch)
+    monkeypatch.setattr(EnclaveChannel, "call", noting_call)
+    return noted
+
+
+VERIFIED = [FETCH, "GetEvidence", "OpenSession"]
+KNOWN = [FETCH, "GetServerNonce", "OpenSession"]
+
+
+def connected(deployment: Deployment, calls: list[str], **options: Any) -> list[str]:
+    """Connect, ask one question, and return what connecting took."""
+    calls.clear()
+    with deployment.client(**options) as client:
+        took = list(calls)
+        client.search("tide", k=1)
+    return took
+
+
+class TestWhatVerifyingCosts:
+    def test_one_certificate_and_one_piece_of_evidence_per_key(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        assert connected(deployment, calls, proven=proven) == VERIFIED
+        for _ in range(3):
+            assert connected(deployment, calls, proven=proven) == KNOWN
+
+    def test_all_clients_of_a_process_share_it(self, deployment: Deployment, calls: list[str]) -> None:
+        assert connected(deployment, calls) == VERIFIED
+        assert connected(deployment, calls) == KNOWN
+
+    def test_it_ends_with_the_leases_it_rests_on_and_not_with_renewed_ones(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        lease_s = deployment.world.dao.charter.lease_s
+        assert connected(deployment, calls, proven=proven) == VERIFIED
+        deployment.world.clock.advance(lease_s - 1)
+        assert deployment.enclave.step() is State.SERVING  # renewed
+        assert connected(deployment, calls, proven=proven) == KNOWN
+        deployment.world.clock.advance(1)
+        assert connected(deployment, calls, proven=proven) == VERIFIED
+        assert connected(deployment, calls, proven=proven) == KNOWN
+
+    def test_it_ends_by_the_clients_own_clock(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        mine = Clock(deployment.world.clock.seconds)
+        assert connected(deployment, calls, proven=proven, clock=mine) == VERIFIED
+        mine.advance(deployment.world.dao.charter.lease_s)
+        with pytest.raises(StaleState):
+            deployment.client(proven=proven, clock=mine)
+        mine.advance(-deployment.world.dao.charter.lease_s)  # what was dropped is not taken up again
+        assert connected(deployment, calls, proven=proven, clock=mine) == VERIFIED
+
+    def test_another_enclave_another_process_and_another_appraiser_are_verified_anew(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        assert connected(deployment, calls, proven=proven) == VERIFIED
+        assert connected(deployment, calls, proven=ProvenEnclaves()) == VERIFIED
+        stricter = EvidenceAppraiser(production=True)
+        with pytest.raises(AccessDenied):
+            EnclaveClient.connect(
+                deployment.enclave.address,
+                deployment.credential(),
+                stricter,
+                allow_simulated=True,
+                clock=deployment.world.clock,
+                proven=proven,
+            )
+        with pytest.raises(AccessDenied, match="SIMULATED"):
+            deployment.client(proven=proven, allow_simulated=False)
+
+    def test_many_enclaves_do_not_fill_memory(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        connected(deployment, calls, proven=proven)
+        ((question, entry),) = proven._known.items()
+        for number in range(ENTRIES_MAX + 10):
+            proven._keep(replace(question, tls_key=seeded(f"{number}")), entry)
+        assert len(proven._known) == ENTRIES_MAX
+        assert question not in proven._known  # the oldest made room
+
+    def test_an_enclave_that_does_not_serve_says_why(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        connected(deployment, calls, proven=proven)
+        deployment.custodians[0].stop()
+        deployment.world.clock.advance(deployment.world.dao.charter.lease_s)
+        for known in (proven, ProvenEnclaves()):
+            with pytest.raises((StaleState, ServiceUnavailable)):
+                deployment.client(proven=known)
+
+
+class TestAnotherHead:
+    def test_a_new_head_is_verified_anew(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        with deployment.client(proven=proven) as client:
+            before = client.search("tide", k=1)
+            self.move_on(deployment)
+            assert connected(deployment, calls, proven=proven) == KNOWN  # nobody has seen the new head until its answer
+            assert connected(deployment, calls, proven=proven) == VERIFIED
+            after = client.search("tide", k=1)
+            assert before.receipt.evidence != after.receipt.evidence
+            with pytest.raises(StaleState, match="older head"):
+                client._footing.of(before.receipt, is_repeat=False)
+
+    def test_a_revoked_license_does_not_live_on_in_memory(self, deployment: Deployment, proven: ProvenEnclaves) -> None:
+        deployment.client(proven=proven).close()
+        setting = deployment.world
+        revoking = builders.revoking(Scope.LICENSEE, deployment.credential().license.licensee)
+        deployment.custodies.submit(setting.decided(builders.carried(setting.history, revoking)))
+        assert deployment.enclave.step() is State.SERVING
+        with pytest.raises(Revoked):
+            deployment.client(proven=proven)
+
+    @staticmethod
+    def move_on(deployment: Deployment) -> None:
+        """Have the DAO decide something that changes nothing here, and the enclave take it up."""
+        setting = deployment.world
+        revoking = builders.revoking(Scope.LICENSEE, seeded("somebody else", 20))
+        deployment.custodies.submit(setting.decided(builders.carried(setting.history, revoking)))
+        assert deployment.enclave.step() is State.SERVING
+
+
+class TestSwaps:
+    def test_another_certificate_at_the_same_address_is_never_taken_for_the_known_one(
+        self, deployment: Deployment, calls: list[str], proven: ProvenEnclaves
+    ) -> None:
+        enclave = deployment.enclave
+        other, port = deployment.loop.call(enclave_server(enclave.service, enclave.keys.tls, LOOPBACK))
+        address = f"127.0.0.1:{port}"
+        assert connected(deployment, calls, proven=proven, address=address) == VERIFIED
+        deployment.loop.call(other.stop(0))
+        swapped, _ = deployment.loop.call(enclave_server(enclave.service, TlsIdentity.fresh(), address))
+        calls.clear()
+        with pytest.raises(InvalidSignature, match="somebody relays it"):
+            deployment.client(proven=proven, address=address)
+        assert calls == [FETCH, "GetEvidence"]  # no session was asked for
+        deployment.loop.call(swapped.stop(0))
+
+    def test_a_relay_behind_the_genuine_certificate_gets_no_call(
+        self, deployment: Deployment, proven: ProvenEnclaves
+    ) -> None:
+        """The network lets the certificate be read from the enclave, and leads the channel to somebody else."""
+        deployment.client(proven=proven).close()
+        relay = Relay(EnclaveChannel(deployment.enclave.address))
+        server, elsewhere = deployment.loop.call(relay.serve())
+        switch, address = deployment.loop.call(switched([deployment.enclave.address, elsewhere]))
+        with pytest.raises(ServiceUnavailable, match="another key than the pinned one"):
+            deployment.client(proven=proven, address=address)
+        assert relay.asked == []
+        switch.close()
+        deployment.loop.call(server.stop(0))
+        relay.upstream.close()
+
+
+class TestReplays:
+    def replaying(self, deployment: Deployment, recorded: pb.GetEvidenceResponse) -> Any:
+        """Serve recorded answers with the enclave's own TLS key: the most that whoever stole it could do."""
+        relay = Relay(EnclaveChannel(deployment.enclave.address), tls=deployment.enclave.keys.tls)
+        relay.change_evidence = lambda answer, _: recorded
+        server, address = deployment.loop.call(relay.serve())
+        return relay, server, address
+
+    def test_an_older_sessions_evidence_is_not_for_this_nonce(self, deployment: Deployment) -> None:
+        recorded = self.recorded(deployment)
+        relay, server, address = self.replaying(deployment, recorded)
+        with pytest.raises(AccessDenied, match="not made for this challenge"):
+            deployment.client(address=address, proven=ProvenEnclaves())
+        assert relay.asked == ["GetEvidence"]
+        deployment.loop.call(server.stop(0))
+        relay.upstream.close()
+
+    def test_older_leases_under_fresh_evidence_have_ended(self, deployment: Deployment) -> None:
+        recorded = self.recorded(deployment)
+        deployment.world.clock.advance(deployment.world.dao.charter.lease_s - 1)
+        assert deployment.enclave.step() is State.SERVING
+        deployment.world.clock.advance(1)
+        relay, server, address = self.replaying(deployment, recorded)
+        relay.change_evidence = lambda answer, _: answer
+        relay.change_grounds = lambda grounds: grounds.CopyFrom(recorded.grounds)
+        with pytest.raises(StaleState):
+            deployment.client(address=address, proven=ProvenEnclaves())
+        assert "OpenSession" not in relay.asked
+        deployment.loop.call(server.stop(0))
+        relay.upstream.close()
+
+    def test_with_a_stolen_tls_key_a_sessions_secret_stays_sealed(
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It is sealed to the attested HPKE key, which who took the TLS key alone does not have."""
+        proven = ProvenEnclaves()
+        deployment.client(proven=proven).close()
+        taken: list[SessionOpening] = []
+
+        async def answer(_: Relay, request: Any, __: Any) -> Any:
+            taken.append(SessionOpening.from_bytes(request.opening))
+            return retrieval.OpenSessionResponse(session=bytes(16))
+
+        monkeypatch.setattr(Relay, "OpenSession", answer)
+        relay, server, address = self.replaying(deployment, self.recorded(deployment))
+        with deployment.client(address=address, proven=proven) as client, pytest.raises(VaultError):
+            client.search("tide", k=1)
+        (opening,) = taken
+        info = secret_context(
+            genesis=opening.genesis,
+            instance=opening.instance,
+            ledger=opening.ledger,
+            server_nonce=opening.server_nonce,
+            suite=opening.suite,
+        )
+        with pytest.raises(WrongKey):
+            HpkeKeys.from_seed(seeded("mallory", 128)).open(opening.suite, opening.sealed_secret, info=info)
+        assert len(deployment.enclave.keys.hpke.open(opening.suite, opening.sealed_secret, info=info)) == 32
+        deployment.loop.call(server.stop(0))
+        relay.upstream.close()
+
+    def test_grounds_other_than_a_receipt_names_are_refused(self, deployment: Deployment) -> None:
+        with deployment.client(proven=ProvenEnclaves()) as client:
+            receipt = client.search("tide", k=1).receipt
+            deployment.enclave.step()
+            renewed = client.search("tide", k=1).receipt
+            assert renewed.evidence != receipt.evidence
+            genuine = client._footing.attested
+            footing = Footing(client._channel, genuine, ProvenEnclaves(), deployment.world.clock)
+            older = client._channel.grounds(genuine.terms.genesis, at=deployment.world.clock())
+            client._channel.grounds = lambda *_, **__: older  # type: ignore[method-assign]  # a server that shows these
+            with pytest.raises(InvalidReceipt, match="other grounds"):
+                footing.of(replace(receipt, evidence=seeded("another")), is_repeat=False)
+
+    @pytest.mark.parametrize("field", ["instance", "hpke", "tls_key", "configuration"])
+    def test_leases_renewed_for_other_keys_are_another_enclaves(self, deployment: Deployment, field: str) -> None:
+        with deployment.client(proven=ProvenEnclaves()) as client:
+            attested = client._footing.attested
+        require_same_enclave(attested, attested)
+        if field == "instance":
+            other = replace(attested, terms=replace(attested.terms, instance=seeded("another")))
+        else:
+            values: dict[str, Any] = {
+                "hpke": HpkeKeys.from_seed(seeded("mallory", 128)).public,
+                "tls_key": seeded("another"),
+                "configuration": GENESIS,
+            }
+            other = replace(attested, binding=replace(attested.binding, **{field: values[field]}))
+        with pytest.raises(InvalidReceipt, match="connect anew"):
+            require_same_enclave(other, attested)
+
+    def test_a_fresh_question_has_no_answer_of_before(
+        self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Leases of then would do for it, so a server could pass off an answer as one that old leases cover."""
+        service = deployment.enclave.service
+        genuine = service.search
+
+        async def called_a_repeat(*asked: Any) -> Any:
+            metered, answer, _ = await genuine(*asked)
+            return metered, answer, True
+
+        with deployment.client(proven=ProvenEnclaves()) as client:
+            client.search("tide", k=1)
+            monkeypatch.setattr(service, "search", called_a_repeat)
+            with pytest.raises(InvalidReceipt, match="never asked before"):
+                client.search("tide", k=1)
+
+    @staticmethod
+    def recorded(deployment: Deployment) -> Any:
+        channel = EnclaveChannel(deployment.enclave.address)
+        answer = channel.call(channel._attestation.GetEvidence, pb.GetEvidenceRequest(nonce=seeded("an older nonce")))
+        channel.close()
+        return answer
+
+
+async def switched(places: list[str]) -> tuple[asyncio.Server, str]:
+    """Forward the first connection to the first place, and every later one to the last."""
+    left = list(places)
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while some := await reader.read(1 << 16):
+                writer.write(some)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        host, port = (left.pop(0) if len(left) > 1 else left[0]).split(":")
+        far_reader, far_writer = await asyncio.open_connection(host, int(port))
+        await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+
+    server = await asyncio.start_server(forward, "127.0.0.1", 0)
+    return server, f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def test_questions_that_differ_in_one_fact_are_different() -> None:
+    one = Question(tls_key=seeded("a"), genesis=GENESIS, policy=GENESIS, allow_simulated=True)
+    others = [
+        replace(one, tls_key=seeded("b")),
+        replace(one, genesis=POLICY),
+        replace(one, policy=POLICY),
+        replace(one, allow_simulated=False),
+    ]
+    assert len({one, *others}) == 5

@@ -1,0 +1,276 @@
+"""One custodian among others: what it hands out to them, what it takes over, and when it may sign again (rule F5).
+
+Heads and manifests carry their own signatures, so they are taken from whoever has them. Leases and anchors are one
+custodian's word each, so they are taken only from states signed by the charter's custodians: of a restored custodian,
+whatever any of `others_needed` remembers; of another one, at its start, only what more than f of them remember alike.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from storage.cid import Cid
+from storage.model import Blobs
+from vault.charter import Charter
+from vault.custodian import NONCE_LIFETIME_S, CustodianKeys, CustodyStore
+from vault.custody_state import (
+    CustodyState,
+    StateQuestion,
+    all_windows,
+    highest_standing,
+    is_rolled_back,
+    lineage,
+    merged,
+    others_needed,
+    shown_number,
+    succeeding,
+    verify_question,
+    verify_state,
+)
+from vault.decision import Decision
+from vault.errors import MalformedObject, NotYet, StaleState
+from vault.head import Head, History
+from vault.lease import ledger_id
+from vault.machine import BLANK
+from vault.manifest import Manifest
+
+PIECE_BYTES = 2 << 20  # of blocks handed out at once; with one decision more it still fits a message
+MANIFESTS_BYTES = 1 << 20  # likewise, with one manifest more
+PAGE_LINEAGES = 32
+LINEAGE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What another custodian said of a DAO when asked at `asked_at` (UTC seconds): state and manifests, verified."""
+
+    state: CustodyState
+    manifests: tuple[Manifest, ...]
+    asked_at: int
+
+
+class CatchingUp:
+    """One custodian's part in keeping all of them at the same state."""
+
+    def __init__(
+        self,
+        keys: CustodianKeys,
+        store: CustodyStore,
+        blobs: Blobs,
+        histories: Mapping[Cid, History],
+        *,
+        clock: Callable[[], int],
+        skew_s: int,
+    ) -> None:
+        self._keys = keys
+        self._store = store
+        self._blobs = blobs
+        self._histories = histories
+        self._clock = clock
+        self._skew_s = skew_s
+        self._restored_at = store.restored_at()
+        self._caught_up = set(store.caught_up())
+
+    def now(self) -> int:
+        """Return UTC seconds by this custodian's clock."""
+        return self._clock()
+
+    @property
+    def is_waiting(self) -> bool:
+        """Say whether there is a DAO that this custodian has not caught up with."""
+        return any(self.is_behind(genesis) for genesis in self._histories)
+
+    def is_behind(self, genesis: Cid) -> bool:
+        """Say whether this custodian was restored and has not caught up with a DAO since."""
+        return self._restored_at is not None and genesis not in self._caught_up
+
+    def require(self, history: History) -> None:
+        """Raise `NotYet` unless this custodian may sign for a DAO; where there are no others, waiting is enough."""
+        if not self.is_behind(history.genesis) or self._restored_at is None:
+            return
+        needed, charter = others_needed(history.charter), history.charter
+        if needed:
+            raise NotYet(
+                f"restored from a backup: waiting for the state of {needed} other custodians; name them with --peer"
+            )
+        free_from = self._restored_at + charter.lease_s + self._skew_s
+        if self._clock() < free_from:
+            raise NotYet(
+                "restored from a backup, and no other custodian remembers what it leased: "
+                f"ask again in {free_from - self._clock()} s, when such a lease has ended"
+            )
+        self._take(history, (), support=1, has_caught_up=True)
+
+    def require_any(self) -> None:
+        """Raise `NotYet` where this custodian may sign for no DAO at all yet."""
+        refusal: NotYet | None = None
+        for history in self._histories.values():
+            try:
+                return self.require(history)
+            except NotYet as error:
+                refusal = error
+        if refusal is not None:
+            raise refusal
+        return None
+
+    def tips(self, custodian: bytes) -> list[tuple[Cid, Cid, int]]:
+        """Return genesis, head and epoch of every DAO here whose charter has that custodian."""
+        known = (history for history in self._histories.values() if history.charter.custodian(custodian) is not None)
+        return [(history.genesis, history.head.cid(), history.head.epoch) for history in known]
+
+    def knows(self, genesis: Cid, head: Cid) -> bool:
+        """Say whether a head is in a DAO's history here."""
+        return genesis in self._histories and head in self._histories[genesis].heads
+
+    def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
+        """Return the blocks after a known head, or from the charter on, and the last head among them.
+
+        Raises: `StaleState` for a DAO or a head that is not known here.
+        """
+        history = self._histories.get(genesis)
+        if history is None or (known is not None and known not in history.heads):
+            raise StaleState("this custodian knows neither that DAO's head nor what follows it")
+        blocks = {} if known is not None else {genesis: self._blobs.get(genesis)}
+        last = known or history.heads[0]
+        for cid in history.heads[history.heads.index(known) + 1 if known is not None else 0 :]:
+            blocks |= link_blocks(cid, self._blobs.get)
+            last = cid
+            if sum(map(len, blocks.values())) > PIECE_BYTES:
+                break
+        return last, blocks
+
+    def manifests(self, genesis: Cid, after: bytes) -> tuple[list[Manifest], bytes]:
+        """Return a page of the latest manifests under a DAO, and where the next page begins; empty at the end."""
+        if len(after) not in (0, LINEAGE_BYTES):
+            raise MalformedObject(f"a page begins after a lineage of {LINEAGE_BYTES} bytes, or at the beginning")
+        page: list[Manifest] = []
+        size = 0
+        registered = self._store.registered(after, most=PAGE_LINEAGES)
+        for key, _, cid in registered:
+            manifest = Manifest.from_bytes(self._blobs.get(cid))
+            if manifest.genesis == genesis:
+                page.append(manifest)
+                size += len(manifest.encoded())
+            if size > MANIFESTS_BYTES:
+                return page, key
+        return page, registered[-1][0] if len(registered) == PAGE_LINEAGES else b""
+
+    def question(self, genesis: Cid, asked: bytes) -> StateQuestion:
+        """Return a fresh question about a DAO to another custodian, its number counted before it is asked."""
+        return StateQuestion(
+            custodian=self._keys.signing.public,
+            asked=asked,
+            genesis=genesis,
+            nonce=secrets.token_bytes(32),
+            number=self._store.next_number(),
+            signature=BLANK,
+        ).signed_by(self._keys.signing)
+
+    def answer(self, question: StateQuestion) -> CustodyState:
+        """Say what this custodian remembers of a DAO, to another custodian of it; while it is behind, nothing."""
+        history = self._histories.get(question.genesis)
+        if history is None:
+            raise StaleState("this custodian does not know that DAO")
+        verify_question(question, history.charter, asked=self._keys.signing.public)
+        before = self._store.keep_question(question.custodian, question.number, question.encoded())
+        self.require(history)
+        return CustodyState(
+            custodian=self._keys.signing.public,
+            question=question.digest(),
+            genesis=history.genesis,
+            head=history.head.cid(),
+            epoch=history.head.epoch,
+            standing=self._store.standing(ledger_id(history.genesis)),
+            windows=tuple(self._store.open_windows(ledger_id(history.genesis))),
+            last_question=before,
+            signature=BLANK,
+        ).signed_by(self._keys.signing)
+
+    def told(
+        self, question: StateQuestion, state: CustodyState, manifests: Sequence[Manifest], *, asked_at: int
+    ) -> Told:
+        """Return a verified answer to our question; where it shows that we were rolled back, note that at once.
+
+        Raises: what `verify_state`, `is_rolled_back` and `verify_manifest` raise.
+        """
+        charter = self._histories[question.genesis].charter
+        verify_state(state, question, charter, at=self._clock())
+        if is_rolled_back(question, state):
+            self._store.mark_restored(self._clock(), number=shown_number(state))
+            self._restored_at = self._store.restored_at()
+            self._caught_up.clear()
+        for manifest in manifests:
+            verify_manifest(manifest, charter, question.genesis)
+        return Told(state=state, manifests=tuple(manifests), asked_at=asked_at)
+
+    def adopt(self, genesis: Cid, told: Sequence[Told], *, is_starting: bool = False) -> bool:
+        """Take over what others told, and say whether this custodian may sign for the DAO.
+
+        Args:
+            told: at most one of each custodian.
+            is_starting: nothing was signed since this custodian started, so it may take over without being behind.
+        Raises: `ForkedHistory` where what is remembered contradicts itself.
+        """
+        history = self._histories[genesis]
+        if not self.is_behind(genesis):
+            if is_starting:
+                self._take(history, told, support=history.charter.liars + 1, has_caught_up=False)
+            return True
+        counted = [one for one in told if one.asked_at >= self._counts_from() and one.state.head in history.heads]
+        needed = others_needed(history.charter)
+        if not needed or len({one.state.custodian for one in counted}) < needed:
+            return False
+        self._take(history, counted, support=1, has_caught_up=True)
+        return True
+
+    def _counts_from(self) -> int:
+        """Return from when on answers count: evidence shown before the restore can bring no lease any more.
+
+        Otherwise an instance could join a forgotten lease of ours, a minute later, with leases that others sign only
+        after they answered us.
+        """
+        return (self._restored_at or 0) + NONCE_LIFETIME_S
+
+    def _take(self, history: History, told: Sequence[Told], *, support: int, has_caught_up: bool) -> None:
+        ledger = ledger_id(history.genesis)
+        ours, theirs = self._store.standing(ledger), highest_standing((one.state for one in told), support=support)
+        has_forgotten = has_caught_up and bool(told)
+        standing = (
+            succeeding(ours, theirs) if has_forgotten else merged(ours, theirs, at=self._clock(), skew_s=self._skew_s)
+        )
+        latest: dict[bytes, Manifest] = {}
+        for manifest in sorted((m for one in told for m in one.manifests), key=lambda m: (m.version, m.cid().binary)):
+            latest[lineage(manifest)] = manifest
+        for manifest in latest.values():
+            self._blobs.put(manifest.cid(), manifest.encoded())
+        self._store.adopt(
+            history.genesis,
+            ledger,
+            standing,
+            [(key, manifest.version, manifest.cid()) for key, manifest in latest.items()],
+            windows=all_windows(one.state for one in told) if has_forgotten else None,
+            has_caught_up=has_caught_up,
+        )
+        if has_caught_up:
+            self._caught_up.add(history.genesis)
+
+
+def link_blocks(head: Cid, fetch: Callable[[Cid], bytes]) -> dict[Cid, bytes]:
+    """Return a head's block, its decision's and that of the policy it adopted."""
+    blocks = {head: fetch(head)}
+    decision = Head.from_bytes(blocks[head]).decision
+    if decision is not None:
+        blocks[decision] = fetch(decision)
+        adopts = Decision.from_bytes(blocks[decision]).proposal.action.adopts
+        if adopts is not None:
+            blocks[adopts] = fetch(adopts)
+    return blocks
+
+
+def verify_manifest(manifest: Manifest, charter: Charter, genesis: Cid) -> None:
+    """Raise unless its owner signed the manifest for this DAO."""
+    if manifest.genesis != genesis:
+        raise MalformedObject("a manifest of another DAO came among this one's")
+    manifest.verify_owner(charter.domain(genesis))

@@ -1,0 +1,234 @@
+"""Custodians among themselves: heads gossip, and whoever was restored catches up (rules F4, F5).
+
+A new head, handed in or heard, is handed on to every peer at once; and each peer is asked every few seconds for what it
+has. Everything goes through `Custody.submit_head`, which verifies the chain from raw signatures, so a peer can bring
+news but invent none. No host and no board can keep it back: a revocation handed to one custodian reaches all that it
+can reach, directly or through others. Boards are a database that members share today, so none is polled yet.
+
+Each peer is visited by a task of its own, so a dead one delays nobody. Network calls run in threads; the custodian is
+only touched on the event loop that serves it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from itertools import islice
+from typing import Protocol
+
+from storage.cid import Cid
+from storage.errors import StorageError
+from vault.catching_up import Told
+from vault.charter import Custodian
+from vault.client import CustodyClient
+from vault.custody import GENESES_MAX, Custody
+from vault.custody_state import CustodyState, StateQuestion
+from vault.errors import ForkedHistory, InvalidSignature, MalformedObject, ServiceUnavailable, StaleState, VaultError
+from vault.head import EPOCHS_MAX
+from vault.manifest import Manifest
+
+EVERY_S = 10
+START_WAIT_S = 10.0  # for peers to answer before serving begins; a dead one must not keep us from serving
+BACKOFF_S = 1.0
+BACKOFF_S_MAX = 60.0
+PAGES_MAX = 1000
+log = logging.getLogger(__name__)
+
+
+class Peer(Protocol):
+    """What one custodian asks of another; `vault.client.CustodyClient` is the real one."""
+
+    @property
+    def custodian(self) -> Custodian: ...  # noqa: D102
+    def tips(self, custodian: bytes) -> list[tuple[Cid, Cid, int]]: ...  # noqa: D102
+    def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]: ...  # noqa: D102
+    def submit_head(self, head: Cid, blocks: dict[Cid, bytes]) -> int: ...  # noqa: D102
+    def custody_state(self, question: StateQuestion) -> CustodyState: ...  # noqa: D102
+    def manifests(self, genesis: Cid, after: bytes) -> tuple[list[Manifest], bytes]: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class CustodySync:
+    """Keeps one custodian in touch with its peers."""
+
+    def __init__(
+        self,
+        custody: Custody,
+        addresses: Sequence[str],
+        *,
+        every_s: float = EVERY_S,
+        start_wait_s: float = START_WAIT_S,
+        connect: Callable[[str], Peer] = CustodyClient.connect,
+    ) -> None:
+        self._custody = custody
+        self._addresses = tuple(dict.fromkeys(addresses))
+        self._every_s = every_s
+        self._start_wait_s = start_wait_s
+        self._connect = connect
+        self._news = {address: asyncio.Event() for address in self._addresses}
+        self._clients: dict[str, Peer] = {}
+        self._complaints: dict[str, str] = {}
+        self._told: dict[Cid, dict[bytes, Told]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._is_starting = True
+
+    async def start(self) -> None:
+        """Visit every peer once, waiting a bounded time, and take over what they remember; then go on in background.
+
+        Call it before the custodian serves: until then it has signed nothing that a higher state could contradict.
+        """
+        self._custody.on_head = self._tell_all
+        loop = asyncio.get_running_loop()
+        visited = [loop.create_future() for _ in self._addresses]
+        self._tasks = [
+            loop.create_task(self._keep_visiting(address, first))
+            for address, first in zip(self._addresses, visited, strict=True)
+        ]
+        if visited:
+            await asyncio.wait(visited, timeout=self._start_wait_s)
+        for genesis in list(self._told):
+            self._adopt(genesis)
+        self._is_starting = False
+
+    async def run(self) -> None:
+        """Keep in touch until cancelled; raises only for a bug."""
+        await asyncio.gather(*self._tasks)
+
+    async def close(self) -> None:
+        """Stop visiting."""
+        for task in self._tasks:
+            task.cancel()
+        for client in self._clients.values():
+            client.close()  # which also ends a call that is under way
+        for task in self._tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _tell_all(self) -> None:
+        for news in self._news.values():
+            news.set()
+
+    async def _keep_visiting(self, address: str, first: asyncio.Future[None]) -> None:
+        news, backoff_s = self._news[address], BACKOFF_S
+        while True:
+            news.clear()
+            try:
+                await self._visit(address)
+            except (VaultError, StorageError) as error:
+                self._complain(address, error)
+                delay_s, backoff_s = backoff_s, min(2 * backoff_s, BACKOFF_S_MAX)
+            else:
+                self._complaints.pop(address, None)
+                delay_s, backoff_s = self._every_s, BACKOFF_S
+            if not first.done():
+                first.set_result(None)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):  # `wait_for` may lose a cancellation that comes with the news
+                    await news.wait()
+
+    def _complain(self, address: str, error: Exception) -> None:
+        """Log what went wrong with a peer, once until something else does."""
+        words = str(error)
+        if self._complaints.get(address) != words:
+            self._complaints[address] = words
+            log.log(logging.ERROR if isinstance(error, ForkedHistory) else logging.WARNING, "%s: %s", address, words)
+
+    async def _visit(self, address: str) -> None:
+        """Bring both sides to the newest head of every DAO they share, then ask what the peer remembers.
+
+        What goes wrong with one DAO does not keep the others from being visited; the first failure is raised.
+        """
+        client = await self._connected(address)
+        mine, peer = self._custody.public.key, client.custodian.key
+        if peer == mine:
+            raise MalformedObject("this peer is the custodian itself; name the others with --peer")
+        found = await asyncio.to_thread(client.tips, mine)
+        tips = {genesis: (head, epoch) for genesis, head, epoch in islice(found, GENESES_MAX)}
+        shared = [genesis for genesis, _, _ in self._custody.catching_up.tips(peer)]
+        failure: Exception | None = None
+        is_asked = False
+        for genesis in dict.fromkeys([*shared, *tips]):
+            try:
+                await self._exchange(client, genesis, tips.get(genesis))
+                is_full = self._is_starting or self._custody.catching_up.is_behind(genesis)
+                if is_full or not is_asked:  # one question tells the peer how far our numbers have come
+                    await self._ask(client, genesis, is_full=is_full)
+                    is_asked = True
+            except ServiceUnavailable:
+                raise
+            except (VaultError, StorageError) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _connected(self, address: str) -> Peer:
+        if address not in self._clients:
+            try:
+                self._clients[address] = await asyncio.to_thread(self._connect, address)
+            except ValueError as error:  # a certificate that is none
+                raise ServiceUnavailable(f"the service at {address} is no custodian: {error}") from error
+        return self._clients[address]
+
+    async def _exchange(self, client: Peer, genesis: Cid, tip: tuple[Cid, int] | None) -> None:
+        mine = next((own for own in self._custody.catching_up.tips(client.custodian.key) if own[0] == genesis), None)
+        head, epoch = (mine[1], mine[2]) if mine else (None, -1)
+        if tip is not None and epoch >= tip[1] and not self._custody.catching_up.knows(genesis, tip[0]):
+            raise ForkedHistory(f"DAO {genesis} has two heads of epoch {tip[1]}, one of them {tip[0]} at the peer")
+        with suppress(StaleState):  # somebody else brought more meanwhile
+            if tip is None or epoch > tip[1]:
+                await self._hand_on(client, genesis, tip[0] if tip else None)
+            elif epoch < tip[1]:
+                await self._hear(client, genesis, head, tip[1])
+
+    async def _hand_on(self, client: Peer, genesis: Cid, known: Cid | None) -> None:
+        """Hand a peer the chain after the head it knows."""
+        for _ in range(EPOCHS_MAX):
+            head, blocks = self._custody.catching_up.chain(genesis, known)
+            if head == known:
+                return
+            await asyncio.to_thread(client.submit_head, head, blocks)
+            known = head
+
+    async def _hear(self, client: Peer, genesis: Cid, known: Cid | None, epoch: int) -> None:
+        """Take the chain to at least `epoch` from a peer."""
+        for _ in range(EPOCHS_MAX):
+            head, blocks = await asyncio.to_thread(client.chain, genesis, known)
+            if head == known or self._custody.submit_head(head, blocks.items()) >= epoch:
+                return
+            known = head
+
+    async def _ask(self, client: Peer, genesis: Cid, *, is_full: bool) -> None:
+        """Ask what a peer remembers; in full only where that may be taken over."""
+        catching_up = self._custody.catching_up
+        asked_at = catching_up.now()
+        question = catching_up.question(genesis, client.custodian.key)
+        state = await asyncio.to_thread(client.custody_state, question)
+        if state.custodian != client.custodian.key:
+            raise InvalidSignature("a peer answers with another custodian's state than its own")
+        manifests = await asyncio.to_thread(_manifests, client, genesis) if is_full else []
+        told = catching_up.told(question, state, manifests, asked_at=asked_at)
+        if is_full:
+            self._told.setdefault(genesis, {})[state.custodian] = told
+            if not self._is_starting:
+                self._adopt(genesis)
+
+    def _adopt(self, genesis: Cid) -> None:
+        told = list(self._told[genesis].values())
+        try:
+            if self._custody.catching_up.adopt(genesis, told, is_starting=self._is_starting):
+                del self._told[genesis]
+        except ForkedHistory as error:
+            self._complain(str(genesis), error)
+
+
+def _manifests(client: Peer, genesis: Cid) -> list[Manifest]:
+    found: list[Manifest] = []
+    after = b""
+    for _ in range(PAGES_MAX):
+        page, after = client.manifests(genesis, after)
+        found += page
+        if not after:
+            break
+    return found

@@ -1,0 +1,62 @@
+"""A token bucket for each peer: nonces, evidence and sessions cost the service more than their callers (rule R6)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+from urllib.parse import unquote
+
+from vault.errors import RateExceeded
+
+CALLS_PER_S: Final = 50.0
+BURST: Final = 200.0
+PEERS_MAX: Final = 4096  # the one not heard of for longest makes room
+UNNAMED: Final = "unnamed"
+
+
+class PeerLimit:
+    """How many calls each peer may still make now. Use it from one thread."""
+
+    def __init__(
+        self,
+        *,
+        per_s: float = CALLS_PER_S,
+        burst: float = BURST,
+        peers_max: int = PEERS_MAX,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._per_s = per_s
+        self._burst = burst
+        self._peers_max = peers_max
+        self._monotonic = monotonic
+        self._left: dict[str, tuple[float, float]] = {}  # peer → tokens, and when that was; least recent first
+
+    def take(self, peer: str) -> None:
+        """Count one call of a peer, or raise `RateExceeded`."""
+        now = self._monotonic()
+        tokens, since = self._left.pop(peer, (self._burst, now))
+        tokens = min(self._burst, tokens + max(0.0, now - since) * self._per_s)
+        is_allowed = tokens >= 1
+        while len(self._left) >= self._peers_max:
+            del self._left[next(iter(self._left))]
+        self._left[peer] = (tokens - 1 if is_allowed else tokens, now)
+        if not is_allowed:
+            raise RateExceeded(f"more than {self._per_s:g} such calls a second from one address; wait and ask again")
+
+
+def peer_name(peer: str) -> str:
+    """Return what names the machine in gRPC's name of a peer: its IPv4 address, or its IPv6 network.
+
+    A host has a /64 of its own to choose addresses from (RFC 4291, section 2.5.4). What is neither is one peer.
+    """
+    host = unquote(peer).partition(":")[2].rpartition(":")[0].strip("[]").partition("%")[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return UNNAMED
+    if isinstance(address, IPv6Address):
+        mapped = address.ipv4_mapped
+        return str(mapped) if mapped is not None else address.packed[:8].hex()
+    return str(address)
