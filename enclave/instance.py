@@ -29,6 +29,7 @@ from vault.errors import (
     AccessDenied,
     LedgerTampered,
     NotYet,
+    RateExceeded,
     RecordsUnavailable,
     ServiceUnavailable,
     StaleState,
@@ -38,6 +39,7 @@ from vault.keys import SecretKey
 from vault.lease import Anchor, ledger_id
 from vault.machine import BLANK
 from vault.release import HandBack
+from vault.wire import told
 
 log = logging.getLogger(__name__)
 GROUNDS_KEPT = 16  # leases renewed since: a receipt of then can still be completed
@@ -45,6 +47,9 @@ RETRY_S = 1.0  # after the first failure; twice as long after each that follows
 RETRY_S_MAX = 30.0
 EARLY_RETRY_S = 1.0  # how long a failed renewal keeps others from being asked for before their time
 RENEWAL_WAIT_S = 5.0  # how long whoever needs a renewal waits for it
+
+
+_PASSING = (AccessDenied, NotYet, RateExceeded, RecordsUnavailable, ServiceUnavailable, StaleState)  # waiting may mend
 
 
 class State(Enum):
@@ -125,7 +130,7 @@ class Instance:
             try:
                 await self._open()
                 await self._keep_renewing()
-            except (AccessDenied, NotYet, RecordsUnavailable, ServiceUnavailable, StaleState, StorageError) as error:
+            except (*_PASSING, StorageError) as error:
                 self._stop(error)
             except VaultError as error:
                 self._stop(error)
@@ -283,11 +288,11 @@ class Instance:
     def _stop(self, error: Exception) -> None:
         self._end_engine()
         kind = type(error) if isinstance(error, VaultError) else ServiceUnavailable
-        self._refusal = kind(f"the enclave does not serve now: {error}")
+        self._refusal = kind(f"the enclave does not serve now: {told(error)}")
         if str(error) != self._logged:  # it tries again, and again
             log.warning("not serving: %s", error)
         self._logged = str(error)
-        self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=str(error))
+        self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=told(error))
 
     def _end_engine(self) -> None:
         if self._engine is not None:

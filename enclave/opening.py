@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from enclave.attestation.attester import Attester
+from enclave.attestation.attester import Attester, attested
 from enclave.keys import InstanceKeys
 from enclave.parallel import Round
 from storage.cid import Cid
@@ -163,15 +163,19 @@ class Opening:
             if has_turn:
                 self._turn.release()
 
-    def binding(self, purpose: str, nonces: Sequence[Nonce]) -> Binding:
-        """Return what this instance's evidence binds."""
+    def attested(self, purpose: str, nonces: Sequence[Nonce]) -> tuple[Binding, Evidence]:
+        """Return what this instance's evidence binds, and the evidence. It asks hardware: seconds on some machines."""
+        return attested(self._attester, lambda gpu: self.binding(purpose, nonces, gpu))
+
+    def binding(self, purpose: str, nonces: Sequence[Nonce], gpu: bytes = b"") -> Binding:
+        """Return what this instance's evidence binds; `gpu` is the digest of the GPUs' evidence, empty for none."""
         return Binding(
             purpose=purpose,
             nonces=tuple(sorted(nonces, key=lambda nonce: (nonce.challenger, nonce.nonce))),
             hpke=self._keys.hpke.public,
             tls_key=self._keys.tls.key_hash,
             receipt_key=self._keys.instance,
-            gpu_evidence=b"",
+            gpu_evidence=gpu,
             configuration=self._configuration,
             genesis=self._genesis,
         )
@@ -193,8 +197,7 @@ class Opening:
             Nonce(challenger=self._custodians[number].custodian.key, nonce=nonce)
             for number, nonce in challenged.items()
         ]
-        binding = self.binding(RELEASE, nonces)
-        evidence = self._attester.evidence(binding.report_data())
+        binding, evidence = self.attested(RELEASE, nonces)
         request = LeaseRequest(
             instance=self._keys.instance,
             report_data=binding.report_data(),

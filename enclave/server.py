@@ -55,17 +55,19 @@ class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: 
     ) -> attestation.GetEvidenceResponse:
         if len(request.nonce) != 32:
             raise MalformedObject("a nonce has 32 bytes")
-        binding, evidence, server_nonce = self._service.evidence(request.nonce)
+        binding, evidence, server_nonce = await self._service.evidence(request.nonce)
         return attestation.GetEvidenceResponse(
-            binding=binding, evidence=evidence.encoded(), server_nonce=server_nonce, grounds=self._current_grounds()
+            binding=binding.encoded(),
+            evidence=evidence.encoded(),
+            server_nonce=server_nonce,
+            grounds=self._current_grounds(),
         )
 
     @answered
     async def GetServerNonce(  # noqa: N802, D102
         self, _: attestation.GetServerNonceRequest, __: Context
     ) -> attestation.GetServerNonceResponse:
-        nonce = self._service._admission.nonces.issue(self._service.instance.now())
-        return attestation.GetServerNonceResponse(server_nonce=nonce)
+        return attestation.GetServerNonceResponse(server_nonce=self._service.server_nonce())
 
     @answered
     async def GetGrounds(  # noqa: N802, D102

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
 
@@ -11,7 +12,7 @@ from enclave.found import Answer
 from enclave.instance import Instance
 from enclave.metering import Asked, Meter, Metered
 from vault.errors import AccessDenied, RequestConflict, VaultError
-from vault.evidence import SERVE, Evidence, Nonce
+from vault.evidence import SERVE, Binding, Evidence, Nonce
 from vault.inquiry import Inquiry
 from vault.ledger import Entry
 from vault.license import Delegation, Deposit, License
@@ -29,14 +30,15 @@ class EnclaveService:
         self.instance = instance
         self._admission = Admission(instance.keys)
 
-    def evidence(self, nonce: bytes) -> tuple[bytes, Evidence, bytes]:
-        """Return the encoded binding, evidence over a client's nonce, and a server nonce for what it signs next."""
-        binding = self.instance.opening.binding(SERVE, [Nonce(challenger=b"", nonce=nonce)])
-        return (
-            binding.encoded(),
-            self.instance.attester.evidence(binding.report_data()),
-            self._admission.nonces.issue(self.instance.now()),
-        )
+    async def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:
+        """Return a binding, evidence over a client's nonce, and a server nonce for what it signs next."""
+        asked = [Nonce(challenger=b"", nonce=nonce)]
+        binding, evidence = await asyncio.to_thread(self.instance.opening.attested, SERVE, asked)
+        return binding, evidence, self.server_nonce()
+
+    def server_nonce(self) -> bytes:
+        """Return a single-use nonce for what a client signs next."""
+        return self._admission.nonces.issue(self.instance.now())
 
     def open_session(
         self, license: License, delegation: Delegation, opening: SessionOpening

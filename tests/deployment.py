@@ -12,13 +12,16 @@ Servers run on one event loop in a thread of its own; tests call the same synchr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 
+from enclave.attestation.appraise import EvidenceAppraiser
+from enclave.attestation.attester import Attester
+from enclave.attestation.roots import ROOTS
 from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
 from enclave.credential import Credential
@@ -27,7 +30,7 @@ from enclave.keys import InstanceKeys
 from enclave.metering import Journal as JournalProtocol
 from enclave.server import enclave_server
 from enclave.service import EnclaveService
-from tests.enclaves import APPRAISER, Custodians, World, attester, credential, deposit, world
+from tests.enclaves import Custodians, World, attester, credential, deposit, world
 from tests.loops import WAIT_S, Loop, Naps
 from tests.toy import InProcessEngine
 from vault.client import CustodyClient
@@ -77,6 +80,7 @@ class RunningEnclave:
         custodians: list[Any],
         journal: JournalProtocol,
         start_engine: Callable[[], AsyncEngine],
+        machine: Attester | None = None,
     ) -> None:
         self._loop = loop
         self._naps = Naps()
@@ -91,7 +95,7 @@ class RunningEnclave:
 
         self.instance = Instance(
             self.keys,
-            attester(),
+            machine or attester(),
             custodians,
             journal,
             start,
@@ -165,6 +169,7 @@ class Deployment:
         self.folder = folder
         self.loop = loop
         self.custodies = custodians
+        self.appraiser = EvidenceAppraiser(production=custodians.production, pinned=custodians.pinned)
         self.custodians = [RunningCustodian(custodians, index, loop) for index in range(len(custodians.all))]
         self._closing = closing
         for custodian in self.custodians:
@@ -207,6 +212,7 @@ class Deployment:
         custodians: list[Any] | None = None,
         journal: JournalProtocol | None = None,
         start_engine: Callable[[], AsyncEngine] | None = None,
+        machine: Attester | None = None,
     ) -> RunningEnclave:
         """Start an enclave; by default with every custodian, the shared journal and an engine in this process."""
         enclave = RunningEnclave(
@@ -215,6 +221,7 @@ class Deployment:
             self.services() if custodians is None else custodians,
             journal or self.journal(),
             start_engine or (lambda: InProcessEngine(self.world.blobs)),
+            machine,
         )
         self._closing.callback(enclave.close)
         return enclave
@@ -223,7 +230,7 @@ class Deployment:
         """Return a connected client; by default the licensee's, at the first enclave."""
         usual: dict[str, Any] = {"allow_simulated": True, "clock": self.world.clock}
         return EnclaveClient.connect(
-            address or self.enclave.address, asking or credential(self.world), APPRAISER, **(usual | options)
+            address or self.enclave.address, asking or credential(self.world), self.appraiser, **(usual | options)
         )
 
     def add_credit(self, amount: int, licensee: SigningKey | None = None, **fields: Any) -> int:
@@ -249,14 +256,23 @@ class Deployment:
 
 @contextmanager
 def deployed(
-    folder: Path, setting: World | None = None, *, is_started: bool = True, **enclave: Any
+    folder: Path,
+    setting: World | None = None,
+    *,
+    is_started: bool = True,
+    production: bool = False,
+    pinned: Mapping[str, bytes] = ROOTS,
+    **enclave: Any,
 ) -> Iterator[Deployment]:
-    """Run custodians and an enclave until the block ends; `enclave` goes to `start_enclave`."""
+    """Run custodians and an enclave until the block ends; `enclave` goes to `start_enclave`.
+
+    Custodians and clients are in production or not, and trust the `pinned` roots.
+    """
     setting = setting or world()
     with ExitStack() as closing:
         loop = Loop()
         closing.callback(loop.close)
-        custodians = closing.enter_context(Custodians(setting, folder))
+        custodians = closing.enter_context(Custodians(setting, folder, production=production, pinned=pinned))
         deployment = Deployment(setting, folder, custodians, loop, closing)
         if is_started:
             deployment.enclave = deployment.start_enclave(**enclave)

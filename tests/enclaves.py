@@ -5,12 +5,14 @@ Everything runs on one `Clock` that tests move by hand.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from enclave.attestation.appraise import EvidenceAppraiser
+from enclave.attestation.roots import ROOTS
 from enclave.attestation.simulated import UnsafeSimulatedAttester
 from enclave.configuration import EnclaveConfiguration
 from enclave.credential import Credential
@@ -120,11 +122,20 @@ def world(
 class Custodians:
     """The custodians of a world, each over records of its own; close them, or use them in `with`."""
 
-    def __init__(self, world: World, folder: Path, *, production: bool = False, has_deposits: bool = True) -> None:
+    def __init__(
+        self,
+        world: World,
+        folder: Path,
+        *,
+        production: bool = False,
+        has_deposits: bool = True,
+        pinned: Mapping[str, bytes] = ROOTS,
+    ) -> None:
         self.world = world
         self._open = ExitStack()
         self._folder = folder
-        self._production = production
+        self.production = production
+        self.pinned = pinned
         self._blobs = [MemoryBlobs() for _ in world.dao.custodians]
         self.all = [self._started(index) for index in range(len(world.dao.custodians))]
         self.submit(world.history)
@@ -156,9 +167,9 @@ class Custodians:
             self.world.dao.custodians[index],  # type: ignore[arg-type]  # the same two keys
             CustodyRecords(records),
             self._blobs[index],
-            EvidenceAppraiser(production=self._production),
+            EvidenceAppraiser(production=self.production, pinned=self.pinned),
             clock=self.world.clock,
-            production=self._production,
+            production=self.production,
         )
 
     def __enter__(self) -> Custodians:

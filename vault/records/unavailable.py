@@ -75,7 +75,7 @@ def reported(place: str, *, committing: bool = False) -> Iterator[None]:
     except IntegrityError as error:
         if _code(error.orig) in _CHECKS:
             raise ValueError("a value is outside what its column takes") from error
-        raise ForkedHistory(f"a contradicting record is in {place} already; read it again") from error
+        raise ForkedHistory("a contradicting record is there already; read it again") from error
     except (DBAPIError, sqlite3.Error) as error:
         sentence = _sentence(error)
         if sentence is None:

@@ -201,7 +201,7 @@ class Run:
     def _session(self, licensee: SigningKey) -> tuple[bytes, bytes, Any]:
         if licensee.address not in self._sessions:
             asking = credential(self.world, licensee, spend_cap=10**9)
-            keys, nonce, secret = self.instance.keys, self.service.evidence(seeded("nonce"))[2], seeded("secret")
+            keys, nonce, secret = self.instance.keys, self.service.server_nonce(), seeded("secret")
             recipient = strongest(keys.hpke.public, floor=self.world.dao.charter.suite_floor)
             place: dict[str, Any] = {
                 "genesis": self.world.genesis,
