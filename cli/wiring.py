@@ -22,7 +22,7 @@ from storage.model import Blobs
 from vault.client import CustodyClient
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.custody import Custody
-from vault.errors import ServiceUnavailable, VaultError
+from vault.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
     from enclave.instance import Instance
@@ -74,24 +74,11 @@ def appraiser(settings: Settings) -> EvidenceAppraiser:
     return EvidenceAppraiser(production=settings.production)
 
 
-def connect_custodians(settings: Settings) -> list[CustodyClient]:
-    """Return a client for every custodian that answers; raise where none does."""
-    clients: list[CustodyClient] = []
-    failures: list[VaultError] = []
-    for address in settings.custodians:
-        try:
-            clients.append(CustodyClient.connect(address))
-        except ServiceUnavailable as error:
-            failures.append(error)
-    if not clients:
-        raise (
-            failures[0]
-            if failures
-            else ServiceUnavailable(
-                "no custodian is configured; name one with --custodian HOST:PORT or in the settings"
-            )
-        )
-    return clients
+def custodians_of(settings: Settings) -> list[CustodyClient]:
+    """Return a client for every configured custodian; one that is down now is asked again later."""
+    if not settings.custodians:
+        raise ServiceUnavailable("no custodian is configured; name one with --custodian HOST:PORT or in the settings")
+    return [CustodyClient(address) for address in settings.custodians]
 
 
 def make_custodian_keys(home: Home, password: str) -> CustodianKeys:
@@ -198,7 +185,7 @@ def make_instance(settings: Settings, genesis: Cid, records: Records) -> Instanc
     return Instance(
         InstanceKeys.fresh(),
         make_attester(settings),
-        connect_custodians(settings),
+        custodians_of(settings),
         Journal(records, ledger_id(genesis)),
         start_engine,
         genesis=genesis,

@@ -31,21 +31,31 @@ Response = TypeVar("Response")
 class CustodyClient:
     """One custodian on one pinned channel. When it was lost, the next call has the custodian prove itself anew."""
 
-    def __init__(self, address: str, channel: grpc.Channel, custodian: Custodian) -> None:
+    def __init__(self, address: str, *, expected: bytes | None = None) -> None:
+        """Name a custodian; nothing is asked before the first call, so one that is down now may be up by then.
+
+        Args:
+            expected: the signing key a charter names; None only where the charter is still to be learned.
+        """
         self.address = address
-        self.custodian = custodian
-        self._channel = channel
-        self._stub = rpc.CustodyServiceStub(channel)
-        self._is_lost = False
+        self._expected = expected
+        self._custodian: Custodian | None = None
+        self._channel: grpc.Channel | None = None
+        self._stub: rpc.CustodyServiceStub | None = None
 
     @classmethod
     def connect(cls, address: str, *, expected: bytes | None = None) -> Self:
-        """Connect to `host:port` and have the custodian prove itself.
+        """Connect to `host:port` now and have the custodian prove itself, or raise `ServiceUnavailable`."""
+        client = cls(address, expected=expected)
+        client._connected()
+        return client
 
-        Args:
-            expected: the signing key a charter names; None only where the charter is still to be written.
-        """
-        return cls(address, *cls._proven(address, expected))
+    @property
+    def custodian(self) -> Custodian:
+        """Return who the custodian proved to be, or raise `ServiceUnavailable` where it does not answer."""
+        self._connected()
+        assert self._custodian is not None  # noqa: S101  # what connecting leaves behind
+        return self._custodian
 
     @staticmethod
     def _proven(address: str, expected: bytes | None) -> tuple[grpc.Channel, Custodian]:
@@ -135,7 +145,9 @@ class CustodyClient:
 
     def close(self) -> None:
         """Close the channel."""
-        self._channel.close()
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = self._stub = None
 
     def __enter__(self) -> Self:
         return self
@@ -144,19 +156,19 @@ class CustodyClient:
         self.close()
 
     def _call(self, method: Callable[[rpc.CustodyServiceStub], Callable[..., Any]], request: Any) -> Any:
-        if self._is_lost:  # a custodian that was restarted has another TLS key, and the same signing key
-            self._reconnect()
         try:
-            return method(self._stub)(request, timeout=CALL_TIMEOUT_S)
+            return method(self._connected())(request, timeout=CALL_TIMEOUT_S)
         except grpc.RpcError as error:
             failure = error_from(error, f"custodian at {self.address}")
-            self._is_lost = isinstance(failure, ServiceUnavailable)
+            if isinstance(failure, ServiceUnavailable):  # restarted, it has another TLS key and the same signing key
+                self.close()
             raise failure from error
 
-    def _reconnect(self) -> None:
-        channel, custodian = self._proven(self.address, self.custodian.key)
-        if custodian != self.custodian:
-            channel.close()
-            raise InvalidSignature(f"the custodian at {self.address} shows other keys than before")
-        self._channel.close()
-        self._channel, self._stub, self._is_lost = channel, rpc.CustodyServiceStub(channel), False
+    def _connected(self) -> rpc.CustodyServiceStub:
+        if self._stub is None:
+            channel, custodian = self._proven(self.address, self._expected)
+            if self._custodian not in (None, custodian):
+                channel.close()
+                raise InvalidSignature(f"the custodian at {self.address} shows other keys than before")
+            self._custodian, self._channel, self._stub = custodian, channel, rpc.CustodyServiceStub(channel)
+        return self._stub

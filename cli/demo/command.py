@@ -207,8 +207,8 @@ def _refuse_and_pay(
 
 
 def _charged(balances: dict[str, int]) -> int:
-    """Return what was paid in and is not the licensees' any more."""
-    credit = sum(amount for account, amount in balances.items() if account.startswith("licensee/"))
+    """Return what was paid in and is not the licensees' any more, neither to spend nor in suspense."""
+    credit = sum(amount for account, amount in balances.items() if account.startswith(("licensee/", "suspense/")))
     return -sum(amount for account, amount in balances.items() if account.startswith(f"{PAID_IN}/")) - credit
 
 
