@@ -31,9 +31,9 @@ from cli.processes import ServiceProcess
 from cli.stage import OWN_RECORDS, Stage, Terms
 from enclave.attestation.bundle import IntelBundle, SnpBundle
 from enclave.attestation.certificates import certificate_from_der
-from enclave.attestation.nitro_document import NitroDocument
+from enclave.attestation.nitro_document import NitroEnvelope
 from enclave.attestation.snp_report import SnpReport
-from enclave.attestation.spdm import transcript_from
+from enclave.attestation.spdm import frame_from
 from enclave.attestation.strict import require_strict
 from enclave.attestation.verify import verified
 from enclave.keys import InstanceKeys
@@ -114,7 +114,7 @@ def _snp() -> tuple[Check, Check]:
 
 def _nitro() -> tuple[Check, Check]:
     files, at = _case("nitro-2025-dstack")
-    document = NitroDocument.from_bytes(files["cose_sign1"])
+    document = NitroEnvelope.from_bytes(files["cose_sign1"])
     chain = [document.certificate, *reversed(document.cabundle)]
     evidence = Evidence(kind="nitro", document=files["cose_sign1"])
     return partial(_appraise, evidence, at), _signatures(chain, _der(document.signature), document.signed)
@@ -125,13 +125,13 @@ def _nvidia() -> tuple[Check, Check]:
 
     files, at = _case("nvgpu-h100-550")
     report, pem = files["spdm_measurements_request_and_response"], files["device_cert_chain"]
-    transcript = transcript_from(report)
+    frame = frame_from(report)
     chain = [certificate.public_bytes(Encoding.DER) for certificate in x509.load_pem_x509_certificates(pem)]
 
     def ours() -> None:
-        require_strict(verified_nvidia(report, pem, nonce=transcript.nonce, at=at), at=at)
+        require_strict(verified_nvidia(report, pem, nonce=frame.transcript().nonce, at=at), at=at)
 
-    return ours, _signatures(chain, _der(transcript.signature), transcript.signed)
+    return ours, _signatures(chain, _der(frame.signature), frame.signed)
 
 
 def _appraise(evidence: Evidence, at: int) -> None:

@@ -22,7 +22,7 @@ class Tee:
 
 
 _COLLATERAL: Final = {"collateral": ("dcap_collateral_v3",)}
-_REPORT_DATA: Final = frozenset({"report_data"})
+_REPORT_DATA: Final = frozenset({"report_data", "nonce"})
 _DSTACK: Final = ("dstack_event_log", "dstack_vm_config")  # the latter is unsigned, and claims nothing
 RIMS: Final = ("vbios_rim", "driver_rim")
 COPIES: Final = ("dstack_attestation", "azure_hcl_report")  # what a report was taken from
@@ -44,7 +44,7 @@ TEES: Final[Mapping[str, Tee]] = {
         kind="snp",
         roots=_AMD,
         evidence="snp_report",
-        needs={"signer": ("vcek", "vlek"), "intermediate": ("ask", "asvk"), "root": (ANCHOR, "ark")},
+        needs={"signer": ("vcek", "vlek"), "intermediate": ("ask", "asvk"), "root": ("ark", ANCHOR)},
         may=COPIES,
         params=_REPORT_DATA,
     ),
@@ -53,7 +53,7 @@ TEES: Final[Mapping[str, Tee]] = {
         roots=(AWS_NITRO,),
         evidence="cose_sign1",
         needs={},
-        params=frozenset({"nonce", "user_data", "public_key"}),
+        params=frozenset({"nonce", "user_data", "public_key", "report_data"}),
     ),
     "nvgpu": Tee(
         kind="nvidia",

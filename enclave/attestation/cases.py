@@ -89,16 +89,20 @@ def _prepared(case: Case, files: Mapping[str, bytes]) -> _Run:
     parts: dict[str, bytes] = {}
     for file in case.files:
         file.require_intact(files[file.path])
-        if file.role not in known or file.role in stored:
-            raise UnusableCase(f"files: the role {file.role!r} stands twice or is not one of {case.tee}")
+        if file.role not in known:
+            continue  # material beside the evidence, of which nothing is judged
+        if file.role in stored:
+            raise UnusableCase(f"files: the role {file.role!r} stands twice")
         stored[file.role] = parts[file.role] = files[file.path]
     for mutation in case.mutations:
-        named = [file for file in case.files if mutation.file in (None, file.path, file.path.rpartition("/")[2])]
+        judged = [file for file in case.files if file.role in parts]
+        named = [file for file in judged if mutation.file in (None, file.path, file.path.rpartition("/")[2])]
         if not named or (len(named) > 1 and mutation.file is not None):
             raise UnusableCase(f"mutations: {mutation.file!r} is not one file of the case")
         parts[named[0].role] = mutation.applied(parts[named[0].role])
     for names in ((tee.evidence,), *tee.needs.values()):
-        if sum(name in parts for name in names) != 1:
+        found = sum(name in parts for name in names)
+        if found == 0 or (found > 1 and ANCHOR not in names):  # a root may be given as itself and as what to trust
             raise UnusableCase(f"files: wanted one of role {' or '.join(names)}")
     if strange := sorted((case.params.keys() & JUDGED_PARAMS) - tee.params):
         raise UnusableCase(f"params: {strange[0]} means nothing for {case.tee}")
@@ -210,10 +214,16 @@ def _require_params(claims: Claims, params: Mapping[str, Any]) -> None:
     """Raise `BindingMismatch` unless the evidence was made for what the case says."""
     if claims.kind == "nvidia":
         return
-    facts = claims.facts()
+    facts = dict(claims.facts())
+    if claims.kind != "nitro":  # which has a field for it; elsewhere a nonce begins the report data
+        facts["nonce"] = facts.get("report_data")
     for name in ("report_data", "user_data", "public_key", "nonce"):
         wanted, found = _param(params, name), facts.get(name)
-        if wanted is not None and not (isinstance(found, bytes) and hmac.compare_digest(found, wanted)):
+        if wanted is None:
+            continue
+        if isinstance(found, bytes) and name == "nonce" and claims.kind != "nitro":
+            found = found[: len(wanted)]
+        if not (isinstance(found, bytes) and hmac.compare_digest(found, wanted)):
             refused = NonceMismatch if name == "nonce" else BindingMismatch
             raise refused(f"{name}: the evidence was made for another than the case's")
 

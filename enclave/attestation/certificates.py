@@ -22,9 +22,9 @@ from cryptography.x509.oid import ExtensionOID
 from enclave.attestation.errors import (
     CertificateExpired,
     CertificateForged,
+    CertificateMalformed,
     CertificateNotYetValid,
     ChainInvalid,
-    EvidenceMalformed,
 )
 from enclave.attestation.roots import ROOTS, require_root
 
@@ -48,29 +48,29 @@ _warnings_lock: Final = threading.Lock()  # warning filters belong to the proces
 
 
 def certificate_from_der(der: bytes) -> x509.Certificate:
-    """Return the certificate that all of `der` encodes, or raise `EvidenceMalformed`."""
+    """Return the certificate that all of `der` encodes, or raise `CertificateMalformed`."""
     if len(der) > CERTIFICATE_BYTES_MAX:
-        raise EvidenceMalformed(f"certificate of {len(der)} bytes is over the limit of {CERTIFICATE_BYTES_MAX}")
+        raise CertificateMalformed(f"certificate of {len(der)} bytes is over the limit of {CERTIFICATE_BYTES_MAX}")
     try:
         with _warnings_lock, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=_SERIAL_ZERO, category=CryptographyDeprecationWarning)
             return x509.load_der_x509_certificate(der)
     except UNREADABLE as error:
-        raise EvidenceMalformed(f"{len(der)} bytes are not a certificate in DER") from error
+        raise CertificateMalformed(f"{len(der)} bytes are not a certificate in DER") from error
 
 
 def certificates_from_pem(pem: bytes) -> tuple[x509.Certificate, ...]:
-    """Return the certificates of a PEM file in its order, 1 to `CHAIN_LENGTH_MAX`, or raise `EvidenceMalformed`."""
+    """Return the certificates of a PEM file in its order, 1 to `CHAIN_LENGTH_MAX`, or raise `CertificateMalformed`."""
     if len(pem) > PEM_BYTES_MAX:
-        raise EvidenceMalformed(f"certificates of {len(pem)} bytes are over the limit of {PEM_BYTES_MAX}")
+        raise CertificateMalformed(f"certificates of {len(pem)} bytes are over the limit of {PEM_BYTES_MAX}")
     try:
         with _warnings_lock, warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=_SERIAL_ZERO, category=CryptographyDeprecationWarning)
             certificates = x509.load_pem_x509_certificates(pem)
     except UNREADABLE as error:
-        raise EvidenceMalformed(f"{len(pem)} bytes are not certificates in PEM") from error
+        raise CertificateMalformed(f"{len(pem)} bytes are not certificates in PEM") from error
     if not 1 <= len(certificates) <= CHAIN_LENGTH_MAX:
-        raise EvidenceMalformed(f"{len(certificates)} certificates, wanted 1 to {CHAIN_LENGTH_MAX}")
+        raise CertificateMalformed(f"{len(certificates)} certificates, wanted 1 to {CHAIN_LENGTH_MAX}")
     return tuple(certificates)
 
 

@@ -21,10 +21,12 @@ from cryptography.x509.oid import NameOID
 
 from enclave.attestation.certificates import UNREADABLE, certificates_from_pem, time_text, verified_chain
 from enclave.attestation.errors import (
+    CertificateMalformed,
     CertificateRevoked,
     ChainInvalid,
     CollateralExpired,
-    CollateralInvalid,
+    CollateralForged,
+    CollateralMismatch,
     CollateralNotYetValid,
     EvidenceMalformed,
 )
@@ -124,17 +126,17 @@ def verify_collateral(
     _require_unrevoked(collateral.pck_crl, [pck])
     found, wanted = (collateral.tcb_info.id, collateral.qe_identity.id), _IDS[tee_type]
     if found != wanted:
-        raise CollateralInvalid(f"collateral: found {' and '.join(found)[:40]!r}, wanted {' and '.join(wanted)!r}")
+        raise CollateralMismatch(f"collateral: found {' and '.join(found)[:40]!r}, wanted {' and '.join(wanted)!r}")
     members = object_from(collateral.tcb_info.text.encode(), what="TCB info", bytes_max=COLLATERAL_BYTES_MAX)
     described = hex_of(members, "fmspc", what="TCB info")
     if described != fmspc:
-        raise CollateralInvalid(f"collateral: found TCB info of FMSPC {described.hex()[:20]}, wanted {fmspc.hex()}")
+        raise CollateralMismatch(f"collateral: found TCB info of FMSPC {described.hex()[:20]}, wanted {fmspc.hex()}")
 
 
 def chain_from(pem: bytes, *, what: str) -> tuple[x509.Certificate, ...]:
-    """Return the certificates of PEM text that holds nothing else, or raise `EvidenceMalformed`."""
+    """Return the certificates of PEM text that holds nothing else, or raise `CertificateMalformed`."""
     if not _PEM.fullmatch(pem):
-        raise EvidenceMalformed(f"{what}: wanted certificates in PEM and nothing else")
+        raise CertificateMalformed(f"{what}: wanted certificates in PEM and nothing else")
     return certificates_from_pem(pem)
 
 
@@ -218,7 +220,7 @@ def _require_signed(document: Document, *, at: int, pinned: Mapping[str, bytes])
     if common_name(signer.subject) != _TCB_SIGNER:  # a PCK certificate's key must not speak for Intel
         raise ChainInvalid(f"issuer chain of {document.what}: the signer is not named {_TCB_SIGNER}")
     if not is_signed(signer, document.signature, document.text.encode()):
-        raise CollateralInvalid(f"{document.what}: not signed by Intel's TCB signing key")
+        raise CollateralForged(f"{document.what}: not signed by Intel's TCB signing key")
 
 
 def _require_issued(crl: RevocationList, issuer: x509.Certificate) -> None:
@@ -228,9 +230,9 @@ def _require_issued(crl: RevocationList, issuer: x509.Certificate) -> None:
     try:
         issued = crl.parsed.issuer == issuer.subject and crl.parsed.is_signature_valid(key)
     except UNREADABLE as error:
-        raise CollateralInvalid(f"{crl.what}: its signature cannot be read") from error
+        raise CollateralForged(f"{crl.what}: its signature cannot be read") from error
     if not issued:
-        raise CollateralInvalid(f"{crl.what}: not signed by {common_name(issuer.subject)}")
+        raise CollateralForged(f"{crl.what}: not signed by {common_name(issuer.subject)}")
 
 
 def _require_unrevoked(crl: RevocationList, certificates: Sequence[x509.Certificate]) -> None:

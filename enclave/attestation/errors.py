@@ -52,14 +52,24 @@ class CertificateRevoked(ChainInvalid):
     reason = "cert_revoked"
 
 
-class CertificateForged(ChainInvalid):
+class CertificateMalformed(ChainInvalid, EvidenceMalformed):
+    """Bytes that are no certificate where a chain should have one."""
+
+
+class CertificateForged(ChainInvalid, SignatureInvalid):
     """A certificate that the issuer it names did not sign."""
 
 
 class CollateralInvalid(EvidenceRefused):
-    """Collateral that its vendor did not sign, or that is for another platform."""
+    """Collateral that cannot be used for this evidence."""
 
     reason = "collateral_invalid"
+
+
+class CollateralForged(CollateralInvalid, SignatureInvalid):
+    """Collateral that its vendor did not sign."""
+
+    reason = "signature"
 
 
 class CollateralExpired(CollateralInvalid):
@@ -88,6 +98,12 @@ class TcbRefused(EvidenceRefused):
 
 class BindingMismatch(EvidenceRefused):
     """Genuine parts that do not belong together: other keys, nonces or configuration than the ones at hand."""
+
+    reason = "binding"
+
+
+class CollateralMismatch(CollateralInvalid, BindingMismatch):
+    """Collateral of another platform or kind of TEE."""
 
     reason = "binding"
 
@@ -126,3 +142,9 @@ class KindUnsupported(EvidenceRefused):
     """Evidence of a kind this build cannot verify, or the policy does not name."""
 
     reason = "unsupported"
+
+
+class FormUnsupported(KindUnsupported, EvidenceMalformed):
+    """Evidence of a known kind in a form that no verifier here reads."""
+
+    reason = "parse_error"

@@ -165,7 +165,7 @@ def _mutation(said: dict[str, Any]) -> Mutation:
     return Mutation(
         file=_text(said, "file") if said.get("file") is not None else None,
         offset=_number(said, "offset") if "offset" in changes else 0,
-        xor=_hex(said, "xor") if "xor" in changes else b"",
+        xor=_bits(said) if "xor" in changes else b"",
         truncate_to=_number(said, "truncate_to") if "truncate_to" in changes else None,
         append=_hex(said, "append") if "append" in changes else b"",
     )
@@ -237,6 +237,14 @@ def _number(said: dict[str, Any], name: str) -> int:
     if type(value) is not int or not 0 <= value <= FILE_BYTES_MAX:
         raise UnusableCase(f"{name}: wanted a number of 0 to {FILE_BYTES_MAX}")
     return value
+
+
+def _bits(said: dict[str, Any]) -> bytes:
+    """Return the bits to flip: bytes in hex, or one byte as a number."""
+    bits = said["xor"]
+    if type(bits) is int and 0 <= bits < 256:
+        return bytes([bits])
+    return _hex(said, "xor")
 
 
 def _hex(said: dict[str, Any], name: str) -> bytes:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hashes import SHA384
 from enclave.attestation.certificates import certificate_from_der, verified_chain
 from enclave.attestation.claims import Fact, Shown
 from enclave.attestation.errors import BindingMismatch, ChainInvalid, SignatureInvalid
-from enclave.attestation.nitro_document import SIGNATURE_BYTES, NitroDocument
+from enclave.attestation.nitro_document import SIGNATURE_BYTES, NitroDocument, NitroEnvelope
 from enclave.attestation.roots import AWS_NITRO, ROOTS
 
 NITRO: Final = "nitro"
@@ -56,24 +56,25 @@ def verified_nitro(document: bytes, *, at: int, pinned: Mapping[str, bytes] = RO
 
     Another `pinned` table of roots than ours is for tests. Raises a subclass of `EvidenceRefused`.
     """
-    found = NitroDocument.from_bytes(document)
-    chain = [certificate_from_der(der) for der in (found.certificate, *reversed(found.cabundle))]
+    envelope = NitroEnvelope.from_bytes(document)
+    chain = [certificate_from_der(der) for der in (envelope.certificate, *reversed(envelope.cabundle))]
     verified_chain(chain, roots=(AWS_NITRO,), at=at, pinned=pinned)
-    _require_signature(found, chain[0])
+    _require_signature(envelope, chain[0])
+    found = envelope.document()
     _require_timely(found, chain[0], at=at)
     return NitroClaims(document=found)
 
 
-def _require_signature(document: NitroDocument, leaf: x509.Certificate) -> None:
+def _require_signature(envelope: NitroEnvelope, leaf: x509.Certificate) -> None:
     try:
         key = leaf.public_key()
     except ValueError as error:
         raise ChainInvalid("chain: the signer's key cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ChainInvalid("chain: the signer's key is not on P-384")
-    r, s = (int.from_bytes(half, "big") for half in _halves(document.signature))
+    r, s = (int.from_bytes(half, "big") for half in _halves(envelope.signature))
     try:
-        key.verify(encode_dss_signature(r, s), document.signed, ec.ECDSA(SHA384()))
+        key.verify(encode_dss_signature(r, s), envelope.signed, ec.ECDSA(SHA384()))
     except InvalidSignature as error:
         raise SignatureInvalid("Nitro document: it is not signed by the certificate it brings") from error
 

@@ -39,7 +39,7 @@ from enclave.attestation.errors import (
 )
 from enclave.attestation.rim import DRIVER, KINDS, Rim
 from enclave.attestation.roots import NVIDIA_DEVICE, ROOTS
-from enclave.attestation.spdm import SIGNATURE_BYTES, Transcript, fields_from, transcript_from
+from enclave.attestation.spdm import SIGNATURE_BYTES, Frame, Transcript, fields_from, frame_from
 
 CHAIN_LENGTH: Final = 5  # firmware, boot ROM, provisioner, identity, root
 FWID_BYTES: Final = 48
@@ -130,12 +130,13 @@ def verified_nvidia(
         nonce: the 32 bytes the GPU was asked with; None only to show a report, never to trust it.
         pinned: the hash of each root by name; another than ours only in tests.
     """
-    transcript = transcript_from(report)
+    frame = frame_from(report)
     certificates = certificates_from_pem(chain)
     if len(certificates) != CHAIN_LENGTH:
         raise ChainInvalid(f"chain of {len(certificates)} certificates, wanted a GPU's {CHAIN_LENGTH}")
     verified_chain(certificates, roots=(NVIDIA_DEVICE,), at=at, pinned=pinned)
-    _require_signed(transcript, certificates[0])
+    _require_signed(frame, certificates[0])
+    transcript = frame.transcript()
     if nonce is not None and not hmac.compare_digest(transcript.nonce, nonce):
         raise NonceMismatch(f"nonce: found {transcript.nonce.hex()[:16]}, wanted {nonce.hex()[:16]}")
     claims = _claims(transcript, certificates)
@@ -193,7 +194,7 @@ def _told(mismatches: Sequence[int], claims: NvidiaClaims, wanted: Mapping[int, 
     return f"rim index {first}: found {text}, wanted {alternatives}{others}"
 
 
-def _require_signed(transcript: Transcript, leaf: x509.Certificate) -> None:
+def _require_signed(frame: Frame, leaf: x509.Certificate) -> None:
     """Raise `SignatureInvalid` unless the certified key signed the transcript (ECDSA P-384, SHA-384)."""
     try:
         key = leaf.public_key()
@@ -202,9 +203,9 @@ def _require_signed(transcript: Transcript, leaf: x509.Certificate) -> None:
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ChainInvalid("chain: the key of the GPU's certificate is not a P-384 key")
     half = SIGNATURE_BYTES // 2
-    r, s = (int.from_bytes(part, "big") for part in (transcript.signature[:half], transcript.signature[half:]))
+    r, s = (int.from_bytes(part, "big") for part in (frame.signature[:half], frame.signature[half:]))
     try:
-        key.verify(encode_dss_signature(r, s), transcript.signed, ec.ECDSA(SHA384()))
+        key.verify(encode_dss_signature(r, s), frame.signed, ec.ECDSA(SHA384()))
     except InvalidSignature as error:
         raise SignatureInvalid("the GPU's certified key did not sign this report") from error
 

@@ -1,7 +1,8 @@
 """Intel's quotes, versions 3, 4 and 5, parsed within bounds. Parsing proves nothing: `intel` verifies.
 
 Layouts: Intel SGX ECDSA QuoteLibReference, appendix A.4 (version 3), and Intel TDX DCAP Quoting Library API,
-appendix 3 (versions 4 and 5). All numbers are little-endian.
+appendix 3 (versions 4 and 5), with `sgx_report2_body_v1_5_ex_t` of sgx_quote_5.h (body type 4). All numbers are
+little-endian.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from enclave.attestation.errors import EvidenceMalformed, KindUnsupported
+from enclave.attestation.errors import EvidenceMalformed, FormUnsupported
 
 QUOTE_BYTES_MAX: Final = 16 << 10  # real ones take 5 KiB, padded ones 8000 bytes
 SGX: Final = 0x00
@@ -21,12 +22,15 @@ _BODY_HEADER_BYTES: Final = 6  # version 5: u16 type, u32 size
 _ENCLAVE_BYTES: Final = 384
 _TD10_BYTES: Final = 584
 _TD15_BYTES: Final = 648
+_TD15_EX_BYTES: Final = 885
 _SIGNATURE_BYTES: Final = 64  # r ‖ s of P-256
 _ECDSA_P256: Final = 2
 _PCK_CHAIN_PEM: Final = 5
 _QE_REPORT: Final = 6
 _QE_AUTH_BYTES: Final = 32
-_V5_BODIES: Final = {1: (SGX, _ENCLAVE_BYTES), 2: (TDX, _TD10_BYTES), 3: (TDX, _TD15_BYTES)}
+_V5_BODIES: Final = {1: (SGX, _ENCLAVE_BYTES)} | {
+    number: (TDX, size) for number, size in enumerate((_TD10_BYTES, _TD15_BYTES, _TD15_EX_BYTES), 2)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,8 +57,27 @@ class EnclaveReport:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TdExtension:
+    """What TD report 1.5ex adds: which TD this is, where it was created, and the service TDs bound to it then and now.
+
+    The service TDs' fields mean something only where TDATTRIBUTES has SERVTD_EXT, and are zero where none is bound.
+    """
+
+    vmid: int
+    td_id: bytes
+    dev_info: bytes
+    init_service_td_hash: bytes
+    init_service_td_attributes: bytes
+    init_cpu_svn: bytes
+    init_tee_tcb_svn: bytes
+    init_tee_fmspc: bytes
+    cur_service_td_hash: bytes
+    cur_service_td_attributes: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TdReport:
-    """Body of a TD quote; the last two are TDX 1.5's, None before."""
+    """Body of a TD quote. The last three are of TDX 1.5 and of its extended report, None elsewhere."""
 
     tee_tcb_svn: bytes
     mr_seam: bytes
@@ -73,6 +96,7 @@ class TdReport:
     report_data: bytes
     tee_tcb_svn2: bytes | None = None
     mr_service_td: bytes | None = None
+    extension: TdExtension | None = None
 
     @property
     def debug(self) -> bool:
@@ -127,7 +151,7 @@ def quote_from(data: bytes) -> Quote:
     """Return the quote that `data` encodes, zeros after it removed.
 
     Raises: EvidenceMalformed: not a quote, or followed by anything but zeros.
-        KindUnsupported: a key type, vendor or certification data that this build cannot verify.
+        FormUnsupported: a key type, vendor or certification data that this build cannot verify.
     """
     if len(data) > QUOTE_BYTES_MAX:
         raise EvidenceMalformed(f"quote: {len(data)} bytes are over the limit of {QUOTE_BYTES_MAX}")
@@ -209,11 +233,27 @@ def _td_report_from(data: bytes) -> TdReport:
         rt_mr2=reader.take(48),
         rt_mr3=reader.take(48),
         report_data=reader.take(64),
-        tee_tcb_svn2=reader.take(16) if len(data) == _TD15_BYTES else None,
-        mr_service_td=reader.take(48) if len(data) == _TD15_BYTES else None,
+        tee_tcb_svn2=reader.take(16) if len(data) >= _TD15_BYTES else None,
+        mr_service_td=reader.take(48) if len(data) >= _TD15_BYTES else None,
+        extension=_td_extension(reader) if len(data) == _TD15_EX_BYTES else None,
     )
     reader.require_end("TD report")
     return report
+
+
+def _td_extension(reader: _Reader) -> TdExtension:
+    return TdExtension(
+        vmid=reader.number(1),
+        td_id=reader.take(32),
+        dev_info=reader.take(48),
+        init_service_td_hash=reader.take(48),
+        init_service_td_attributes=reader.take(8),
+        init_cpu_svn=reader.take(16),
+        init_tee_tcb_svn=reader.take(16),
+        init_tee_fmspc=reader.take(12),
+        cur_service_td_hash=reader.take(48),
+        cur_service_td_attributes=reader.take(8),
+    )
 
 
 def _header(reader: _Reader) -> tuple[int, int]:
@@ -226,9 +266,9 @@ def _header(reader: _Reader) -> tuple[int, int]:
     if tee_type not in (SGX, TDX) or (version == 3 and tee_type != SGX):
         raise EvidenceMalformed(f"quote: found TEE type {tee_type:#x} in version {version}")
     if key_type != _ECDSA_P256:
-        raise KindUnsupported(f"quote: found attestation key type {key_type}, wanted {_ECDSA_P256} (ECDSA P-256)")
+        raise FormUnsupported(f"quote: found attestation key type {key_type}, wanted {_ECDSA_P256} (ECDSA P-256)")
     if vendor != INTEL_QE_VENDOR:
-        raise KindUnsupported(f"quote: found quoting enclave of vendor {vendor.hex()}, wanted Intel's")
+        raise FormUnsupported(f"quote: found quoting enclave of vendor {vendor.hex()}, wanted Intel's")
     return version, tee_type
 
 
@@ -255,5 +295,5 @@ def _certification(reader: _Reader, wanted: int) -> _Reader:
     found, data = reader.number(2), reader.take(reader.number(4))
     reader.require_end("certification data")
     if found != wanted:
-        raise KindUnsupported(f"quote: found certification data of type {found}, wanted {wanted}")
+        raise FormUnsupported(f"quote: found certification data of type {found}, wanted {wanted}")
     return _Reader(data)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from enclave.attestation.claims import Fact, Shown
-from enclave.attestation.errors import EvidenceMalformed, KindUnsupported
+from enclave.attestation.errors import EvidenceMalformed, FormUnsupported
 from enclave.attestation.intel import Platform, verified_platform
 from enclave.attestation.platform_claims import platform_facts, platform_shown
 from enclave.attestation.quote import SGX, EnclaveReport, quote_from
@@ -64,6 +64,6 @@ def verified_sgx(quote: bytes, collateral: bytes, *, at: int, pinned: Mapping[st
     if not isinstance(parsed.body, EnclaveReport):
         raise EvidenceMalformed("quote: found one of a TD, wanted one of an SGX enclave")
     if parsed.version != 3:
-        raise KindUnsupported(f"quote: found one of an SGX enclave in version {parsed.version}, wanted version 3")
+        raise FormUnsupported(f"quote: found one of an SGX enclave in version {parsed.version}, wanted version 3")
     platform = verified_platform(parsed, collateral, at=at, pinned=pinned)
     return SgxClaims(quote_version=parsed.version, report=parsed.body, platform=platform)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from enclave.attestation.claims import Fact, Shown
-from enclave.attestation.errors import EvidenceMalformed, KindUnsupported
+from enclave.attestation.errors import EvidenceMalformed, FormUnsupported
 
 REPORT_BYTES: Final = 1184
 SIGNED_BYTES: Final = 0x2A0
@@ -138,7 +138,7 @@ class SnpReport:
         """Raise unless every byte has a meaning that this build knows."""
         version = self.number("version")
         if version not in VERSIONS:
-            raise KindUnsupported(f"SNP report of version {version}, wanted one of {VERSIONS}")
+            raise FormUnsupported(f"SNP report of version {version}, wanted one of {VERSIONS}")
         reserved = {
             0x04C: 0x050,
             0x18B if version >= 3 else 0x188: 0x1A0,

@@ -1,7 +1,7 @@
 """SPDM 1.1 measurements: a GET_MEASUREMENTS request and its MEASUREMENTS response (DMTF DSP0274 1.1, section 10.11).
 
 A parser and nothing else: every length is exact, every reserved byte as the specification wants it, and what it
-returns is as untrusted as what it was given until the signature over `signed` has been verified.
+returns is as untrusted as what it was given until the signature over `Frame.signed` has been verified.
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _MEASUREMENTS: Final = 0x60
 _SIGNED: Final = 0x01  # Param1 of the request: the response is to be signed
 _ALL_BLOCKS: Final = 0xFF  # Param2 of the request
 _SLOT_MAX: Final = 7
+_HEADER_BYTES: Final = 4
+_REQUEST_BYTES: Final = _HEADER_BYTES + NONCE_BYTES + 1
 _DMTF: Final = 0x01  # the measurement specification of every block
 
 
@@ -38,22 +40,37 @@ class Transcript:
     slot: int
     blocks: Mapping[int, bytes]  # measurement values by block index, 1 to 254
     opaque: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """A request ‖ response cut where its lengths say, and nothing judged, so that its signature is verified first."""
+
+    request: bytes
+    response: bytes  # its header alone
+    count: int
+    record: bytes
+    opaque: bytes
     signed: bytes  # the request ‖ the response without its signature
     signature: bytes
 
+    def transcript(self) -> Transcript:
+        """Return what is signed, or raise `EvidenceMalformed` where it is not as the specification wants it."""
+        nonce, slot = _request(Reader(self.request))
+        _require_header(self.response, bytes([_VERSION, _MEASUREMENTS, 0, slot]), "response")
+        return Transcript(nonce=nonce, slot=slot, blocks=_blocks(self.record, self.count), opaque=self.opaque)
 
-def transcript_from(data: bytes) -> Transcript:
-    """Return what a request ‖ response says, or raise `EvidenceMalformed`.
+
+def frame_from(data: bytes) -> Frame:
+    """Return the parts of a request ‖ response, or raise `EvidenceMalformed`.
 
     After the signature nothing may follow but one NUL, which some collectors leave there.
     """
     if len(data) > TRANSCRIPT_BYTES_MAX:
         raise EvidenceMalformed(f"SPDM: {len(data)} bytes are over the limit of {TRANSCRIPT_BYTES_MAX}")
     reader = Reader(data)
-    nonce, slot = _request(reader)
-    _require_header(reader.take(4), bytes([_VERSION, _MEASUREMENTS, 0, slot]), "response")
-    count = reader.number(1)
-    blocks = _blocks(reader.take(reader.number(3)), count)
+    request, response, count = reader.take(_REQUEST_BYTES), reader.take(_HEADER_BYTES), reader.number(1)
+    record = reader.take(reader.number(3))
     reader.take(NONCE_BYTES)
     opaque_bytes = reader.number(2)
     if opaque_bytes > OPAQUE_BYTES_MAX:
@@ -63,7 +80,20 @@ def transcript_from(data: bytes) -> Transcript:
     signature = reader.take(SIGNATURE_BYTES)
     if reader.rest() not in (b"", b"\0"):
         raise EvidenceMalformed(f"SPDM: {len(reader.rest())} bytes after the signature")
-    return Transcript(nonce=nonce, slot=slot, blocks=blocks, opaque=opaque, signed=signed, signature=signature)
+    return Frame(
+        request=request,
+        response=response,
+        count=count,
+        record=record,
+        opaque=opaque,
+        signed=signed,
+        signature=signature,
+    )
+
+
+def transcript_from(data: bytes) -> Transcript:
+    """Return what a request ‖ response says, which nobody vouches for yet, or raise `EvidenceMalformed`."""
+    return frame_from(data).transcript()
 
 
 def fields_from(opaque: bytes) -> Mapping[int, bytes]:
@@ -80,7 +110,7 @@ def fields_from(opaque: bytes) -> Mapping[int, bytes]:
 
 def _request(reader: Reader) -> tuple[bytes, int]:
     """Return the request's nonce and certificate slot."""
-    _require_header(reader.take(4), bytes([_VERSION, _GET_MEASUREMENTS, _SIGNED, _ALL_BLOCKS]), "request")
+    _require_header(reader.take(_HEADER_BYTES), bytes([_VERSION, _GET_MEASUREMENTS, _SIGNED, _ALL_BLOCKS]), "request")
     nonce = reader.take(NONCE_BYTES)
     slot = reader.number(1)
     if slot > _SLOT_MAX:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from enclave.attestation.claims import Fact, Shown
-from enclave.attestation.errors import EvidenceMalformed
+from enclave.attestation.errors import AttributesRefused, EvidenceMalformed
 from enclave.attestation.intel import Platform, verified_platform
 from enclave.attestation.platform_claims import platform_facts, platform_shown
 from enclave.attestation.quote import TDX, TdReport, quote_from
@@ -27,9 +27,11 @@ class TdxClaims:
         return "tdx"
 
     def facts(self) -> Mapping[str, Fact]:
-        """Return what a policy may judge. `tee_tcb_svn2` and `mr_service_td` are there for TDX 1.5 only."""
+        """Return what a policy may judge. What TDX 1.5 and its extended report add is there for those only."""
         report = self.report
-        later = {"tee_tcb_svn2": report.tee_tcb_svn2, "mr_service_td": report.mr_service_td}
+        later: dict[str, Fact] = {"tee_tcb_svn2": report.tee_tcb_svn2, "mr_service_td": report.mr_service_td}
+        if report.extension is not None:
+            later |= {field.name: getattr(report.extension, field.name) for field in fields(report.extension)}
         return {
             "tee_tcb_svn": report.tee_tcb_svn,
             "mr_seam": report.mr_seam,
@@ -69,4 +71,15 @@ def verified_tdx(quote: bytes, collateral: bytes, *, at: int, pinned: Mapping[st
     if not isinstance(parsed.body, TdReport):
         raise EvidenceMalformed("quote: found one of an SGX enclave, wanted one of a TD")
     platform = verified_platform(parsed, collateral, at=at, pinned=pinned)
+    _require_unserved(parsed.body)
     return TdxClaims(quote_version=parsed.version, report=parsed.body, platform=platform)
+
+
+def _require_unserved(report: TdReport) -> None:
+    """Raise `AttributesRefused` where a service TD, or a policy for moving the TD, was ever bound to it.
+
+    `mr_service_td` has been judged with the platform; TD report 1.5ex names the ones at creation and now besides.
+    """
+    extension = report.extension
+    if extension is not None and any(extension.init_service_td_hash + extension.cur_service_td_hash):
+        raise AttributesRefused("quote: a service TD is or was bound to the TD, which may hand it on")

@@ -1,5 +1,7 @@
 """NVIDIA reports: SPDM transcripts and NVIDIA's opaque data."""
 
+from contextlib import suppress
+
 from enclave.attestation.nvidia import verified_nvidia
 from enclave.attestation.spdm import fields_from, transcript_from
 from enclave.attestation.unverified import claimed
@@ -12,9 +14,10 @@ _CHAIN = seeds("device_cert_chain")[0]
 
 def fuzz(data: bytes) -> None:
     """Parse a transcript and its fields, show them, and verify the report."""
-    try:
+    with suppress(VaultError):
         fields_from(data)
-    except VaultError:
+    with suppress(VaultError):
         fields_from(transcript_from(data).opaque)
-    claimed("nvidia", data)
+    with suppress(VaultError):
+        claimed("nvidia", data)
     verified_nvidia(data, _CHAIN, nonce=None, at=AT)

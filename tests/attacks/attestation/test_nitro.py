@@ -83,6 +83,28 @@ class TestSplicedDocuments:
         with pytest.raises(SignatureInvalid):
             verified_nitro(cbor2.dumps(parts), at=found.at)
 
+    @pytest.mark.parametrize(
+        ("found_at", "flip"),
+        [
+            (b"SHA384", 0x01),
+            (b"SHA384", 0x80),  # no longer UTF-8
+            (b"\x00\x58\x30", 0x01),  # the same register twice
+            (b"\x0f\x58\x30", 0x20),  # a register before the first
+            (b"timestamp", 0x01),
+            (b"module_id", 0x80),
+            (b"user_data", 0x02),
+            (b"\xa1\x01\x38\x22", 0x01),
+            (b"\x38\x22", 0x20),
+            (b"\x22\xa0", 0x02),
+        ],
+    )
+    def test_a_genuine_document_with_one_bit_flipped(self, found_at: bytes, flip: int) -> None:
+        found = case("nitro-2024-op-enclave")
+        document = bytearray(found.files["cose_sign1"])
+        document[document.index(found_at)] ^= flip
+        with pytest.raises(SignatureInvalid):
+            verified_nitro(bytes(document), at=found.at)
+
     def test_a_payload_signed_as_something_else(self) -> None:
         payload = ENCLAVE.encoded()
         verified(as_signed(["Signature1", PROTECTED, b"", payload], payload))

@@ -64,6 +64,38 @@ def test_the_nonce_of_a_report_cannot_be_exchanged() -> None:
         refused(report[:4] + NONCE + report[36:], Gpu().chain())
 
 
+SIGNED_PLACES: Mapping[str, int] = {
+    "version of the request": 0,
+    "message of the request": 1,
+    "signature not asked for": 2,
+    "one block asked for": 3,
+    "certificate slot": 36,
+    "version of the response": 37,
+    "an error instead of a response": 38,
+    "slot of the response": 40,
+    "count of the blocks": 41,
+    "index of a block": 45,
+    "specification of a block": 46,
+    "size of a block": 47,
+    "type of a measurement": 49,
+    "size of a measurement": 50,
+    "a measurement": 52,
+    "nonce of the response": 45 + 64 * 55,
+    "type of a field": 45 + 64 * 55 + 34,
+    "size of a field": 45 + 64 * 55 + 36,
+    "a field": 45 + 64 * 55 + 38,
+}
+
+
+@pytest.mark.parametrize("place", SIGNED_PLACES.values(), ids=SIGNED_PLACES)
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+def test_what_is_changed_after_signing_is_not_signed(place: int, flip: int) -> None:
+    report = bytearray(Gpu().report())
+    report[place] ^= flip
+    with pytest.raises(SignatureInvalid):
+        refused(bytes(report), Gpu().chain())
+
+
 def test_one_gpu_does_not_answer_with_another_s_certificates() -> None:
     other = Gpu(name="other", key=p384("other fmc"))
     with pytest.raises(SignatureInvalid):

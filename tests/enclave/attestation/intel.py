@@ -57,7 +57,18 @@ TD_OFFSETS = {
     "report_data": 520,
     "tee_tcb_svn2": 584,
     "mr_service_td": 600,
+    "vmid": 648,
+    "td_id": 649,
+    "dev_info": 681,
+    "init_service_td_hash": 729,
+    "init_service_td_attributes": 777,
+    "init_cpu_svn": 785,
+    "init_tee_tcb_svn": 801,
+    "init_tee_fmspc": 817,
+    "cur_service_td_hash": 829,
+    "cur_service_td_attributes": 877,
 }
+TD_SIZES = {2: 584, 3: 648, 4: 885}  # by body type of version 5
 SGX_OFFSETS = {
     "cpu_svn": 0,
     "misc_select": 16,
@@ -79,6 +90,17 @@ TD_BODY = {
     "td_attributes": (1 << 28).to_bytes(8, "little"),
     "xfam": bytes.fromhex("e702060000000000"),
     "report_data": seeded("report data", 64),
+}
+TD15_BODY = {"tee_tcb_svn2": TD_BODY["tee_tcb_svn"]}
+TD15_EX_BODY = {
+    "vmid": b"\x02",
+    "td_id": seeded("td id", 32),
+    "dev_info": seeded("device information", 48),
+    "init_service_td_attributes": seeded("initial attributes", 8),
+    "init_cpu_svn": seeded("initial cpu svn", 16),
+    "init_tee_tcb_svn": seeded("initial tee tcb svn", 16),
+    "init_tee_fmspc": seeded("initial fmspc", 12),
+    "cur_service_td_attributes": seeded("current attributes", 8),
 }
 SGX_BODY = {
     "cpu_svn": seeded("cpu svn", 16),
@@ -161,8 +183,15 @@ class Machine:
     def encoded_body(self) -> bytes:
         if not self.is_td:
             return placed(SGX_OFFSETS, SGX_BODY | dict(self.body), 384)
-        later = {"tee_tcb_svn2": TD_BODY["tee_tcb_svn"]} if self.version == 5 and self.body_type == 3 else {}
-        return placed(TD_OFFSETS, TD_BODY | later | dict(self.body), 648 if later else 584)
+        return placed(TD_OFFSETS, self.td_body() | dict(self.body), self.td_size)
+
+    @property
+    def td_size(self) -> int:
+        return TD_SIZES.get(self.body_type, 648) if self.version == 5 else 584
+
+    def td_body(self) -> dict[str, bytes]:
+        """Return the fields of a TD that are not zero."""
+        return TD_BODY | (TD15_BODY if self.td_size >= 648 else {}) | (TD15_EX_BODY if self.td_size == 885 else {})
 
     def signed(self) -> bytes:
         numbers = ((self.version, 2), (self.key_type, 2), (self.tee_type, 4), (0, 4))
@@ -252,5 +281,7 @@ class Machine:
 
 TD = Machine()
 TD15 = Machine(version=5, body_type=3)
+TD15_EX = Machine(version=5, body_type=4)
 ENCLAVE = Machine(version=3, tee_type=0)
-MACHINES = {"tdx v4": TD, "tdx v5": TD.with_(version=5), "tdx v5, 1.5": TD15, "sgx v3": ENCLAVE}
+TDS = {"tdx v4": TD, "tdx v5": TD.with_(version=5), "tdx v5, 1.5": TD15, "tdx v5, 1.5ex": TD15_EX}
+MACHINES = {**TDS, "sgx v3": ENCLAVE}

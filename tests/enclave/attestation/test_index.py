@@ -192,14 +192,14 @@ def test_a_case_without_captured_files_is_judged_too() -> None:
     ("changed", "told"),
     [
         ({"tee": "enigma"}, "tee: found 'enigma'"),
-        ({"files": [{"path": "document", "role": "vcek"}]}, "role 'vcek'"),
+        ({"files": [{"path": "document", "role": "vcek"}]}, "wanted one of role cose_sign1"),
         ({"files": []}, "wanted one of role cose_sign1"),
         ({"files": [{"path": "document", "role": "cose_sign1", "sha256": "00" * 32}]}, "SHA-256"),
         ({"files": 2 * [{"path": "document", "role": "cose_sign1"}]}, "twice"),
         ({"mutations": [{"file": "other", "truncate_to": 1}]}, "'other' is not one file"),
         ({"mutations": [{"truncate_to": 1000}]}, "beyond the end"),
         ({"mutations": [{"offset": len(GARBAGE), "xor": "01"}]}, "beyond the end"),
-        ({"params": {"report_data": "00"}}, "report_data means nothing"),
+        ({"params": {"rim_active": 1}}, "rim_active means nothing"),
     ],
 )
 def test_a_case_that_cannot_be_run_is_an_error_and_never_agrees(changed: dict[str, Any], told: str) -> None:

@@ -17,10 +17,11 @@ from enclave.attestation.errors import (
     ChainInvalid,
     EvidenceMalformed,
     EvidenceRefused,
+    KindUnsupported,
     SignatureInvalid,
 )
 from enclave.attestation.nitro import CLOCK_SKEW_S, verified_nitro
-from enclave.attestation.nitro_document import CABUNDLE_MAX, PAYLOAD_BYTES_MAX, NitroDocument
+from enclave.attestation.nitro_document import CABUNDLE_MAX, PAYLOAD_BYTES_MAX, NitroDocument, NitroEnvelope
 from tests.enclave.attestation.aws import BUNDLE, ENCLAVE, LEFT_OUT, PCRS, REGION, Enclave, verified
 from tests.enclave.attestation.captured import case, cases
 from tests.enclave.attestation.pki import p384
@@ -62,6 +63,21 @@ class TestCaptured:
         document[offset] ^= flip
         with pytest.raises(EvidenceRefused):
             verified_nitro(bytes(document), at=found.at)
+
+    @settings(max_examples=60, deadline=None)
+    @given(offset=st.integers(0, 4479), bit=st.integers(0, 7))
+    def test_a_flipped_bit_that_leaves_framing_and_certificates_is_not_signed(self, offset: int, bit: int) -> None:
+        found = case("nitro-2024-op-enclave-2")
+        document = bytearray(found.files["cose_sign1"])
+        genuine = NitroEnvelope.from_bytes(bytes(document))
+        document[offset] ^= 1 << bit
+        try:
+            envelope = NitroEnvelope.from_bytes(bytes(document))
+        except EvidenceMalformed:
+            return
+        if (envelope.certificate, envelope.cabundle) == (genuine.certificate, genuine.cabundle):
+            with pytest.raises(SignatureInvalid):
+                verified_nitro(bytes(document), at=found.at)
 
 
 class TestValid:
@@ -175,6 +191,26 @@ MALFORMED: dict[str, Enclave] = {
 def test_one_malformed_field_is_refused_though_all_is_signed(enclave: Enclave) -> None:
     with pytest.raises(EvidenceMalformed):
         enclave.verified()
+
+
+NEEDED_FIRST = ("certificate", "cabundle", "payload")  # to find who signed
+FRAMED_OTHERWISE = ("timestamp of a big number",)  # a tag
+LATER = [name for name in MALFORMED if not name.startswith(NEEDED_FIRST) and name not in FRAMED_OTHERWISE]
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_what_is_malformed_is_judged_only_once_it_is_known_who_signed_it(name: str) -> None:
+    protected, unprotected, payload, _ = MALFORMED[name].parts()
+    with pytest.raises(SignatureInvalid):
+        verified(cbor2.dumps([protected, unprotected, payload, ENCLAVE.parts()[3]]))
+
+
+@pytest.mark.parametrize("others", [{"pcrs": LEFT_OUT}, {}], ids=["alone", "beside an enclave's"])
+def test_a_document_of_a_nitro_tpm_is_told_from_an_enclaves(others: dict[str, Any]) -> None:
+    document = ENCLAVE.with_(fields={"nitrotpm_pcrs": PCRS, **others}).document()
+    for reader in (verified, NitroDocument.from_bytes):
+        with pytest.raises(KindUnsupported, match="NitroTPM"):
+            reader(document)
 
 
 def envelopes() -> dict[str, bytes]:

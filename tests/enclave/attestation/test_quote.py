@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from enclave.attestation.errors import EvidenceMalformed, EvidenceRefused, KindUnsupported
+from enclave.attestation.errors import EvidenceMalformed, EvidenceRefused, FormUnsupported
 from enclave.attestation.quote import QUOTE_BYTES_MAX, EnclaveReport, TdReport, quote_from
 from tests.enclave.attestation.captured import case
-from tests.enclave.attestation.intel import ENCLAVE, MACHINES, SGX_BODY, TD, TD15, TD_BODY, Machine
+from tests.enclave.attestation.intel import ENCLAVE, MACHINES, SGX_BODY, TD, TD15, TD15_EX, TD_BODY, TD_OFFSETS, Machine
 
 CAPTURED = ["tdx-v4-b0c06f-uptodate", "tdx-v5-td15-uptodate", "sgx-v3-icx-swhardening"]
 
@@ -23,8 +25,9 @@ def test_fields_stand_where_the_machine_put_them(machine: Machine) -> None:
     assert quote.signed == machine.signed()
     assert quote.qe_auth == machine.qe_auth
     assert quote.pck_chain.startswith(b"-----BEGIN") and quote.pck_chain.endswith(b"-----\n")
-    for name, content in (TD_BODY if machine.is_td else SGX_BODY).items():
-        found = getattr(quote.body, name)
+    for name, content in (machine.td_body() if machine.is_td else SGX_BODY).items():
+        place = quote.body if hasattr(quote.body, name) else getattr(quote.body, "extension", None)
+        found = getattr(place, name)
         assert content == (found.to_bytes(len(content), "little") if isinstance(found, int) else found)
     assert isinstance(quote.body, TdReport if machine.is_td else EnclaveReport)
 
@@ -32,8 +35,17 @@ def test_fields_stand_where_the_machine_put_them(machine: Machine) -> None:
 def test_only_tdx_15_has_its_two_fields() -> None:
     older, later = quote_from(TD.quote()).body, quote_from(TD15.quote()).body
     assert isinstance(older, TdReport) and isinstance(later, TdReport)
-    assert (older.tee_tcb_svn2, older.mr_service_td) == (None, None)
-    assert (later.tee_tcb_svn2, later.mr_service_td) == (TD_BODY["tee_tcb_svn"], bytes(48))
+    assert (older.tee_tcb_svn2, older.mr_service_td, older.extension) == (None, None, None)
+    assert (later.tee_tcb_svn2, later.mr_service_td, later.extension) == (TD_BODY["tee_tcb_svn"], bytes(48), None)
+
+
+@pytest.mark.parametrize("name", [name for name, place in TD_OFFSETS.items() if place >= 584])
+def test_every_field_of_the_extended_report_is_its_own(name: str) -> None:
+    one, other = (quote_from(machine.quote()).body for machine in (TD15_EX, TD15_EX.with_(body={name: b"\xa5"})))
+    assert isinstance(one, TdReport) and isinstance(other, TdReport) and one.extension and other.extension
+    fields = [asdict(body) | asdict(body.extension) for body in (one, other)]
+    changed = {field for field in fields[0] if field != "extension" and fields[0][field] != fields[1][field]}
+    assert changed == {name}
 
 
 @pytest.mark.parametrize(
@@ -86,14 +98,15 @@ def test_a_captured_quote_cut_short_anywhere_is_refused(case_id: str) -> None:
         (TD.with_(version=6), EvidenceMalformed),
         (TD.with_(version=3), EvidenceMalformed),
         (TD.with_(tee_type=0x82), EvidenceMalformed),
-        (TD15.with_(body_type=4), EvidenceMalformed),
+        (TD15.with_(body_type=5), EvidenceMalformed),
+        (TD15_EX.with_(tee_type=0), EvidenceMalformed),
         (TD15.with_(body_type=0), EvidenceMalformed),
         (TD15.with_(body_type=1), EvidenceMalformed),
         (TD15.with_(tee_type=0), EvidenceMalformed),
-        (TD.with_(key_type=3), KindUnsupported),
-        (TD.with_(vendor=bytes(16)), KindUnsupported),
-        (TD.with_(certification=1), KindUnsupported),
-        (ENCLAVE.with_(certification=3), KindUnsupported),
+        (TD.with_(key_type=3), FormUnsupported),
+        (TD.with_(vendor=bytes(16)), FormUnsupported),
+        (TD.with_(certification=1), FormUnsupported),
+        (ENCLAVE.with_(certification=3), FormUnsupported),
         (TD.with_(qe_auth=bytes(31)), EvidenceMalformed),
         (TD.with_(qe_auth=bytes(33)), EvidenceMalformed),
         (TD.with_(qe_auth=b""), EvidenceMalformed),
@@ -104,15 +117,16 @@ def test_forms_that_cannot_be_verified_are_refused(changed: Machine, refusal: ty
         quote_from(changed.quote())
 
 
-def test_a_body_larger_or_smaller_than_its_type_is_refused() -> None:
-    quote = bytearray(TD15.quote())
-    for size in (584, 647, 649, 1 << 31):
+@pytest.mark.parametrize("machine", [TD.with_(version=5), TD15, TD15_EX], ids=["1.0", "1.5", "1.5ex"])
+def test_a_body_larger_or_smaller_than_its_type_is_refused(machine: Machine) -> None:
+    quote = bytearray(machine.quote())
+    for size in {0, 384, 584, 647, 648, 649, 884, 885, 886, 1 << 31} - {machine.td_size}:
         quote[50:54] = size.to_bytes(4, "little")
         with pytest.raises(EvidenceMalformed):
             quote_from(bytes(quote))
 
 
-@pytest.mark.parametrize("machine", [TD, TD15, ENCLAVE], ids=["v4", "v5", "v3"])
+@pytest.mark.parametrize("machine", [TD, TD15, TD15_EX, ENCLAVE], ids=["v4", "v5", "v5 1.5ex", "v3"])
 @pytest.mark.parametrize("change", [-1, 1, 1000, 1 << 15])
 @pytest.mark.parametrize("which", ["signature data", "QE certification", "QE authentication", "PCK chain"])
 def test_a_size_that_lies_is_refused(machine: Machine, change: int, which: str) -> None:

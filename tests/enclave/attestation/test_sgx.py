@@ -12,11 +12,11 @@ from enclave.attestation.claims import Claims
 from enclave.attestation.errors import (
     BindingMismatch,
     CollateralExpired,
-    CollateralInvalid,
+    CollateralMismatch,
     DebugEnabled,
     EvidenceMalformed,
     EvidenceRefused,
-    KindUnsupported,
+    FormUnsupported,
     SignatureInvalid,
     TcbRefused,
 )
@@ -77,11 +77,11 @@ WRONG: dict[str, tuple[Machine, type[EvidenceRefused]]] = {
     "revoked level": (ENCLAVE.with_(status="Revoked"), TcbRefused),
     "other attestation key": (ENCLAVE.with_(qe_report_data=seeded("other key", 32)), BindingMismatch),
     "QE of another signer": (ENCLAVE.with_(qe={"mr_signer": bytes(32)}), SignatureInvalid),
-    "TCB info of TDX": (ENCLAVE.with_(tcb_info={"id": "TDX"}), CollateralInvalid),
-    "QE identity of TDX": (ENCLAVE.with_(qe_identity={"id": "TD_QE"}), CollateralInvalid),
+    "TCB info of TDX": (ENCLAVE.with_(tcb_info={"id": "TDX"}), CollateralMismatch),
+    "QE identity of TDX": (ENCLAVE.with_(qe_identity={"id": "TD_QE"}), CollateralMismatch),
     "TCB info expired": (ENCLAVE.with_(tcb_info={"nextUpdate": moment(NOW - 1)}), CollateralExpired),
-    "version 4": (ENCLAVE.with_(version=4), KindUnsupported),
-    "version 5": (ENCLAVE.with_(version=5, body_type=1), KindUnsupported),
+    "version 4": (ENCLAVE.with_(version=4), FormUnsupported),
+    "version 5": (ENCLAVE.with_(version=5, body_type=1), FormUnsupported),
 }
 
 

@@ -16,7 +16,7 @@ from enclave.attestation.errors import (
     ChainInvalid,
     EvidenceMalformed,
     EvidenceRefused,
-    KindUnsupported,
+    FormUnsupported,
     SignatureInvalid,
 )
 from enclave.attestation.snp import SnpClaims, verified_snp
@@ -132,8 +132,8 @@ class TestValid:
 
 
 SIGNED_WRONG: dict[str, tuple[Guest, type[EvidenceRefused]]] = {
-    "version 1": (VCEK_GUEST.with_(version=1), KindUnsupported),
-    "version 6": (VCEK_GUEST.with_(version=6), KindUnsupported),
+    "version 1": (VCEK_GUEST.with_(version=1), FormUnsupported),
+    "version 6": (VCEK_GUEST.with_(version=6), FormUnsupported),
     "no signature algorithm": (VCEK_GUEST.with_(sig_algo=0), SignatureInvalid),
     "another signature algorithm": (VCEK_GUEST.with_(sig_algo=2), SignatureInvalid),
     "reserved key flags": (VCEK_GUEST.with_(flags=1 << 5), EvidenceMalformed),

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave.attestation.errors import EvidenceMalformed
-from enclave.attestation.spdm import TRANSCRIPT_BYTES_MAX, fields_from, transcript_from
+from enclave.attestation.spdm import TRANSCRIPT_BYTES_MAX, fields_from, frame_from, transcript_from
 from tests.enclave.attestation.nvidia_gpu import FWID, Gpu
 
 MALFORMED: Mapping[str, Gpu] = {
@@ -61,6 +61,18 @@ def test_sizes_that_disagree_are_refused() -> None:
         changed[place] -= 1
         with pytest.raises(EvidenceMalformed):
             transcript_from(Gpu().signed(bytes(changed)))
+
+
+def test_a_frame_is_cut_by_its_lengths_alone() -> None:
+    report = Gpu().report()
+    signed = len(Gpu().unsigned())
+    opaque_length = signed - sum(4 + len(value) for _, value in Gpu().fields) - 2
+    lengths = {42, 43, 44, opaque_length, opaque_length + 1}
+    for place in set(range(signed)) - lengths:
+        changed = bytearray(report)
+        changed[place] ^= 0xFF
+        frame = frame_from(bytes(changed))
+        assert (frame.signed, frame.signature) == (bytes(changed[:signed]), report[signed:])
 
 
 def test_every_truncation_is_malformed() -> None:

@@ -10,7 +10,7 @@ from enclave.attestation.simulated import UnsafeSimulatedAttester, verified_simu
 from enclave.attestation.strict import GRACE, STRICT, require_strict
 from tests.enclave.attestation import aws, nvidia_gpu
 from tests.enclave.attestation.amd import Guest
-from tests.enclave.attestation.intel import ENCLAVE, TD, TD15, Machine
+from tests.enclave.attestation.intel import ENCLAVE, TD, TD15, TD15_EX, Machine
 from tests.people import DAY_S, NOW
 from vault.expectation import KINDS, Rule
 from vault.machine import MachineKey
@@ -21,7 +21,7 @@ MIGRATE = 1 << 18
 
 def test_genuine_machines_of_every_kind_are_accepted() -> None:
     nitro: NitroClaims = aws.ENCLAVE.verified()
-    for claims in (TD.verified(), TD15.verified(), ENCLAVE.verified(), Guest().verified(), nitro):
+    for claims in (TD.verified(), TD15.verified(), TD15_EX.verified(), ENCLAVE.verified(), Guest().verified(), nitro):
         require_strict(claims, at=NOW)
     require_strict(nvidia_gpu.Gpu().claims(), at=NOW)
 

@@ -15,11 +15,13 @@ from enclave.attestation.errors import (
     AttributesRefused,
     BindingMismatch,
     CertificateExpired,
+    CertificateMalformed,
     CertificateNotYetValid,
     CertificateRevoked,
     ChainInvalid,
     CollateralExpired,
     CollateralInvalid,
+    CollateralMismatch,
     CollateralNotYetValid,
     DebugEnabled,
     EvidenceMalformed,
@@ -46,7 +48,9 @@ from tests.enclave.attestation.intel import (
     TCB_SIGNER,
     TD,
     TD15,
-    TD_BODY,
+    TD15_EX,
+    TD_OFFSETS,
+    TDS,
     Machine,
     level,
     moment,
@@ -152,18 +156,23 @@ class TestCaptured:
 
 
 class TestClaims:
-    @pytest.mark.parametrize("machine", [TD, TD15, TD.with_(version=5)], ids=["v4", "v5 1.5", "v5 1.0"])
+    @pytest.mark.parametrize("machine", TDS.values(), ids=TDS)
     def test_every_field_is_a_fact_and_is_shown(self, machine: Machine) -> None:
         claims: Claims = machine.verified_td()
         facts, shown = claims.facts(), claims.shown()
-        for name, content in TD_BODY.items():
-            assert facts[name] == content and shown[name] == content.hex()
+        for name, content in machine.td_body().items():
+            if name == "vmid":
+                assert facts[name] == shown[name] == content[0]
+            else:
+                assert facts[name] == content and shown[name] == content.hex()
         assert claims.kind == "tdx" and (shown["quote_version"], shown["tee_type"]) == (machine.version, "0x81")
         assert (facts["fmspc"], shown["fmspc"]) == (bytes.fromhex("a0c0ffee0001"), "A0C0FFEE0001")
         assert (facts["debug"], facts["pck_ca"], facts["tcb_status"]) == (False, "platform", "UpToDate")
         assert (facts["tcb_evaluation_data_number"], facts["tcb_date"]) == (EVALUATION, TCB_DATE)
         assert set(facts) <= set(shown)
-        assert ("mr_service_td" in facts) == (machine == TD15)
+        assert [name for name in TD_OFFSETS if name not in facts] == [
+            name for name, place in TD_OFFSETS.items() if place >= machine.td_size
+        ]
         json.dumps(shown)
 
     @pytest.mark.parametrize("document", ["tcb_info", "qe_identity"])
@@ -191,13 +200,14 @@ class TestClaims:
         assert TD.with_(qe_date=older, qe_status="OutOfDate").verified_td().platform.tcb_date == older
         assert TD.with_(qe_date=NOW, qe_status="OutOfDate").verified_td().platform.tcb_date == TCB_DATE
 
-    def test_a_td_launched_before_its_module_was_updated_is_named(self) -> None:
+    @pytest.mark.parametrize("machine", [TD15, TD15_EX], ids=["1.5", "1.5ex"])
+    def test_a_td_launched_before_its_module_was_updated_is_named(self, machine: Machine) -> None:
         lagging = level({"isvsvn": 2}, "OutOfDate")
         current = level({"isvsvn": 4}, "UpToDate")
-        modules = json.loads(TD15.described()[0])["tdxModuleIdentities"]
+        modules = json.loads(machine.described()[0])["tdxModuleIdentities"]
         modules[0]["tcbLevels"] = [current, lagging]
         updated = {"tee_tcb_svn2": bytes((4, 1, 2)).ljust(16, b"\0")}
-        machine = TD15.with_(tcb_info={"tdxModuleIdentities": modules}, body=updated)
+        machine = machine.with_(tcb_info={"tdxModuleIdentities": modules}, body=updated)
         assert machine.verified_td().platform.tcb_status == "TDRelaunchAdvised"
 
 
@@ -209,6 +219,8 @@ WRONG: dict[str, tuple[Machine, type[EvidenceRefused]]] = {
     "migratable": (TD.with_(body=attributes(SEPT_VE_DISABLE | 1 << 29)), AttributesRefused),
     "service TD extension": (TD.with_(body=attributes(SEPT_VE_DISABLE | 1 << 17)), AttributesRefused),
     "service TD": (TD15.with_(body={"mr_service_td": seeded("service", 48)}), AttributesRefused),
+    "initial service TD": (TD15_EX.with_(body={"init_service_td_hash": seeded("service", 48)}), AttributesRefused),
+    "current service TD": (TD15_EX.with_(body={"cur_service_td_hash": bytes(47) + b"\x01"}), AttributesRefused),
     "TDX module's signer": (TD.with_(body={"mr_signer_seam": seeded("signer", 48)}), MeasurementMismatch),
     "TDX module's attributes": (TD.with_(body={"seam_attributes": b"\x01"}), MeasurementMismatch),
     "TDX module unknown": (TD.with_(body={"tee_tcb_svn": bytes((3, 9, 2))}), TcbNotMatched),
@@ -222,9 +234,9 @@ WRONG: dict[str, tuple[Machine, type[EvidenceRefused]]] = {
     "QE of other settings": (TD.with_(qe={"misc_select": b"\x01"}), SignatureInvalid),
     "other attestation key": (TD.with_(qe_report_data=seeded("other key", 32)), BindingMismatch),
     "more than the key is bound": (TD.with_(qe={"report_data": bytes(32) + b"\x01"}), BindingMismatch),
-    "TCB info of SGX": (TD.with_(tcb_info={"id": "SGX"}), CollateralInvalid),
-    "QE identity of SGX": (TD.with_(qe_identity={"id": "QE"}), CollateralInvalid),
-    "TCB info of another family": (TD.with_(tcb_info={"fmspc": "00" * 6}), CollateralInvalid),
+    "TCB info of SGX": (TD.with_(tcb_info={"id": "SGX"}), CollateralMismatch),
+    "QE identity of SGX": (TD.with_(qe_identity={"id": "QE"}), CollateralMismatch),
+    "TCB info of another family": (TD.with_(tcb_info={"fmspc": "00" * 6}), CollateralMismatch),
     "TCB info without levels": (TD.with_(tcb_info={"tcbLevels": []}), TcbNotMatched),
     "TCB info expired": (TD.with_(tcb_info={"nextUpdate": moment(NOW - 1)}), CollateralExpired),
     "TCB info of tomorrow": (TD.with_(tcb_info={"issueDate": moment(NOW + 1)}), CollateralNotYetValid),
@@ -251,7 +263,7 @@ WRONG: dict[str, tuple[Machine, type[EvidenceRefused]]] = {
                 ROOT,
             )
         ),
-        CollateralInvalid,
+        CollateralMismatch,
     ),
     "PCE too old": (
         TD.with_(
@@ -274,22 +286,35 @@ WRONG: dict[str, tuple[Machine, type[EvidenceRefused]]] = {
     ),
     "PCK chain without root": (TD.with_(pck_chain=(PCK, PCK_CA)), ChainInvalid),
     "PCK chain in another order": (TD.with_(pck_pem=pem(PCK, ROOT, PCK_CA).encode()), ChainInvalid),
-    "PCK chain with text between": (TD.with_(pck_pem=b"text\n" + pem(PCK, PCK_CA, ROOT).encode()), EvidenceMalformed),
-    "no PCK chain": (TD.with_(pck_pem=b""), EvidenceMalformed),
+    "PCK chain with text between": (
+        TD.with_(pck_pem=b"text\n" + pem(PCK, PCK_CA, ROOT).encode()),
+        CertificateMalformed,
+    ),
+    "no PCK chain": (TD.with_(pck_pem=b""), CertificateMalformed),
     "issuer chain without root": (TD.with_(signers=(TCB_SIGNER,)), ChainInvalid),
 }
 
 
 class TestRefusals:
     def test_what_every_variant_starts_from_verifies(self) -> None:
-        for machine in (TD, TD15):
+        for machine in TDS.values():
             assert machine.verified_td().platform.tcb_status == "UpToDate"
 
     @pytest.mark.parametrize(("machine", "refusal"), WRONG.values(), ids=WRONG.keys())
     def test_one_wrong_fact_is_enough(self, machine: Machine, refusal: type[EvidenceRefused]) -> None:
-        with pytest.raises(refusal) as refused:
-            machine.verified_td()
-        assert type(refused.value) is refusal
+        for version in (machine, machine.with_(version=5, body_type=4)):
+            with pytest.raises(refusal) as refused:
+                version.verified_td()
+            assert type(refused.value) is refusal
+
+    @pytest.mark.parametrize("machine", TDS.values(), ids=TDS)
+    def test_no_field_of_a_body_is_free(self, machine: Machine) -> None:
+        begins = len(machine.signed()) - machine.td_size
+        for place in {*(place for place in TD_OFFSETS.values() if place < machine.td_size), machine.td_size - 1}:
+            quote = bytearray(machine.quote())
+            quote[begins + place] ^= 1
+            with pytest.raises(SignatureInvalid):
+                verified_tdx(bytes(quote), machine.collateral(), at=NOW, pinned=PINNED)
 
     @pytest.mark.parametrize(
         ("at", "refusal"),
