@@ -6,9 +6,9 @@ import secrets
 from collections import deque
 from dataclasses import dataclass, field
 
+from enclave.asked import Asked
+from enclave.grounds import Grounds
 from enclave.keys import InstanceKeys
-from enclave.metering import Asked
-from enclave.opening import Grounds
 from vault.ballot import Scope
 from vault.errors import AccessDenied, NotYet, RateExceeded, Revoked
 from vault.keys import SecretKey

@@ -15,8 +15,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from vault.charter import Window
+from vault.entry import Entry, Kind
 from vault.errors import AccessDenied, NotYet
-from vault.ledger import Effect, Entry, Kind
+from vault.ledger import Effect
 
 Key = TypeVar("Key", bytes, str)
 

@@ -62,3 +62,15 @@ class Engine(Protocol):
     def close(self) -> None:
         """Forget keys, passages and index."""
         ...
+
+
+class AsyncEngine(Protocol):
+    """The engine as the service waits for it; `enclave.worker.WorkerEngine` is the real one."""
+
+    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None: ...  # noqa: D102
+    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer: ...  # noqa: D102
+    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]: ...  # noqa: D102
+    async def ended(self) -> None: ...  # noqa: D102
+    def end(self) -> None: ...  # noqa: D102
+    @property
+    def is_alive(self) -> bool: ...  # noqa: D102

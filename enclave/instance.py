@@ -13,16 +13,17 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from enum import Enum
-from typing import Protocol
 
 from enclave.attestation.attester import Attester
-from enclave.found import Answer, Dataset, Found
+from enclave.combining import Secrets
+from enclave.found import AsyncEngine, Dataset
+from enclave.gathering import CustodyService
+from enclave.grounds import Grounds
 from enclave.keys import InstanceKeys
 from enclave.metering import Journal, Meter, claimed_anchor
-from enclave.opening import CustodyService, Grounds, Opening, Secrets
+from enclave.opening import Opening
 from enclave.state_key import deposit_state_key
+from enclave.status import State, Status
 from storage.cid import Cid
 from storage.errors import StorageError
 from vault.errors import (
@@ -50,38 +51,6 @@ RENEWAL_WAIT_S = 5.0  # how long whoever needs a renewal waits for it
 
 
 _PASSING = (AccessDenied, NotYet, RateExceeded, RecordsUnavailable, ServiceUnavailable, StaleState)  # waiting may mend
-
-
-class State(Enum):
-    """Where an enclave stands."""
-
-    WAITING = "waiting"
-    OPENING = "opening"
-    SERVING = "serving"
-    STOPPED = "stopped"
-
-
-class AsyncEngine(Protocol):
-    """The engine as the service waits for it; `enclave.worker.WorkerEngine` is the real one."""
-
-    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None: ...  # noqa: D102
-    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer: ...  # noqa: D102
-    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]: ...  # noqa: D102
-    async def ended(self) -> None: ...  # noqa: D102
-    def end(self) -> None: ...  # noqa: D102
-    @property
-    def is_alive(self) -> bool: ...  # noqa: D102
-
-
-@dataclass(slots=True)
-class Status:
-    """How far the enclave has come."""
-
-    state: State = State.WAITING
-    done: int = 0
-    total: int = 0
-    epoch: int = 0
-    reason: str = ""
 
 
 class Instance:

@@ -10,36 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Protocol
 
 from enclave.allowance import Allowance, WindowUsedUp
+from enclave.asked import Asked, Metered
 from enclave.found import Found
-from enclave.opening import Grounds
+from enclave.grounds import Grounds
+from vault.entry import Entry, Kind, PassageId, QueryDetail
 from vault.errors import BudgetExhausted, ForkedHistory
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, Anchor
-from vault.ledger import (
-    Books,
-    Entry,
-    Kind,
-    LedgerSeal,
-    PassageId,
-    QueryDetail,
-    charge,
-    deposit_entry,
-    opening_entry,
-    refund_entry,
-    require_credit,
-    void_entry,
-)
-from vault.license import Deposit, License
+from vault.ledger import Books, charge, deposit_entry, opening_entry, refund_entry, require_credit, void_entry
+from vault.ledger_seal import LedgerSeal
+from vault.license import Deposit
 from vault.machine import MachineKey
-from vault.policy import Permit, Policy
 from vault.receipt import PassageProof, Receipt
 from vault.records.model import JournalRow
 from vault.royalty import licensee_account
-from vault.session import Query, text_commitment, vector_commitment
+from vault.session import text_commitment, vector_commitment
 from vault.window import OpenWindow
 
 
@@ -49,27 +37,6 @@ class Journal(Protocol):
     def append(self, rows: Sequence[JournalRow]) -> None: ...  # noqa: D102
     def rows(self, *, after: int = 0) -> Iterator[JournalRow]: ...  # noqa: D102
     def last(self) -> JournalRow | None: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """Who asks what under which permit: everything about a query but its answer."""
-
-    license: License
-    delegation: bytes
-    policy: Policy
-    permit: Permit
-    query: Query
-    spend_cap: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metered:
-    """What was booked: the passages that may leave, and their receipt."""
-
-    passages: tuple[Found, ...]
-    receipt: bytes
-    is_partial: bool
 
 
 def claimed_anchor(journal: Journal) -> Anchor:
@@ -270,12 +237,7 @@ class Meter:
             text=text_commitment(query.salt, query.text),
             vector=vector_commitment(query.salt, vector),
             k=query.k,
-            passages=tuple(
-                PassageProof(
-                    manifest=passage.manifest, index=passage.index, commitment=passage.commitment, path=passage.path
-                )
-                for passage in passages
-            ),
+            passages=tuple(map(_proof, passages)),
             is_partial=is_partial,
             price=asked.permit.price,
             currency=asked.policy.currency,
@@ -309,3 +271,7 @@ class Meter:
     def _book(self, entry: Entry, anchor: Anchor) -> None:
         self._allowance.note(entry, self.books.book(entry))
         self.anchor = anchor
+
+
+def _proof(found: Found) -> PassageProof:
+    return PassageProof(manifest=found.manifest, index=found.index, commitment=found.commitment, path=found.path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -14,6 +15,7 @@ PATIENCE_S: Final = 20.0  # for all; a client's own calls end before
 GRACE_S: Final = 1.0  # for the others, once enough have answered
 
 Answer = TypeVar("Answer")
+log = logging.getLogger(__name__)
 
 
 class Asked(Generic[Answer]):
@@ -41,7 +43,8 @@ class Round:
     ) -> Asked[Answer]:
         """Make all calls at once; return when all have ended, or `grace_s` after enough have, or after `patience_s`.
 
-        Raises: whatever a call raises that is no `VaultError`, since that is a bug.
+        What a call raises that is no `VaultError` is one custodian's failure too, so that none of them, by an answer
+        that nobody foresaw, ends what the others would have made; the log names its type, never its message.
         """
         asked: Asked[Answer] = Asked()
         ended: queue.SimpleQueue[tuple[int, Answer | BaseException]] = queue.SimpleQueue()
@@ -57,6 +60,9 @@ class Round:
             waiting.discard(number)
             if isinstance(outcome, VaultError):
                 asked.failures[number] = outcome
+            elif isinstance(outcome, Exception):
+                log.error("a bug in asking custodian %d: %s", number, type(outcome).__name__)
+                asked.failures[number] = ServiceUnavailable("a custodian could not be asked; the log names the error")
             elif isinstance(outcome, BaseException):
                 raise outcome
             else:

@@ -6,9 +6,9 @@ from typing import Any
 
 import grpc
 
-from enclave.instance import State
-from enclave.opening import Grounds
+from enclave.grounds import Grounds
 from enclave.service import EnclaveService
+from enclave.status import State
 from enclave.v1 import attestation_pb2 as attestation
 from enclave.v1 import attestation_pb2_grpc as attestation_rpc
 from enclave.v1 import retrieval_pb2 as retrieval

@@ -8,13 +8,14 @@ from contextlib import ExitStack, asynccontextmanager
 
 from enclave.admission import Admission, Session
 from enclave.allowance import WindowUsedUp
+from enclave.asked import Asked, Metered
 from enclave.found import Answer
 from enclave.instance import Instance
-from enclave.metering import Asked, Meter, Metered
+from enclave.metering import Meter
+from vault.entry import Entry
 from vault.errors import AccessDenied, RequestConflict, VaultError
 from vault.evidence import SERVE, Binding, Evidence, Nonce
 from vault.inquiry import Inquiry
-from vault.ledger import Entry
 from vault.license import Delegation, Deposit, License
 from vault.receipt import receipt_digest
 from vault.royalty import licensee_account

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 
-from enclave.opening import CustodyService
+from enclave.gathering import CustodyService
 from storage.cid import Cid
 from vault.charter import Charter
 from vault.errors import ServiceUnavailable
-from vault.hpke import seal, strongest
-from vault.keys import SecretKey, key_commitment, share_commitment, split
+from vault.hpke import strongest
+from vault.keys import SecretKey
 from vault.machine import BLANK, MachineKey
-from vault.release import STATE_KEY_VERSION, StateDeposit, deposit_context
+from vault.release import STATE_KEY_VERSION, StateDeposit
+from vault.share import ShareId, dealt
 
 
 def deposit_state_key(
@@ -29,19 +29,11 @@ def deposit_state_key(
         if custodian.key not in by_key:
             raise ServiceUnavailable(f"custodian {custodian.key.hex()} is needed for the first opening of a ledger")
         by_key[custodian.key].challenge(instance.public, bytes(32))
-    values = split(key, shares=charter.shares, of=len(charter.custodians), identifier=secrets.randbits(15))
-    commitments = tuple(
-        share_commitment(genesis, ledger, STATE_KEY_VERSION, index, value) for index, value in enumerate(values)
-    )
-    for index, (custodian, value) in enumerate(zip(charter.custodians, values, strict=True)):
+    shared = dealt(key, charter, genesis=genesis, subject=ledger, version=STATE_KEY_VERSION)
+    for index, (custodian, value) in enumerate(zip(charter.custodians, shared.shares, strict=True)):
         recipient = strongest(custodian.hpke, floor=charter.suite_floor)
-        info = deposit_context(
-            genesis=genesis,
-            subject=ledger,
-            key_version=STATE_KEY_VERSION,
-            custodian=custodian.key,
-            index=index,
-            suite=recipient.suite,
+        id = ShareId(
+            genesis=genesis, subject=ledger, key_version=STATE_KEY_VERSION, custodian=custodian.key, index=index
         )
         deposit = StateDeposit(
             genesis=genesis,
@@ -50,9 +42,9 @@ def deposit_state_key(
             custodian=custodian.key,
             index=index,
             suite=recipient.suite,
-            sealed=seal(recipient, value, info=info),
-            commitments=commitments,
-            key_commitment=key_commitment(genesis, ledger, STATE_KEY_VERSION, key.reveal()),
+            sealed=id.sealed_for_deposit(recipient, value),
+            commitments=shared.commitments,
+            key_commitment=shared.key_commitment,
             signature=BLANK,
         )
         by_key[custodian.key].deposit_state(deposit.signed_by(instance))

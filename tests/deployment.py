@@ -25,11 +25,13 @@ from enclave.attestation.roots import ROOTS
 from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
 from enclave.credential import Credential
-from enclave.instance import AsyncEngine, Instance, State
+from enclave.found import AsyncEngine
+from enclave.instance import Instance
 from enclave.keys import InstanceKeys
 from enclave.metering import Journal as JournalProtocol
 from enclave.server import enclave_server
 from enclave.service import EnclaveService
+from enclave.status import State
 from tests.enclaves import Custodians, World, attester, credential, deposit, world
 from tests.loops import WAIT_S, Loop, Naps
 from tests.toy import InProcessEngine

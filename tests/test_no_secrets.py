@@ -34,7 +34,7 @@ ALLOWED: dict[tuple[str, str], str] = {
     ("enclave/attestation/quote.py", "body_type"): "a number of the quote's header",
     ("enclave/attestation/quote.py", "key_type"): "a number of the quote's header",
     ("enclave/attestation/snp.py", "report.signing_key"): "which kind of key signed a report, a number",
-    ("enclave/opening.py", "answer.custodian.key"): "a custodian's public key: its name in the charter",
+    ("enclave/gathering.py", "answer.custodian.key"): "a custodian's public key: its name in the charter",
     ("enclave/state_key.py", "custodian.key"): "a custodian's public key: its name in the charter",
     ("vault/keys.py", "shares"): "how many shares are needed, a number of the charter",
     ("vault/signing.py", "text"): "a wallet's address, which is public",

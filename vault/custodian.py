@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +15,15 @@ from vault.window import Anchor, OpenWindow, WindowId
 
 SEED_BYTES = 160  # Ed25519 seed ‖ HPKE seed
 NONCE_LIFETIME_S = 60  # of a challenge, and so of evidence that is to bring a lease
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What a custodian remembers that a release rests on, as of one reading."""
+
+    anchor: tuple[int, bytes] | None  # the ledger's last one: sequence and MAC
+    state_share: bytes | None  # sealed as it was given
+    deposits: Mapping[Cid, bytes]  # by manifest, of those that were asked for
 
 
 class StateStore(Protocol):
@@ -48,10 +57,9 @@ class CustodyStore(StateStore, Protocol):
     def register_manifest(self, dataset: bytes, version: int, manifest: Cid) -> None: ...  # noqa: D102
     def latest_manifest(self, dataset: bytes) -> tuple[int, Cid] | None: ...  # noqa: D102
     def store_deposit(self, manifest: Cid, deposit: bytes) -> None: ...  # noqa: D102
-    def deposit(self, manifest: Cid) -> bytes | None: ...  # noqa: D102
+    def kept(self, ledger: bytes, manifests: Collection[Cid]) -> Kept: ...  # noqa: D102
     def store_state_share(self, ledger: bytes, sealed: bytes) -> bool: ...  # noqa: D102
     def replace_state_share(self, ledger: bytes, sealed: bytes, *, instance: bytes) -> bool: ...  # noqa: D102
-    def state_share(self, ledger: bytes) -> bytes | None: ...  # noqa: D102
     def grant_lease(  # noqa: D102
         self,
         ledger: bytes,
@@ -66,9 +74,8 @@ class CustodyStore(StateStore, Protocol):
         settled: Sequence[WindowId] = (),
     ) -> None: ...
     def open_windows(self, ledger: bytes) -> list[OpenWindow]: ...  # noqa: D102
-    def last_hand_back(self, ledger: bytes) -> bytes | None: ...  # noqa: D102
+    def reports(self, ledger: bytes) -> tuple[list[OpenWindow], bytes | None]: ...  # noqa: D102
     def hand_back(self, ledger: bytes, instance: bytes, anchor: Anchor, signed: bytes) -> None: ...  # noqa: D102
-    def anchor(self, ledger: bytes) -> tuple[int, bytes] | None: ...  # noqa: D102
     def release_instance(self, ledger: bytes, instance: bytes) -> None: ...  # noqa: D102
 
 

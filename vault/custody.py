@@ -10,49 +10,36 @@ per ledger until its lease has ended (F1). Time is this custodian's own clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 
 from storage.cid import Cid
 from storage.errors import BlockNotFound
 from storage.model import Blobs
-from vault.ballot import Scope
+from vault.appraising import Appraising
 from vault.catching_up import CatchingUp
 from vault.challenges import Challenges
 from vault.charter import Charter, Custodian
 from vault.custodian import CustodianKeys, CustodyStore
 from vault.custody_state import lineage
 from vault.deposited import opened_share, opened_state_share
-from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, Revoked
-from vault.evidence import RELEASE, Appraisal, Appraiser, Binding, Evidence
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject
+from vault.evidence import RELEASE, Appraiser, Binding, Evidence
 from vault.head import Head, History, chain_cids, extended, founded
-from vault.hpke import seal, strongest
-from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, Lease, Terms, ledger_id
+from vault.known import Known
+from vault.lease import CLOCK_SKEW_S, Anchor, Lease, Terms, ledger_id, remembered_anchor
 from vault.machine import BLANK
 from vault.manifest import Manifest, ShareDeposit
-from vault.policy import SIMULATED, Policy
 from vault.release import (
-    STATE_KEY_VERSION,
     HandBack,
     Identity,
     LeaseRequest,
     OfferedKeys,
     ShareRelease,
     StateDeposit,
-    release_context,
 )
-
-GENESES_MAX = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Released:
-    """What an accepted enclave gets."""
-
-    lease: Lease
-    blocks: tuple[tuple[Cid, bytes], ...]
-    shares: tuple[ShareRelease, ...]
-    state_share: ShareRelease | None
+from vault.releasing import Released, Releasing
+from vault.served import Served
 
 
 class Custody:
@@ -72,13 +59,14 @@ class Custody:
         self._keys = keys
         self._store = store
         self._blobs = blobs
-        self._appraiser = appraiser
+        self._known = Known(blobs)
+        self._appraising = Appraising(appraiser, self._known, production)
         self._clock = clock
-        self._production = production
         self._skew_s = skew_s
         self._challenges = Challenges()
         self._instances: dict[bytes, bytes] = {}  # ledger → instance leased by this process
-        self._histories = {genesis: self._restored(genesis) for genesis in store.geneses()}
+        self._histories = Served(store, blobs)
+        self._histories.update({genesis: self._restored(genesis) for genesis in store.geneses()})
         self.catching_up = CatchingUp(keys, store, blobs, self._histories, clock=clock, skew_s=skew_s)
         self.on_head: Callable[[], None] = _nobody  # called when a head was accepted that is new here
 
@@ -106,13 +94,10 @@ class Custody:
             history = extended(known, tip, fetch, at=self._clock())
         except BlockNotFound as error:
             raise MalformedObject(f"the chain lacks a block: {error}") from error
-        for cid in chain_cids(history, known.head.epoch, fetch):
+        for cid in chain_cids(history, known.head.epoch, lambda cid: Head.from_bytes(fetch(cid))):
             self._blobs.put(cid, fetch(cid))
-        for epoch, cid in enumerate(history.heads):
-            if epoch >= known.head.epoch:
-                self._store.accept_head(history.genesis, epoch, cid)
         is_new = history != self._histories.get(history.genesis)
-        self._histories[history.genesis] = history
+        self._histories.follow(history)
         if is_new:
             self.on_head()
         return history.head.epoch
@@ -136,6 +121,7 @@ class Custody:
             raise MalformedObject("the manifest does not commit to one share per custodian")
         self._check_lineage(manifest)
         opened_share(self._keys.hpke, manifest, deposit)
+        self._histories.entrust(manifest.genesis)
         self._blobs.put(manifest.cid(), manifest.encoded())
         self._store.register_manifest(lineage(manifest), manifest.version, manifest.cid())
         self._store.store_deposit(manifest.cid(), deposit.encoded())
@@ -158,53 +144,34 @@ class Custody:
         """
         now = self._clock()
         nonce = self._spent_nonce(binding, now)
-        _require_own_request(request, binding)
+        report_data = _require_own_request(request, binding)
         history = self._history(binding.genesis)
         self.catching_up.require(history)
-        manifests = self._accepted(history, binding, evidence, now)
+        verdicts = self._appraising.verdicts(history, binding, evidence, at=now)
         ledger = ledger_id(binding.genesis)
-        not_after = now + history.charter.lease_s
-        wants_shares, anchor = request.wants_shares, request.anchor
-        kept = self._checked_anchor(ledger, anchor, is_verified=not wants_shares)
-        shares = tuple(self._share(manifest, history, binding) for manifest in manifests) if wants_shares else ()
-        state = self._state_share(ledger, history, binding) if wants_shares else None
-        window = None if wants_shares else history.charter.window
-        self._store.grant_lease(
-            ledger,
-            instance=binding.receipt_key,
-            not_after=not_after,
-            anchor_sequence=kept.sequence,
-            anchor_mac=kept.mac,
-            at=now,
-            skew_s=self._skew_s,
-            window=window,
-            settled=request.settled,
-        )
-        self._instances[ledger] = binding.receipt_key
+        kept = self._store.kept(ledger, {cid for verdict in verdicts for cid in verdict.datasets()})
+        manifests = self._appraising.accepted(verdicts, history.genesis, kept.deposits)
+        anchor = remembered_anchor(kept.anchor, request.anchor, is_verified=not request.wants_shares)
+        shares: tuple[ShareRelease, ...] = ()
+        state_share = None
+        if request.wants_shares:
+            releasing = Releasing(self._keys, history, binding, report_data)
+            shares = tuple(releasing.share(manifest, kept.deposits.get(manifest.cid())) for manifest in manifests)
+            state_share = releasing.state_share(ledger, kept.state_share) if kept.state_share else None
         terms = Terms(
             genesis=binding.genesis,
             head=history.head.cid(),
             epoch=history.head.epoch,
             manifests=tuple(manifest.cid() for manifest in manifests),
             ledger=ledger,
-            anchor=anchor,
+            anchor=request.anchor,
             instance=binding.receipt_key,
             evidence=evidence.digest(),
-            window=window,
+            window=None if request.wants_shares else history.charter.window,
         )
-        returned = self._store.last_hand_back(ledger)
-        lease = Lease(
-            custodian=self._keys.signing.public,
-            nonce=nonce,
-            terms=terms,
-            issued_at=now,
-            not_after=not_after,
-            windows=tuple(open for open in self._store.open_windows(ledger) if open.instance != binding.receipt_key),
-            returned=HandBack.from_bytes(returned) if returned else None,
-            signature=BLANK,
-        ).signed_by(self._keys.signing)
-        blocks = self._blocks(history, known_head, manifests)
-        return Released(lease=lease, blocks=blocks, shares=shares, state_share=state)
+        lease = self._granted(terms, request, anchor, nonce, now, now + history.charter.lease_s)
+        blocks = self._blocks(history, known_head, terms.manifests)
+        return Released(lease=lease, blocks=blocks, shares=shares, state_share=state_share)
 
     def deposit_state(self, deposit: StateDeposit) -> None:
         """Keep the first enclave's share of the state key (rule L1)."""
@@ -229,25 +196,43 @@ class Custody:
         if hand_back.ledger != ledger_id(hand_back.genesis):
             raise AccessDenied("not this DAO's ledger")
         self.catching_up.require(self._history(hand_back.genesis))
-        self._challenges.forget(hand_back.instance)
+        is_leased = self._store.standing(hand_back.ledger).instance == hand_back.instance
+        self._challenges.forget(hand_back.instance, at=self._clock(), is_leased=is_leased)
+        if not is_leased:
+            return  # anybody can sign a hand-back with a key of their own; it changes nothing on disk
         if hand_back.anchor is None:
             self._store.release_instance(hand_back.ledger, hand_back.instance)
         else:
             self._store.hand_back(hand_back.ledger, hand_back.instance, hand_back.anchor, hand_back.encoded())
 
-    def _checked_anchor(self, ledger: bytes, claimed: Anchor, *, is_verified: bool) -> Anchor:
-        """Return the anchor to remember, or raise `ForkedHistory` for a ledger that was rolled back.
-
-        An enclave that still lacks the state key only claims what the host's database says. Remembering that would let
-        a host brick a ledger with an invented anchor; so it counts once the enclave has verified it and renews.
-        """
-        sequence, mac = self._store.anchor(ledger) or (EMPTY_ANCHOR.sequence, EMPTY_ANCHOR.mac)
-        if claimed.sequence < sequence or (claimed.sequence == sequence and claimed.mac != mac):
-            raise ForkedHistory(
-                f"the ledger ends at entry {claimed.sequence}, but entry {sequence} was anchored; "
-                "restore the newer database"
-            )
-        return claimed if is_verified else Anchor(sequence=sequence, mac=mac)
+    def _granted(
+        self, terms: Terms, request: LeaseRequest, anchor: Anchor, nonce: bytes, now: int, not_after: int
+    ) -> Lease:
+        """Return the signed lease, what it grants being on disk before (rules F1, F3)."""
+        self._histories.entrust(terms.genesis)
+        self._store.grant_lease(
+            terms.ledger,
+            instance=terms.instance,
+            not_after=not_after,
+            anchor_sequence=anchor.sequence,
+            anchor_mac=anchor.mac,
+            at=now,
+            skew_s=self._skew_s,
+            window=terms.window,
+            settled=request.settled,
+        )
+        self._instances[terms.ledger] = terms.instance
+        windows, returned = self._store.reports(terms.ledger)
+        return Lease(
+            custodian=self._keys.signing.public,
+            nonce=nonce,
+            terms=terms,
+            issued_at=now,
+            not_after=not_after,
+            windows=tuple(window for window in windows if window.instance != terms.instance),
+            returned=HandBack.from_bytes(returned) if returned else None,
+            signature=BLANK,
+        ).signed_by(self._keys.signing)
 
     def _restored(self, genesis: Cid) -> History:
         history = founded(Charter.from_bytes(self._blobs.get(genesis)))
@@ -258,13 +243,9 @@ class Custody:
         charter = Charter.from_bytes(fetch(genesis))
         if charter.custodian(self._keys.signing.public) != self.public:
             raise AccessDenied("this DAO's charter does not name this custodian with its present keys")
-        if len(self._histories) >= GENESES_MAX:
-            raise AccessDenied(f"this custodian serves {GENESES_MAX} DAOs already")
         return founded(charter)
 
     def _history(self, genesis: Cid) -> History:
-        if genesis not in self._histories:
-            raise AccessDenied(f"this custodian knows no DAO {genesis}; submit its head first")
         return self._histories[genesis]
 
     def _index(self, charter: Charter) -> int:
@@ -274,7 +255,7 @@ class Custody:
         latest = self._store.latest_manifest(lineage(manifest))
         if latest is None or latest[1] == manifest.cid():
             return
-        before = Manifest.from_bytes(self._blobs.get(latest[1]))
+        before = self._known.record(Manifest, latest[1])
         if manifest.version == before.version + 1 and manifest.previous != before.cid():
             raise ForkedHistory("the manifest does not follow the version registered before")
 
@@ -286,118 +267,22 @@ class Custody:
         self._challenges.spend(mine[0], binding.receipt_key, keys, at=now)
         return mine[0]
 
-    def _accepted(self, history: History, binding: Binding, evidence: Evidence, now: int) -> list[Manifest]:
-        """Return the datasets of the policies in force that accept this enclave, or raise the last one's reason.
-
-        Each policy stands for itself: one whose owner has not deposited yet does not stop what another one allows.
-        """
-        if not history.policies:
-            raise Revoked(f"no policy is in force at epoch {history.head.epoch}: revoked, or none adopted yet")
-        accepted: dict[Cid, Manifest] = {}
-        refusal: AccessDenied | NotYet = AccessDenied("no policy accepts this enclave")
-        for cid, policy in history.policies.items():
-            try:
-                appraisal = self._appraised(history, cid, policy, binding, evidence, now)
-                accepted |= self._manifests(policy, appraisal, history.genesis)
-            except (AccessDenied, NotYet) as error:
-                refusal = error
-        if not accepted:
-            raise refusal
-        return [accepted[cid] for cid in sorted(accepted)]
-
-    def _appraised(
-        self, history: History, cid: Cid, policy: Policy, binding: Binding, evidence: Evidence, now: int
-    ) -> Appraisal:
-        if now >= policy.expires_at:
-            raise AccessDenied("the policy has expired; the DAO has to adopt a new one")
-        if binding.configuration not in policy.configurations:
-            raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
-        appraisal = self._appraiser.appraise(evidence, binding=binding, accepted=policy.tees, at=now)
-        adopted = history.adopted[cid]
-        if any(history.head.revoked_since(Scope.MEASUREMENT, found, adopted) for found in appraisal.measurements):
-            raise Revoked("this measurement was revoked after the policy was adopted")
-        if appraisal.kind == SIMULATED and self._production:
-            raise AccessDenied("this custodian runs in production and releases nothing to a simulated TEE")
-        return appraisal
-
-    def _manifests(self, policy: Policy, appraisal: Appraisal, genesis: Cid) -> dict[Cid, Manifest]:
-        try:
-            manifests = {cid: Manifest.from_bytes(self._blobs.get(cid)) for cid in policy.datasets}
-        except BlockNotFound as error:
-            raise NotYet("a dataset's owner has not deposited its share here yet") from error
-        for cid, manifest in manifests.items():
-            if self._store.deposit(cid) is None:
-                raise NotYet("a dataset's owner has not deposited its share here yet")
-            if manifest.genesis != genesis:
-                raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} sealed it for another DAO")
-            if appraisal.kind == SIMULATED and not manifest.allow_simulated:
-                raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} does not allow a simulated TEE")
-        return manifests
-
-    def _share(self, manifest: Manifest, history: History, binding: Binding) -> ShareRelease:
-        stored = self._store.deposit(manifest.cid())
-        if stored is None or manifest.genesis != history.genesis:
-            raise AccessDenied(f"no share of dataset {manifest.dataset.hex()} was deposited here under this DAO")
-        deposit = ShareDeposit.from_bytes(stored)
-        share = opened_share(self._keys.hpke, manifest, deposit)
-        return self._sealed_to(binding, history, manifest.dataset, manifest.key_version, deposit.index, share)
-
-    def _state_share(self, ledger: bytes, history: History, binding: Binding) -> ShareRelease | None:
-        stored = self._store.state_share(ledger)
-        if stored is None:
-            return None
-        deposit = StateDeposit.from_bytes(stored)
-        share = opened_state_share(self._keys.hpke, deposit)
-        return self._sealed_to(binding, history, ledger, STATE_KEY_VERSION, deposit.index, share, state=deposit)
-
-    def _sealed_to(
-        self,
-        binding: Binding,
-        history: History,
-        subject: bytes,
-        key_version: int,
-        index: int,
-        share: bytes,
-        *,
-        state: StateDeposit | None = None,
-    ) -> ShareRelease:
-        recipient = strongest(binding.hpke, floor=history.charter.suite_floor)
-        info = release_context(
-            genesis=history.genesis,
-            subject=subject,
-            key_version=key_version,
-            custodian=self._keys.signing.public,
-            index=index,
-            suite=recipient.suite,
-            report_data=binding.report_data(),
-        )
-        return ShareRelease(
-            custodian=self._keys.signing.public,
-            subject=subject,
-            key_version=key_version,
-            index=index,
-            suite=recipient.suite,
-            report_data=binding.report_data(),
-            sealed=seal(recipient, share, info=info),
-            commitments=state.commitments if state else (),
-            key_commitment=state.key_commitment if state else b"",
-            signature=BLANK,
-        ).signed_by(self._keys.signing)
-
     def _blocks(
-        self, history: History, known_head: Cid | None, manifests: Iterable[Manifest]
+        self, history: History, known_head: Cid | None, manifests: Iterable[Cid]
     ) -> tuple[tuple[Cid, bytes], ...]:
         epoch = history.heads.index(known_head) if known_head in history.heads else -1
-        chain = [(cid, self._blobs.get(cid)) for cid in chain_cids(history, epoch, self._blobs.get)]
-        return (*chain, *((manifest.cid(), manifest.encoded()) for manifest in manifests))
+        chain = chain_cids(history, epoch, partial(self._known.record, Head))
+        return tuple((cid, self._known.block(cid)) for cid in (*chain, *manifests))
 
 
 def _nobody() -> None:
     """Tell nobody of a new head."""
 
 
-def _require_own_request(request: LeaseRequest, binding: Binding) -> None:
-    """Raise unless the attested instance itself asks for this, with this evidence."""
+def _require_own_request(request: LeaseRequest, binding: Binding) -> bytes:
+    """Return the binding's report data; raise unless the attested instance itself asks for this, with this evidence."""
     request.verify()
-    if (request.instance, request.report_data) != (binding.receipt_key, binding.report_data()):
+    report_data = binding.report_data()
+    if (request.instance, request.report_data) != (binding.receipt_key, report_data):
         raise AccessDenied("the request was not made for this evidence, or not by the instance it vouches for")
+    return report_data

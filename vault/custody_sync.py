@@ -23,11 +23,20 @@ from storage.errors import StorageError
 from vault.catching_up import Told
 from vault.charter import Custodian
 from vault.client import CustodyClient
-from vault.custody import GENESES_MAX, Custody
+from vault.custody import Custody
 from vault.custody_state import CustodyState, StateQuestion
-from vault.errors import ForkedHistory, InvalidSignature, MalformedObject, ServiceUnavailable, StaleState, VaultError
+from vault.errors import (
+    AccessDenied,
+    ForkedHistory,
+    InvalidSignature,
+    MalformedObject,
+    ServiceUnavailable,
+    StaleState,
+    VaultError,
+)
 from vault.head import EPOCHS_MAX
 from vault.manifest import Manifest
+from vault.served import GENESES_MAX
 
 EVERY_S = 10
 START_WAIT_S = 10.0  # for peers to answer before serving begins; a dead one must not keep us from serving
@@ -219,7 +228,7 @@ class CustodySync:
         try:
             if self._custody.catching_up.adopt(genesis, told, is_starting=self._is_starting):
                 del self._told[genesis]
-        except ForkedHistory as error:
+        except (AccessDenied, ForkedHistory) as error:
             self._complain(str(genesis), error)
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from storage.cid import Cid
 from vault.errors import MalformedObject
 from vault.hpke import HpkeKeys
-from vault.keys import verify_share
 from vault.manifest import Manifest, ShareDeposit
-from vault.release import STATE_KEY_VERSION, StateDeposit, deposit_context
+from vault.release import STATE_KEY_VERSION, StateDeposit
+from vault.share import ShareId
 
 
 def opened_share(hpke: HpkeKeys, manifest: Manifest, deposit: ShareDeposit) -> bytes:
@@ -32,22 +32,7 @@ def _opened(
 ) -> bytes:
     if deposit.index >= len(commitments):
         raise MalformedObject("there is no commitment to this share")
-    info = deposit_context(
-        genesis=genesis,
-        subject=subject,
-        key_version=key_version,
-        custodian=deposit.custodian,
-        index=deposit.index,
-        suite=deposit.suite,
+    id = ShareId(
+        genesis=genesis, subject=subject, key_version=key_version, custodian=deposit.custodian, index=deposit.index
     )
-    share = hpke.open(deposit.suite, deposit.sealed, info=info)
-    verify_share(
-        commitments[deposit.index],
-        genesis=genesis,
-        subject=subject,
-        version=key_version,
-        index=deposit.index,
-        share=share,
-        custodian=deposit.custodian,
-    )
-    return share
+    return id.opened_deposit(hpke, deposit.suite, deposit.sealed, commitment=commitments[deposit.index])

@@ -201,12 +201,12 @@ def _missing(history: History, tip: Cid, fetch: Fetch) -> list[Head]:
     return missing
 
 
-def chain_cids(history: History, after_epoch: int, fetch: Fetch) -> list[Cid]:
+def chain_cids(history: History, after_epoch: int, head_of: Callable[[Cid], Head]) -> list[Cid]:
     """Return the CIDs of charter, heads, decisions and policies from after `after_epoch` to the tip."""
     cids = [history.genesis]
     for cid in history.heads[max(after_epoch, 0) :]:
         cids.append(cid)
-        head = Head.from_bytes(fetch(cid))
+        head = head_of(cid)
         if head.decision is not None and head.epoch > after_epoch:
             cids.append(head.decision)
         cids.extend(head.policies)

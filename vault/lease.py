@@ -15,7 +15,7 @@ from typing import Annotated, ClassVar
 from storage.cid import Cid
 from vault.charter import Charter, Window
 from vault.codec import Digest, Length, PublicKey, Record
-from vault.errors import InvalidSignature, StaleState
+from vault.errors import ForkedHistory, InvalidSignature, StaleState
 from vault.machine import MachineSigned
 from vault.policy import DATASETS_MAX
 from vault.window import EMPTY_ANCHOR as EMPTY_ANCHOR
@@ -84,6 +84,21 @@ def require_in_time(leases: Sequence[Lease], charter: Charter, terms: Terms, *, 
     current = {lease.custodian for lease in leases if lease.terms == terms and _is_in_time(lease, at)}
     if len(current) < charter.signatures:
         raise StaleState(f"fewer than {charter.signatures} custodians' leases are in time and agree")
+
+
+def remembered_anchor(last: tuple[int, bytes] | None, claimed: Anchor, *, is_verified: bool) -> Anchor:
+    """Return the anchor that a custodian remembers next, or raise `ForkedHistory` for a ledger that was rolled back.
+
+    An enclave that still lacks the state key only claims what the host's database says. Remembering that would let
+    a host brick a ledger with an invented anchor; so it counts once the enclave has verified it and renews.
+    """
+    sequence, mac = last or (EMPTY_ANCHOR.sequence, EMPTY_ANCHOR.mac)
+    if claimed.sequence < sequence or (claimed.sequence == sequence and claimed.mac != mac):
+        raise ForkedHistory(
+            f"the ledger ends at entry {claimed.sequence}, but entry {sequence} was anchored; "
+            "restore the newer database"
+        )
+    return claimed if is_verified else Anchor(sequence=sequence, mac=mac)
 
 
 def _is_in_time(lease: Lease, at: int) -> bool:

@@ -1,98 +1,23 @@
-"""The ledger's rules: a double-entry log in integers, sealed and MACed with the state key (rules F3, L1-L3, R2).
+"""The ledger's rules: a double-entry log in integers (rules F3, L1-L3, R2).
 
-The host keeps the rows and is trusted with none of it. A row is AES-256-GCM under a key of its own (the state key and a
-fresh salt, so that a host that rolls back cannot make a nonce repeat) and a chained HMAC:
-
-    row = salt ‖ ciphertext        mac(n) = HMAC(state key's MAC key, ledger ‖ n ‖ mac(n-1) ‖ row)
-
-Balances, budgets and request ids live in the enclave's memory; they are re-added from the rows at start. An opening
-puts credit of all licensees in suspense: it stands for one transfer each, which follow from the rows before. Everything
-here is pure: functions say what would be booked or why not, and `Books.book` takes it in after the row is durable.
+Balances, budgets and request ids live in the enclave's memory; they are re-added from the sealed rows at start. An
+opening puts credit of all licensees in suspense: it stands for one transfer each, which follow from the rows before.
+Everything here is pure: functions say what would be booked or why not, and `Books.book` takes it in after the row is
+durable.
 """
 
 from __future__ import annotations
 
-import hmac
-import secrets
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Annotated, ClassVar
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-
-from storage.cid import Cid
-from vault.codec import Address, Digest, Length, PublicKey, Record
-from vault.cose import MESSAGE_BYTES_MAX
-from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
-from vault.keys import SecretKey
-from vault.lease import Anchor
+from vault.entry import Entry, Kind
+from vault.errors import CreditExhausted, LedgerTampered, RequestConflict
 from vault.license import Deposit
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
-from vault.policy import K_LIMIT, Policy
+from vault.policy import Policy
 from vault.receipt import FIRST_PREVIOUS, receipt_digest
 from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in, shares_of
-from vault.window import REPORTED_MAX, OpenWindow
-
-ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX + (1 << 17)
-_SALT_BYTES = 32
-_NONCE = bytes(12)  # each row has its own key
-
-
-class Kind(StrEnum):
-    """What an entry books."""
-
-    DEPOSIT = "deposit"
-    QUERY = "query"
-    VOID = "void"
-    OPENING = "opening"  # an instance begins, and accounts for the windows that others lost
-    REFUND = "refund"  # credit that such an opening put in suspense comes back
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PassageId(Record):
-    """A passage as the books know it: its dataset version and place, and its lasting identity (rule O1)."""
-
-    manifest: Cid
-    index: int
-    identity: Digest
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QueryDetail(Record):
-    """What a retry needs to give the same answer again. Sealed with its entry; never in the clear."""
-
-    body: Digest
-    policy: Cid
-    delegation: Digest
-    instance: PublicKey  # whose key signed the receipt
-    vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
-    passages: Annotated[tuple[PassageId, ...], Length(0, K_LIMIT)]
-    is_partial: bool
-    receipt: Annotated[bytes, Length(64, MESSAGE_BYTES_MAX)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry(Record):
-    """One thing that happened, and the transfers that belong together."""
-
-    TYPE: ClassVar[str] = "coffer/entry/v1"
-
-    sequence: int  # from 1, without gaps
-    kind: Kind
-    at: int
-    licensee: Address  # zeros for an opening and for a refund, which concern all
-    reference: Digest  # deposit id, or request id, unique per licensee and kind; the instance, or the opening's number
-    transfers: Annotated[tuple[Transfer, ...], Length(0, K_LIMIT + 3)]
-    query: QueryDetail | None
-    lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()
-
-    def check(self) -> None:
-        """Refuse a query without detail, or detail without a query."""
-        if (self.query is not None) != (self.kind is Kind.QUERY):
-            raise MalformedObject("exactly the query entries carry a query's detail")
-        if self.lost and self.kind is not Kind.OPENING:
-            raise MalformedObject("windows are lost at an opening")
+from vault.window import OpenWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,43 +245,3 @@ def _general(books: Books, kind: Kind, reference: bytes, lost: tuple[OpenWindow,
         query=None,
         lost=lost,
     )
-
-
-class LedgerSeal:
-    """Seals entries into rows and opens them again, along the chain of MACs."""
-
-    def __init__(self, state_key: SecretKey, ledger: bytes) -> None:
-        self._state_key = state_key
-        self._mac_key = state_key.derive("ledger-mac", info=ledger)
-        self._identity_key = state_key.derive("passage-identity", info=ledger)
-        self._ledger = ledger
-
-    def passage_identity(self, text: str) -> bytes:
-        """Return a passage's lasting identity: HMAC of its text, case and spacing aside (rule O1)."""
-        return hmac.digest(self._identity_key, " ".join(text.casefold().split()).encode(), "sha256")
-
-    def seal(self, entry: Entry, after: Anchor) -> tuple[bytes, Anchor]:
-        """Return the row for `entry` and the anchor it leads to."""
-        salt = secrets.token_bytes(_SALT_BYTES)
-        body = self._cipher(salt).encrypt(_NONCE, entry.encoded(), self._ledger)
-        row = salt + body
-        return row, self._next(after, row)
-
-    def open(self, sequence: int, row: bytes, mac: bytes, after: Anchor) -> tuple[Entry, Anchor]:
-        """Return a row's entry and anchor, or raise `LedgerTampered`."""
-        anchor = self._next(after, row)
-        if sequence != anchor.sequence or not hmac.compare_digest(mac, anchor.mac):
-            raise LedgerTampered(f"ledger row {sequence} breaks the chain; restore the database from a good copy")
-        try:
-            plain = self._cipher(row[:_SALT_BYTES]).decrypt(_NONCE, row[_SALT_BYTES:], self._ledger)
-            return Entry.from_bytes(plain, bytes_max=ENTRY_BYTES_MAX), anchor
-        except (InvalidTag, MalformedObject) as error:
-            raise LedgerTampered(f"ledger row {sequence} does not open") from error
-
-    def _cipher(self, salt: bytes) -> AESGCM:
-        return AESGCM(self._state_key.derive("ledger-row", salt=salt))
-
-    def _next(self, after: Anchor, row: bytes) -> Anchor:
-        sequence = after.sequence + 1
-        message = self._ledger + sequence.to_bytes(8, "big") + after.mac + row
-        return Anchor(sequence=sequence, mac=hmac.digest(self._mac_key, message, "sha256"))

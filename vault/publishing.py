@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from storage.cid import Cid
 from storage.errors import BlockMismatch
@@ -22,11 +22,11 @@ from vault.envelope import (
     segmented,
 )
 from vault.errors import MalformedObject
-from vault.hpke import seal, strongest
-from vault.keys import SecretKey, key_commitment, share_commitment, split
+from vault.hpke import strongest
+from vault.keys import SecretKey
 from vault.manifest import Manifest, SegmentReference, ShareDeposit
 from vault.merkle import Tree
-from vault.release import deposit_context
+from vault.share import Dealt, ShareId, dealt
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
 SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
@@ -53,7 +53,7 @@ class Sealed:
 
     manifest: Manifest
     key: SecretKey
-    shares: tuple[bytes, ...]
+    shares: tuple[bytes, ...] = field(repr=False)
 
 
 def seal_dataset(
@@ -80,29 +80,33 @@ def seal_dataset(
         progress(sum(done.passages for done in references))
     if not references:
         raise MalformedObject("there is nothing to seal: no document gave a passage")
-    shares = split(key, shares=charter.shares, of=len(charter.custodians), identifier=secrets.randbits(15))
-    manifest = Manifest(
+    shared = dealt(key, charter, genesis=draft.genesis, subject=draft.dataset, version=draft.version)
+    manifest = _manifest(draft, owner.address, shared, references, leaves)
+    manifest = manifest.signed_by(owner, charter.domain(draft.genesis))
+    blobs.put(manifest.cid(), manifest.encoded())
+    return Sealed(manifest=manifest, key=key, shares=shared.shares)
+
+
+def _manifest(
+    draft: Draft, owner: bytes, shared: Dealt, references: Sequence[SegmentReference], leaves: Sequence[bytes]
+) -> Manifest:
+    return Manifest(
         genesis=draft.genesis,
         dataset=draft.dataset,
         title=draft.title,
         version=draft.version,
         previous=draft.previous,
-        owner=owner.address,
+        owner=owner,
         allow_simulated=draft.allow_simulated,
         key_version=draft.version,
-        key_commitment=key_commitment(draft.genesis, draft.dataset, draft.version, key.reveal()),
-        share_commitments=tuple(
-            share_commitment(draft.genesis, draft.dataset, draft.version, index, share)
-            for index, share in enumerate(shares)
-        ),
+        key_commitment=shared.key_commitment,
+        share_commitments=shared.commitments,
         segments=tuple(references),
         corpus_root=Tree(leaves).root(),
         passages=len(leaves),
         model=draft.model,
         signature=BLANK_SIGNATURE,
-    ).signed_by(owner, charter.domain(draft.genesis))
-    blobs.put(manifest.cid(), manifest.encoded())
-    return Sealed(manifest=manifest, key=key, shares=tuple(shares))
+    )
 
 
 def stored_segments(
@@ -167,13 +171,12 @@ def share_deposits(sealed: Sealed, charter: Charter, owner: SigningKey) -> Seque
     deposits = []
     for index, (custodian, share) in enumerate(zip(charter.custodians, sealed.shares, strict=True)):
         recipient = strongest(custodian.hpke, floor=charter.suite_floor)
-        info = deposit_context(
+        id = ShareId(
             genesis=manifest.genesis,
             subject=manifest.dataset,
             key_version=manifest.key_version,
             custodian=custodian.key,
             index=index,
-            suite=recipient.suite,
         )
         deposit = ShareDeposit(
             manifest=manifest.cid(),
@@ -181,7 +184,7 @@ def share_deposits(sealed: Sealed, charter: Charter, owner: SigningKey) -> Seque
             custodian=custodian.key,
             index=index,
             suite=recipient.suite,
-            sealed=seal(recipient, share, info=info),
+            sealed=id.sealed_for_deposit(recipient, share),
             signature=BLANK_SIGNATURE,
         )
         deposits.append(deposit.signed_by(owner, charter.domain(manifest.genesis)))

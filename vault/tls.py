@@ -16,6 +16,7 @@ from typing import Any
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
@@ -115,8 +116,11 @@ class PinnedCertificate:
             raise ServiceUnavailable(f"nothing answers at {address}; is the service running there?") from error
         if der is None:
             raise ServiceUnavailable(f"the service at {address} shows no certificate")
-        certificate = x509.load_der_x509_certificate(der)
-        return cls(certificate.public_bytes(Encoding.PEM), _key_hash(certificate))
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+            return cls(certificate.public_bytes(Encoding.PEM), _key_hash(certificate))
+        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise ServiceUnavailable(f"the service at {address} shows a certificate that cannot be read") from error
 
     def channel(self, address: str) -> grpc.Channel:
         """Return a channel on which every connection has exactly this certificate."""

@@ -12,9 +12,10 @@ from sqlalchemy.exc import IntegrityError
 from storage.cid import DAG_CBOR, Cid
 from tests.at_once import at_once, winners
 from vault.charter import Window
+from vault.custodian import Kept
 from vault.errors import ForkedHistory, MalformedObject, NotYet, RecordsUnavailable, StaleState
 from vault.head import EPOCHS_MAX
-from vault.records.custody import CustodyRecords
+from vault.records.custody import DEPOSITS_READ, CustodyRecords
 from vault.records.database import Records
 from vault.window import WINDOWS_MAX, Anchor, OpenWindow, WindowId
 
@@ -92,17 +93,29 @@ class TestCustody:
         assert custody.latest_manifest(DATASET) == (4, cid("manifest 4"))
 
     def test_a_deposit_is_kept_and_may_be_made_anew(self, custody: CustodyRecords) -> None:
-        assert custody.deposit(cid("manifest")) is None
+        assert custody.kept(LEDGER, [cid("manifest")]).deposits == {}
         for deposit in (b"deposit", b"the same share, sealed again"):
             custody.store_deposit(cid("manifest"), deposit)
-            assert custody.deposit(cid("manifest")) == deposit
+            assert custody.kept(LEDGER, [cid("manifest")]).deposits == {cid("manifest"): deposit}
+
+    def test_what_a_release_rests_on_is_read_at_once(self, custody: CustodyRecords) -> None:
+        named = [cid(f"manifest {number}") for number in range(DEPOSITS_READ + 2)]
+        assert custody.kept(LEDGER, named) == Kept(anchor=None, state_share=None, deposits={})
+        custody.store_state_share(LEDGER, b"share")
+        custody.grant_lease(LEDGER, **LEASE)
+        for deposited in (named[0], named[-1], cid("another manifest")):
+            custody.store_deposit(deposited, b"for " + deposited.binary)
+        anchor = LEASE["anchor_sequence"], LEASE["anchor_mac"]
+        deposits = {deposited: b"for " + deposited.binary for deposited in (named[0], named[-1])}
+        assert custody.kept(LEDGER, named) == Kept(anchor=anchor, state_share=b"share", deposits=deposits)
+        assert custody.kept(OTHER_LEDGER, ()) == Kept(anchor=None, state_share=None, deposits={})
 
     def test_only_the_first_state_share_ever_is_kept(self, custody: CustodyRecords) -> None:
-        assert custody.state_share(LEDGER) is None
+        assert custody.kept(LEDGER, ()).state_share is None
         shares = [b"share %d" % number for number in range(4)]
         stored = at_once(*(partial(custody.store_state_share, LEDGER, share) for share in shares))
         assert sorted(stored) == [False, False, False, True]
-        assert custody.state_share(LEDGER) == shares[stored.index(True)]
+        assert custody.kept(LEDGER, ()).state_share == shares[stored.index(True)]
         assert custody.store_state_share(LEDGER, b"late") is False
         assert custody.store_state_share(OTHER_LEDGER, b"another ledger's") is True
 
@@ -115,14 +128,14 @@ class TestCustody:
         assert custody.replace_state_share(LEDGER, b"no lease", instance=b"a" * 32) is False
         custody.grant_lease(LEDGER, **empty)
         assert custody.replace_state_share(LEDGER, b"a stranger's", instance=b"b" * 32) is False
-        assert custody.state_share(LEDGER) == b"first"
+        assert custody.kept(LEDGER, ()).state_share == b"first"
         assert custody.replace_state_share(LEDGER, b"second", instance=b"a" * 32) is True
         custody.grant_lease(LEDGER, **empty, window=WINDOW)
         assert custody.replace_state_share(LEDGER, b"a window is open", instance=b"a" * 32) is False
         custody.hand_back(LEDGER, b"a" * 32, Anchor(sequence=1, mac=b"m" * 32), b"signed")
         custody.grant_lease(LEDGER, **{**LEASE, "anchor_sequence": 1})
         assert custody.replace_state_share(LEDGER, b"an entry is anchored", instance=b"a" * 32) is False
-        assert custody.state_share(LEDGER) == b"second"
+        assert custody.kept(LEDGER, ()).state_share == b"second"
 
     def test_the_database_itself_refuses_another_share_once_an_entry_is_anchored(
         self, custody: CustodyRecords, records: Records
@@ -151,7 +164,7 @@ class TestLeases:
     @pytest.fixture
     def custody(self, records: Records) -> CustodyRecords:
         custody = CustodyRecords(records)
-        assert custody.anchor(LEDGER) is None
+        assert custody.kept(LEDGER, ()).anchor is None
         custody.grant_lease(LEDGER, **LEASE)
         return custody
 
@@ -168,7 +181,7 @@ class TestLeases:
     def test_a_lease_is_granted_and_its_anchor_recorded(self, custody: CustodyRecords, change: dict[str, Any]) -> None:
         lease = {**LEASE, **change}
         custody.grant_lease(LEDGER, **lease)
-        assert custody.anchor(LEDGER) == (lease["anchor_sequence"], lease["anchor_mac"])
+        assert custody.kept(LEDGER, ()).anchor == (lease["anchor_sequence"], lease["anchor_mac"])
 
     @pytest.mark.parametrize(
         ("change", "reaction", "says"),
@@ -186,7 +199,7 @@ class TestLeases:
     ) -> None:
         with pytest.raises(reaction, match=says):
             custody.grant_lease(LEDGER, **{**LEASE, "not_after": 5_000, **change})
-        assert custody.anchor(LEDGER) == (7, b"m" * 32)
+        assert custody.kept(LEDGER, ()).anchor == (7, b"m" * 32)
         custody.grant_lease(LEDGER, **{**LEASE, "instance": b"c" * 32, "at": 1_030, "not_after": 2_000})
 
     def test_a_renewal_never_shortens_the_lease_signed_before(self, custody: CustodyRecords) -> None:
@@ -260,10 +273,10 @@ class TestWindows:
         with pytest.raises(ForkedHistory, match="rolled back"):
             custody.hand_back(LEDGER, b"a" * 32, Anchor(sequence=6, mac=b"m" * 32), b"signed")
         custody.hand_back(LEDGER, b"b" * 32, Anchor(sequence=9, mac=b"m" * 32), b"signed")
-        assert (custody.anchor(LEDGER), custody.last_hand_back(LEDGER)) == ((7, b"m" * 32), None)
+        assert (custody.kept(LEDGER, ()).anchor, custody.reports(LEDGER)[1]) == ((7, b"m" * 32), None)
         assert len(custody.open_windows(LEDGER)) == 1
         custody.hand_back(LEDGER, b"a" * 32, Anchor(sequence=9, mac=b"n" * 32), b"signed")
-        assert (custody.anchor(LEDGER), custody.last_hand_back(LEDGER)) == ((9, b"n" * 32), b"signed")
+        assert (custody.kept(LEDGER, ()).anchor, custody.reports(LEDGER)[1]) == ((9, b"n" * 32), b"signed")
         assert custody.open_windows(LEDGER) == []
 
     def test_those_of_another_ledger_are_its_own(self, custody: CustodyRecords) -> None:

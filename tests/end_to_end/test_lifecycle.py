@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from enclave.instance import State
+from enclave.status import State
 from enclave.worker import WorkerEngine
 from storage.directory import DirectoryBlobs
 from tests import builders

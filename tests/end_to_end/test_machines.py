@@ -8,7 +8,7 @@ import pytest
 
 from cli.tees import expected
 from enclave.attestation.verify import verified
-from enclave.instance import State
+from enclave.status import State
 from tests.deployment import deployed
 from tests.enclave.attestation import amd
 from tests.enclaves import World, attester, world

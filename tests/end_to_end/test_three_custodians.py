@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from enclave.instance import State
+from enclave.status import State
 from tests.deployment import Deployment, deployed
 from tests.enclaves import world
 

@@ -253,7 +253,7 @@ class TestRecords:
         assert custody.standing(LEDGER) == standing(7, not_after=NOW)
         self.adopt(custody, standing(8, instance="y", not_after=NOW - 1))
         assert custody.standing(LEDGER) == standing(8, instance="y", not_after=NOW - 1)
-        assert custody.anchor(LEDGER) == (8, anchor(8).mac)
+        assert custody.kept(LEDGER, ()).anchor == (8, anchor(8).mac)
 
     def test_a_contradiction_adopts_nothing(self, custody: CustodyRecords) -> None:
         self.adopt(custody, standing(7))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from enclave.instance import State
+from enclave.status import State
 from tests import builders
 from tests.builders import Scope
 from tests.deployment import Deployment, deployed

@@ -11,21 +11,12 @@ from hypothesis import strategies as st
 
 from tests.builders import seeded, wallet
 from tests.enclaves import deposit, world
+from vault.entry import Entry, Kind, PassageId, QueryDetail
 from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, ledger_id
-from vault.ledger import (
-    Books,
-    Entry,
-    Kind,
-    LedgerSeal,
-    PassageId,
-    QueryDetail,
-    charge,
-    deposit_entry,
-    require_credit,
-    void_entry,
-)
+from vault.ledger import Books, charge, deposit_entry, require_credit, void_entry
+from vault.ledger_seal import LedgerSeal
 from vault.royalty import PAID_IN, Transfer, licensee_account
 
 WORLD = world()

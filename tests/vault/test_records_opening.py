@@ -15,8 +15,8 @@ import pytest
 from sqlalchemy import Engine, create_engine, text
 
 from tests.postgres import Cluster
+from vault.entry import ENTRY_BYTES_MAX
 from vault.errors import RecordsUnavailable
-from vault.ledger import ENTRY_BYTES_MAX
 from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.records.migrate import VERSION_TABLE

@@ -11,8 +11,9 @@ import pytest
 from tests.builders import dao, seeded, wallet
 from tests.vault.test_ledger import ACCOUNT, LICENSEE, paid_in, query
 from vault.charter import WINDOW_ENTRIES_MAX, WINDOW_PASSAGES_MAX, WINDOW_SPEND_MAX, Charter, Window
+from vault.entry import Entry, Kind
 from vault.errors import LedgerTampered, MalformedObject
-from vault.ledger import Books, Entry, Kind, opening_entry, refund_entry
+from vault.ledger import Books, opening_entry, refund_entry
 from vault.losses import SUSPENSE_S, suspense_of
 from vault.window import OpenWindow, WindowId, last_of_each, lost_windows
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from storage.cid import Cid
 from vault.charter import Window
+from vault.custodian import Kept
 from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
 from vault.head import EPOCHS_MAX
 from vault.records.custody_state import CustodyStateRecords
@@ -27,6 +29,16 @@ from vault.records.windows import close_windows, grant_window, open_windows, ret
 from vault.window import Anchor, OpenWindow, WindowId
 
 GENESES_MAX: Final = 1000
+DEPOSITS_READ: Final = 500  # in one statement
+
+_ANCHOR: Final = select(GrantedLease.anchor_sequence, GrantedLease.anchor_mac).where(
+    col(GrantedLease.ledger) == bindparam("own")
+)
+_STATE_SHARE: Final = select(StateShare.sealed).where(col(StateShare.ledger) == bindparam("own"))
+_DEPOSITS: Final = select(StoredDeposit.manifest, StoredDeposit.deposit).where(
+    col(StoredDeposit.manifest).in_(bindparam("some", expanding=True))
+)
+_HAND_BACK: Final = select(LastHandBack.hand_back).where(col(LastHandBack.ledger) == bindparam("own"))
 
 
 class CustodyRecords(CustodyStateRecords):
@@ -92,11 +104,17 @@ class CustodyRecords(CustodyStateRecords):
         with self._records.writing(b"deposit" + manifest.binary) as session:
             session.merge(StoredDeposit(manifest=manifest.binary, deposit=deposit))
 
-    def deposit(self, manifest: Cid) -> bytes | None:
-        """Return the share deposit for a manifest."""
-        with self._records.reading() as session:
-            stored = session.get(StoredDeposit, manifest.binary)
-            return stored.deposit if stored else None
+    def kept(self, ledger: bytes, manifests: Collection[Cid]) -> Kept:
+        """Return what a release rests on, read at once: anchor, share of the state key, deposits of these manifests."""
+        names = [manifest.binary for manifest in manifests]
+        deposits: dict[Cid, bytes] = {}
+        with self._records.fetching() as connection:
+            anchor = connection.execute(_ANCHOR, {"own": ledger}).first()
+            state_share = connection.execute(_STATE_SHARE, {"own": ledger}).scalar()
+            for first in range(0, len(names), DEPOSITS_READ):
+                found = connection.execute(_DEPOSITS, {"some": names[first : first + DEPOSITS_READ]})
+                deposits |= {Cid(manifest): deposit for manifest, deposit in found}
+        return Kept(anchor=(anchor[0], anchor[1]) if anchor else None, state_share=state_share, deposits=deposits)
 
     def store_state_share(self, ledger: bytes, sealed: bytes) -> bool:
         """Keep the first share ever given for a ledger's state key; say whether it is this one, stored now."""
@@ -121,12 +139,6 @@ class CustodyRecords(CustodyStateRecords):
             stored.sealed = sealed
             session.add(stored)
         return True
-
-    def state_share(self, ledger: bytes) -> bytes | None:
-        """Return the share of a ledger's state key, sealed as it was given."""
-        with self._records.reading() as session:
-            stored = session.get(StateShare, ledger)
-            return stored.sealed if stored else None
 
     def grant_lease(
         self,
@@ -174,22 +186,15 @@ class CustodyRecords(CustodyStateRecords):
             if window is not None:
                 grant_window(session, ledger, instance, anchor_sequence, window)
 
-    def anchor(self, ledger: bytes) -> tuple[int, bytes] | None:
-        """Return the sequence and MAC that the ledger had come to at its last lease."""
-        with self._records.reading() as session:
-            lease = session.get(GrantedLease, ledger)
-            return (lease.anchor_sequence, lease.anchor_mac) if lease else None
-
     def open_windows(self, ledger: bytes) -> list[OpenWindow]:
         """Return the ledger's open windows; at most `WINDOWS_MAX`."""
         with self._records.reading() as session:
             return open_windows(session, ledger)
 
-    def last_hand_back(self, ledger: bytes) -> bytes | None:
-        """Return the last hand-back of a ledger, as its instance signed it."""
-        with self._records.reading() as session:
-            stored = session.get(LastHandBack, ledger)
-            return stored.hand_back if stored else None
+    def reports(self, ledger: bytes) -> tuple[list[OpenWindow], bytes | None]:
+        """Return what leases report beside their terms: the open windows, and the last hand-back as it was signed."""
+        with self._records.fetching() as connection:
+            return open_windows(connection, ledger), connection.execute(_HAND_BACK, {"own": ledger}).scalar()
 
     def release_instance(self, ledger: bytes, instance: bytes) -> None:
         """Take back this instance's lease; the anchor stays. Nothing happens where another one holds it by now."""

@@ -43,6 +43,12 @@ class Records:
             yield session
 
     @contextmanager
+    def fetching(self) -> Iterator[Connection]:
+        """Do as `reading` does, without the ORM: on the release path its share would be half of the time."""
+        with reported(self.place), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
     def writing(self, subject: bytes) -> Iterator[Session]:
         """Open a transaction that no other one about `subject` overlaps; it is durable once the block ended well.
 

@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
-from sqlmodel import Session, col, delete, select
+from sqlalchemy import Connection, bindparam, select
+from sqlmodel import Session, col, delete
 
 from vault.charter import Window
 from vault.records.room import require_room
 from vault.records.tables import LastHandBack, WindowGranted
 from vault.window import WINDOWS_MAX, OpenWindow, WindowId
 
+_GRANTED = WindowGranted.__table__.c  # type: ignore[attr-defined]  # SQLModel does not declare it
+_OPEN: Final = (
+    select(_GRANTED.instance, _GRANTED.start, _GRANTED.entries, _GRANTED.passages, _GRANTED.spend)
+    .where(_GRANTED.ledger == bindparam("own"))
+    .order_by(_GRANTED.instance)
+)
 
-def open_windows(session: Session, ledger: bytes) -> list[OpenWindow]:
+
+def open_windows(session: Session | Connection, ledger: bytes) -> list[OpenWindow]:
     """Return the ledger's open windows in the order of their instances; at most `WINDOWS_MAX`."""
-    granted = select(WindowGranted).where(WindowGranted.ledger == ledger).order_by(col(WindowGranted.instance))
     return [
-        OpenWindow(
-            instance=row.instance,
-            start=row.start,
-            window=Window(entries=row.entries, passages=row.passages, spend=row.spend),
-        )
-        for row in session.exec(granted)
+        OpenWindow(instance=instance, start=start, window=Window(entries=entries, passages=passages, spend=spend))
+        for instance, start, entries, passages, spend in session.execute(_OPEN, {"own": ledger})
     ]
 
 

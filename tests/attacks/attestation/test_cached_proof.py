@@ -14,9 +14,9 @@ from enclave.attestation.appraise import EvidenceAppraiser
 from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
 from enclave.footing import Footing
-from enclave.instance import State
 from enclave.proven import ENTRIES_MAX, ProvenEnclaves, Question
 from enclave.server import enclave_server
+from enclave.status import State
 from enclave.v1 import attestation_pb2 as pb
 from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.verified import require_same_enclave

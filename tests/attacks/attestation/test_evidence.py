@@ -112,14 +112,16 @@ class TestChallenges:
         with pytest.raises(AccessDenied, match="binds no challenge"):
             asking.release(asking.binding(purpose=SERVE))
 
-    def test_challenges_are_bounded_and_room_returns(self, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("vault.challenges.NONCES_MAX", 2)
-        asking.challenge()
-        asking.challenge()
-        with pytest.raises(Exception, match="too many open challenges"):
-            asking.challenge()
+    def test_used_challenges_are_bounded_and_room_returns(
+        self, asking: Asking, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("vault.challenges.SPENT_MAX", 2)
+        asking.release()
+        asking.release()
+        with pytest.raises(NotYet, match="too many challenges were used"):
+            asking.release()
         asking.world.clock.advance(NONCE_LIFETIME_S)
-        asking.challenge()
+        asking.release()
 
 
 class TestBorrowedEvidence:

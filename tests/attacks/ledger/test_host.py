@@ -15,7 +15,8 @@ from tests.deployment import Deployment, deployed
 from tests.enclaves import PRICE, credential, deposit, world
 from vault.errors import CreditExhausted, ForkedHistory, LedgerTampered, RecordsUnavailable, RequestConflict
 from vault.lease import EMPTY_ANCHOR, ledger_id
-from vault.ledger import Books, LedgerSeal
+from vault.ledger import Books
+from vault.ledger_seal import LedgerSeal
 from vault.records.database import open_records
 from vault.records.journal import Journal
 

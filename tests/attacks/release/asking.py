@@ -8,11 +8,12 @@ from typing import Any
 
 from enclave.keys import InstanceKeys
 from tests.enclaves import Custodians, World, attester, opening
-from vault.custody import Custody, Released
+from vault.custody import Custody
 from vault.evidence import RELEASE, Binding, Evidence, Nonce
 from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
 from vault.machine import BLANK
 from vault.release import HandBack, LeaseRequest, OfferedKeys
+from vault.releasing import Released
 from vault.window import WindowId
 
 

@@ -7,10 +7,11 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from enclave.instance import Instance, State
+from enclave.asked import Metered
+from enclave.instance import Instance
 from enclave.keys import InstanceKeys
-from enclave.metering import Metered
 from enclave.service import EnclaveService
+from enclave.status import State
 from tests.builders import seeded, wallet
 from tests.enclaves import Custodians, LocalCustodian, World, attester, credential, deposit
 from tests.loops import WAIT_S

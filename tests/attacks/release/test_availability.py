@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from enclave.instance import State
 from enclave.keys import InstanceKeys
 from enclave.parallel import Round
+from enclave.status import State
 from tests import builders
 from tests.attacks.release.asking import Asking
 from tests.attacks.release.runs import Host, played
@@ -269,7 +269,7 @@ class TestHandBack:
                 signature=BLANK,
             ).signed_by(keys.receipt)
             closing_down = pool.submit(enclave.close, back)
-            while not enclave._is_closed:
+            while not enclave._gathering._is_closed:
                 time.sleep(0)
             let_go.set()
             with pytest.raises(StaleState, match="handed its leases back"):
@@ -323,7 +323,8 @@ class TestFirstOpening:
         with deployed(tmp_path, made) as deployment:
             deployment.add_credit(1_000)
             kept = [
-                custody._store.state_share(deployment.enclave.instance.ledger) for custody in deployment.custodies.all
+                custody._store.kept(deployment.enclave.instance.ledger, ()).state_share
+                for custody in deployment.custodies.all
             ]
             deployment.enclave.kill()
             made.clock.advance(LEASE_S + CLOCK_SKEW_S)
@@ -347,7 +348,7 @@ class TestFirstOpening:
             robbed = deployment.start_enclave(custodians=forgetful, journal=Empty())
             assert robbed.failure() is not None
             for custody, share in zip(deployment.custodies.all, kept, strict=True):
-                assert custody._store.state_share(robbed.instance.ledger) == share
+                assert custody._store.kept(robbed.instance.ledger, ()).state_share == share
 
 
 class TestSuites:
@@ -375,14 +376,3 @@ class TestSuites:
 
             with pytest.raises(WrongKey, match="weaker HPKE suite than both sides have"):
                 opening(made, [Downgrading(custodians.all[0])]).open(EMPTY_ANCHOR)
-
-
-class TestChallenges:
-    def test_one_instance_cannot_use_up_the_challenges_of_all(self, tmp_path: Path) -> None:
-        with Custodians(setting(), tmp_path) as custodians:
-            custody = custodians.all[0]
-            for _ in range(64):
-                custody.challenge(bytes(32), bytes(32))
-            with pytest.raises(NotYet, match="too many open challenges"):
-                custody.challenge(bytes(32), bytes(32))
-            custody.challenge(bytes(31) + b"o", bytes(32))

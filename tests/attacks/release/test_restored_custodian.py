@@ -209,7 +209,7 @@ class TestWithOthers:
         with past.backup.started() as custody:
             past.caught_up(custody)
             again = Custody(
-                *(custody._keys, custody._store, custody._blobs, custody._appraiser),
+                *(custody._keys, custody._store, custody._blobs, custody._appraising.appraiser),
                 clock=past.world.clock,
                 production=False,
             )

@@ -149,7 +149,7 @@ class TestForever:
 
 def anchored(host: Host) -> int:
     """Return the entry that the custodians remember."""
-    remembered = host.custodians[0].custody._store.anchor(host.runs[0].instance.ledger)
+    remembered = host.custodians[0].custody._store.kept(host.runs[0].instance.ledger, ()).anchor
     return remembered[0] if remembered else 0
 
 

@@ -1,0 +1,73 @@
+"""Ledger entries: one thing that happened, and the transfers that belong together (rules L2, L3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from storage.cid import Cid
+from vault.codec import Address, Digest, Length, PublicKey, Record
+from vault.cose import MESSAGE_BYTES_MAX
+from vault.errors import MalformedObject
+from vault.policy import K_LIMIT
+from vault.royalty import Transfer
+from vault.window import REPORTED_MAX, OpenWindow
+
+ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX + (1 << 17)
+
+
+class Kind(StrEnum):
+    """What an entry books."""
+
+    DEPOSIT = "deposit"
+    QUERY = "query"
+    VOID = "void"
+    OPENING = "opening"  # an instance begins, and accounts for the windows that others lost
+    REFUND = "refund"  # credit that such an opening put in suspense comes back
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PassageId(Record):
+    """A passage as the books know it: its dataset version and place, and its lasting identity (rule O1)."""
+
+    manifest: Cid
+    index: int
+    identity: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryDetail(Record):
+    """What a retry needs to give the same answer again. Sealed with its entry; never in the clear."""
+
+    body: Digest
+    policy: Cid
+    delegation: Digest
+    instance: PublicKey  # whose key signed the receipt
+    vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
+    passages: Annotated[tuple[PassageId, ...], Length(0, K_LIMIT)]
+    is_partial: bool
+    receipt: Annotated[bytes, Length(64, MESSAGE_BYTES_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry(Record):
+    """One thing that happened, and the transfers that belong together."""
+
+    TYPE: ClassVar[str] = "coffer/entry/v1"
+
+    sequence: int  # from 1, without gaps
+    kind: Kind
+    at: int
+    licensee: Address  # zeros for an opening and for a refund, which concern all
+    reference: Digest  # deposit id, or request id, unique per licensee and kind; the instance, or the opening's number
+    transfers: Annotated[tuple[Transfer, ...], Length(0, K_LIMIT + 3)]
+    query: QueryDetail | None
+    lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()
+
+    def check(self) -> None:
+        """Refuse a query without detail, or detail without a query."""
+        if (self.query is not None) != (self.kind is Kind.QUERY):
+            raise MalformedObject("exactly the query entries carry a query's detail")
+        if self.lost and self.kind is not Kind.OPENING:
+            raise MalformedObject("windows are lost at an opening")
