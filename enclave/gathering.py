@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -11,11 +11,22 @@ from enclave.parallel import Round
 from storage.cid import Cid
 from storage.errors import StorageError
 from vault.charter import Custodian
-from vault.errors import InvalidSignature, MalformedObject, ServiceUnavailable, StaleState, VaultError
+from vault.errors import (
+    AccessDenied,
+    InvalidSignature,
+    MalformedObject,
+    NotYet,
+    RateExceeded,
+    RecordsUnavailable,
+    ServiceUnavailable,
+    StaleState,
+    VaultError,
+)
 from vault.evidence import Binding, Evidence, Nonce
 from vault.lease import Lease
 from vault.release import HandBack, LeaseRequest, ShareRelease, StateDeposit
 
+WAITABLE = (AccessDenied, NotYet, RateExceeded, RecordsUnavailable, StaleState)  # passes with time, or with a vote
 CLOSE_PATIENCE_S = 5.0  # for a renewal under way, before the lease is handed back
 
 
@@ -72,15 +83,20 @@ class Gathering:
         numbers: Sequence[int],
         binding: Binding,
         evidence: Evidence,
-        request: LeaseRequest,
+        request_to: Callable[[bytes], LeaseRequest],
         *,
         known_head: Cid | None,
         needed: int,
     ) -> tuple[list[Answer], list[VaultError]]:
-        """Return the answers of custodians that leased something, each custodian's once, and why others did not."""
+        """Return the answers of custodians that leased something, each custodian's once, and why others did not.
+
+        Args:
+            request_to: what is asked of the custodian with that key.
+        """
 
         def answer_of(custodian: CustodyService) -> Answer:
             try:
+                request = request_to(custodian.custodian.key)
                 answered = custodian.release(binding, evidence, request, known_head=known_head)
             except StorageError as error:
                 raise MalformedObject("a custodian answered with blocks that cannot be read") from error
@@ -125,6 +141,17 @@ def _require_own_lease(answer: Answer, binding: Binding) -> None:
     lease.verify()
 
 
-def reason_of(failures: Sequence[VaultError]) -> VaultError:
-    """Return why custodians refused, before any that merely did not answer."""
-    return next((error for error in failures if not isinstance(error, ServiceUnavailable)), failures[0])
+def reason_of(failures: Sequence[VaultError], *, liars: int | None = None) -> VaultError:
+    """Return why custodians refused, before any that merely did not answer.
+
+    Args:
+        liars: f, where the charter is known: then a reason that no waiting mends counts only with more voices than
+            that. Without it, one that waiting may mend goes first, so that a single liar ends nothing.
+    """
+    said = [error for error in failures if not isinstance(error, ServiceUnavailable)]
+    if liars is None:
+        return next((error for error in said if isinstance(error, WAITABLE)), said[0] if said else failures[0])
+    for error in said:
+        if sum(type(other) is type(error) for other in said) > liars:
+            return error
+    return ServiceUnavailable("too few custodians renewed the leases")

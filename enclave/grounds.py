@@ -6,13 +6,13 @@ clock gains nothing.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from enclave.gathering import Answer
 from storage.cid import Cid
 from vault.charter import Charter
-from vault.errors import InvalidSignature, MalformedObject, StaleState
+from vault.errors import ForkedHistory, InvalidSignature, MalformedObject, StaleState
 from vault.evidence import Binding, Evidence
 from vault.head import History, extended, verified_history
 from vault.lease import Anchor, Lease, Terms, agreed_terms
@@ -44,6 +44,18 @@ class Grounds:
     def remaining_s(self, monotonic: float, *, at_most: float) -> float:
         """Return how many seconds the leases still last, `at_most` if longer, never below zero."""
         return max(0.0, min(at_most, self.asked_at + self.lifetime_s - monotonic))
+
+    def require_branch(self, is_ours: Callable[[Anchor], bool]) -> None:
+        """Raise `ForkedHistory` unless q custodians remember the ledger as books of ours had it (rule F3).
+
+        A host can set aside the rows of an enclave that it stopped, have another one serve and anchor, and bring the
+        first rows back: longer, genuine, and without what the second one answered.
+        """
+        ours = sum(is_ours(lease.remembered) for lease in self.leases)
+        if ours < self.history.charter.signatures:
+            raise ForkedHistory(
+                "the ledger is a branch of the one that was anchored; restore the other one"
+            )
 
     def require_fresh(self, monotonic: float) -> int:
         """Return the time, or raise `StaleState` where the leases have run out."""
@@ -121,6 +133,8 @@ def _require_own(
 ) -> None:
     if (terms.instance, terms.evidence, terms.anchor) != (binding.receipt_key, evidence.digest(), anchor):
         raise InvalidSignature("the leases are for another instance, evidence or ledger state than ours")
+    if is_renewal and terms.window is None:
+        raise StaleState("another instance has held this ledger meanwhile; opening again")
     if terms.window != (charter.window if is_renewal else None):
         raise InvalidSignature("the leases grant another window than the charter's")
 

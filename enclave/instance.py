@@ -28,6 +28,7 @@ from storage.cid import Cid
 from storage.errors import StorageError
 from vault.errors import (
     AccessDenied,
+    ForkedHistory,
     LedgerTampered,
     NotYet,
     RateExceeded,
@@ -37,7 +38,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.keys import SecretKey
-from vault.lease import Anchor, ledger_id
+from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
 from vault.machine import BLANK
 from vault.release import HandBack
 from vault.wire import told
@@ -157,7 +158,9 @@ class Instance:
             self._meter.resume()
         anchor = self._meter.anchor if self._meter else await asyncio.to_thread(claimed_anchor, self._journal)
         grounds, keys = await asyncio.to_thread(self.opening.open, anchor)
+        self._require_same_key(keys.state_key)
         meter = self._meter or await self._read_books(grounds, keys.state_key, anchor)
+        grounds.require_branch(meter.has_come_by)
         self._meter = meter
         meter.open(self.keys.instance, grounds.lost, at=grounds.now(self._monotonic()))
         meter.refund_due(at=grounds.now(self._monotonic()))
@@ -180,6 +183,15 @@ class Instance:
             renewing.cancel()
             await asyncio.gather(opening, renewing, return_exceptions=True)
         self.status.state, self._logged, self._retry_s = State.SERVING, "", RETRY_S
+
+    def _require_same_key(self, state_key: SecretKey | None) -> None:
+        """Give up books that hold nothing, where custodians do not hold their key; refuse another key for others."""
+        if self._meter is None or self._meter.is_sealed_with(state_key):
+            return
+        if self._meter.anchor == EMPTY_ANCHOR:
+            self._meter = None
+        elif state_key is not None:
+            raise ForkedHistory("the custodians hold another state key than this ledger is kept with; restore theirs")
 
     async def _read_books(self, grounds: Grounds, state_key: SecretKey | None, anchor: Anchor) -> Meter:
         if state_key is None:
@@ -208,7 +220,10 @@ class Instance:
         try:
             meter.refund_due(at=known.now(self._monotonic()))
             grounds = await asyncio.to_thread(self.opening.renew, meter.anchor, known.history, known.reported)
-        except (NotYet, RecordsUnavailable, ServiceUnavailable, StaleState) as error:  # what waiting may mend
+            grounds.require_branch(meter.has_come_by)
+        except (AccessDenied, ForkedHistory):
+            raise  # by more custodians than can lie, or by what they signed
+        except VaultError as error:
             known.require_fresh(self._monotonic())
             self._renews_early_from = self._monotonic() + EARLY_RETRY_S
             log.warning("leases were not renewed yet: %s", error)

@@ -53,11 +53,13 @@ class Meter:
     ) -> None:
         """Re-add the books. Raises `LedgerTampered`, or `ForkedHistory` where they do not end at `claimed`."""
         self._journal = journal
+        self._state_key = state_key
         self._seal = LedgerSeal(state_key, ledger)
         self._receipt_key = receipt_key
         self._ledger = ledger
         self.books = Books()
         self.anchor = EMPTY_ANCHOR
+        self._macs = bytearray()  # of every entry, in order: 32 bytes each
         self._allowance = Allowance()
         self._is_uncertain = False  # an append failed in a way that may have recorded the row all the same
         self._take_in()
@@ -77,6 +79,17 @@ class Meter:
         self._take_in()
         self._is_uncertain = False
 
+    def has_come_by(self, anchor: Anchor) -> bool:
+        """Say whether these books had come to this anchor once: whether they are of its branch."""
+        if anchor.sequence > self.anchor.sequence:
+            return False
+        end = 32 * anchor.sequence
+        return anchor == EMPTY_ANCHOR or bytes(self._macs[end - 32 : end]) == anchor.mac
+
+    def is_sealed_with(self, key: SecretKey | None) -> bool:
+        """Say whether this is the key that these books are kept with."""
+        return self._state_key == key
+
     def open(self, instance: bytes, lost: Sequence[OpenWindow], *, at: int) -> None:
         """Account for windows lost with other instances, once each, before anything is served (rule F3).
 
@@ -90,6 +103,7 @@ class Meter:
 
     def refund_due(self, *, at: int) -> None:
         """Give back the credit whose suspense is over, as far as the window has room for entries."""
+        self.catch_up()
         for opening in self.books.due(at):
             if not self._allowance.has_entry:
                 return
@@ -270,6 +284,7 @@ class Meter:
 
     def _book(self, entry: Entry, anchor: Anchor) -> None:
         self._allowance.note(entry, self.books.book(entry))
+        self._macs += anchor.mac
         self.anchor = anchor
 
 

@@ -98,28 +98,34 @@ class Opening:
         needed = known.charter.signatures if known and not self._is_patient else len(self._gathering)
         keys = OfferedKeys(hpke=self._keys.hpke.public).digest()
         nonces, failures = self._gathering.challenged(self._keys.instance, keys, needed=needed)
+        liars = known.charter.liars if known else None
         if not nonces:
-            raise reason_of(failures)
+            raise reason_of(failures, liars=liars)
         binding, evidence = self.attested(RELEASE, list(nonces.values()))
-        request = LeaseRequest(
-            instance=self._keys.instance,
-            report_data=binding.report_data(),
-            anchor=anchor,
-            wants_shares=known is None,
-            settled=tuple(settled),
-            signature=BLANK,
-        ).signed_by(self._keys.receipt)
+
+        def request_to(custodian: bytes) -> LeaseRequest:
+            return LeaseRequest(
+                instance=self._keys.instance,
+                custodian=custodian,
+                report_data=report_data,
+                anchor=anchor,
+                wants_shares=known is None,
+                settled=tuple(settled),
+                signature=BLANK,
+            ).signed_by(self._keys.receipt)
+
+        report_data = binding.report_data()
         head = known.head.cid() if known else None
         answers, late = self._gathering.released(
-            list(nonces), binding, evidence, request, known_head=head, needed=needed
+            list(nonces), binding, evidence, request_to, known_head=head, needed=needed
         )
         failures += late
         if not answers:
-            raise reason_of(failures)
+            raise reason_of(failures, liars=liars)
         self._is_patient = known is not None
         try:
             grounds = agreed_grounds(binding, evidence, answers, anchor=anchor, known=known, asked_at=asked_at)
         except StaleState as error:
-            raise (reason_of(failures) if failures else error) from error
+            raise (reason_of(failures, liars=liars) if failures else error) from error
         self._is_patient = False
         return grounds, answers

@@ -28,6 +28,7 @@ from vault.v1 import ledger_pb2_grpc as ledger_rpc
 from vault.wire import answered
 
 CALLS_MAX = 256  # at once; more are refused by gRPC with RESOURCE_EXHAUSTED
+PEER_CALLS_MAX = 128  # of them from one address
 LIMITED_METHODS = (
     "/enclave.v1.AttestationService/GetEvidence",
     "/enclave.v1.AttestationService/GetServerNonce",
@@ -207,7 +208,7 @@ async def enclave_server(
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
-    server = guarded_server(calls_max=CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
+    server = guarded_server(calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
     attestation_rpc.add_AttestationServiceServicer_to_server(AttestationServicer(service), server)
     retrieval_rpc.add_RetrievalServiceServicer_to_server(RetrievalServicer(service), server)
     ledger_rpc.add_LedgerServiceServicer_to_server(LedgerServicer(service), server)

@@ -21,7 +21,8 @@ NONCE_LIFETIME_S = 60  # of a challenge, and so of evidence that is to bring a l
 class Kept:
     """What a custodian remembers that a release rests on, as of one reading."""
 
-    anchor: tuple[int, bytes] | None  # the ledger's last one: sequence and MAC
+    anchor: tuple[int, bytes] | None  # the ledger's last one: sequence and MAC; None: it was never leased
+    instance: bytes | None  # that was leased last, and has not handed back
     state_share: bytes | None  # sealed as it was given
     deposits: Mapping[Cid, bytes]  # by manifest, of those that were asked for
 

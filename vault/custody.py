@@ -27,7 +27,7 @@ from vault.errors import AccessDenied, ForkedHistory, MalformedObject
 from vault.evidence import RELEASE, Appraiser, Binding, Evidence
 from vault.head import Head, History, chain_cids, extended, founded
 from vault.known import Known
-from vault.lease import CLOCK_SKEW_S, Anchor, Lease, Terms, ledger_id, remembered_anchor
+from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, Lease, Terms, ledger_id, remembered_anchor
 from vault.machine import BLANK
 from vault.manifest import Manifest, ShareDeposit
 from vault.release import (
@@ -143,15 +143,18 @@ class Custody:
         A renewal grants a window: it is on disk as consumed before the lease is signed (rule F3).
         """
         now = self._clock()
+        report_data = _require_own_request(request, binding, self._keys.signing.public)
         nonce = self._spent_nonce(binding, now)
-        report_data = _require_own_request(request, binding)
         history = self._history(binding.genesis)
         self.catching_up.require(history)
         verdicts = self._appraising.verdicts(history, binding, evidence, at=now)
         ledger = ledger_id(binding.genesis)
         kept = self._store.kept(ledger, {cid for verdict in verdicts for cid in verdict.datasets()})
         manifests = self._appraising.accepted(verdicts, history.genesis, kept.deposits)
-        anchor = remembered_anchor(kept.anchor, request.anchor, is_verified=not request.wants_shares)
+        # Whoever leased last has shown that its books go on from the anchor; another one has yet to look at it.
+        is_known = kept.anchor is None or kept.instance == binding.receipt_key
+        is_renewal = is_known and not request.wants_shares
+        anchor = remembered_anchor(kept.anchor, request.anchor, is_verified=is_renewal)
         shares: tuple[ShareRelease, ...] = ()
         state_share = None
         if request.wants_shares:
@@ -167,9 +170,10 @@ class Custody:
             anchor=request.anchor,
             instance=binding.receipt_key,
             evidence=evidence.digest(),
-            window=None if request.wants_shares else history.charter.window,
+            window=history.charter.window if is_renewal else None,
         )
-        lease = self._granted(terms, request, anchor, nonce, now, now + history.charter.lease_s)
+        before = Anchor(sequence=kept.anchor[0], mac=kept.anchor[1]) if kept.anchor else EMPTY_ANCHOR
+        lease = self._granted(terms, request, before, anchor, nonce, now)
         blocks = self._blocks(history, known_head, terms.manifests)
         return Released(lease=lease, blocks=blocks, shares=shares, state_share=state_share)
 
@@ -206,9 +210,10 @@ class Custody:
             self._store.hand_back(hand_back.ledger, hand_back.instance, hand_back.anchor, hand_back.encoded())
 
     def _granted(
-        self, terms: Terms, request: LeaseRequest, anchor: Anchor, nonce: bytes, now: int, not_after: int
+        self, terms: Terms, request: LeaseRequest, before: Anchor, anchor: Anchor, nonce: bytes, now: int
     ) -> Lease:
         """Return the signed lease, what it grants being on disk before (rules F1, F3)."""
+        not_after = now + self._history(terms.genesis).charter.lease_s
         self._histories.entrust(terms.genesis)
         self._store.grant_lease(
             terms.ledger,
@@ -219,7 +224,7 @@ class Custody:
             at=now,
             skew_s=self._skew_s,
             window=terms.window,
-            settled=request.settled,
+            settled=request.settled if terms.window else (),
         )
         self._instances[terms.ledger] = terms.instance
         windows, returned = self._store.reports(terms.ledger)
@@ -229,6 +234,7 @@ class Custody:
             terms=terms,
             issued_at=now,
             not_after=not_after,
+            remembered=before,
             windows=tuple(window for window in windows if window.instance != terms.instance),
             returned=HandBack.from_bytes(returned) if returned else None,
             signature=BLANK,
@@ -279,10 +285,12 @@ def _nobody() -> None:
     """Tell nobody of a new head."""
 
 
-def _require_own_request(request: LeaseRequest, binding: Binding) -> bytes:
-    """Return the binding's report data; raise unless the attested instance itself asks for this, with this evidence."""
+def _require_own_request(request: LeaseRequest, binding: Binding, custodian: bytes) -> bytes:
+    """Return the binding's report data; raise unless the attested instance asks this custodian, with this evidence."""
     request.verify()
     report_data = binding.report_data()
     if (request.instance, request.report_data) != (binding.receipt_key, report_data):
         raise AccessDenied("the request was not made for this evidence, or not by the instance it vouches for")
+    if request.custodian != custodian:
+        raise AccessDenied("the request was made to another custodian")
     return report_data

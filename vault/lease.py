@@ -52,6 +52,7 @@ class Lease(MachineSigned):
     terms: Terms
     issued_at: int
     not_after: int
+    remembered: Anchor  # how far the ledger had come, as this custodian knew before; proves the branch
     windows: Reported  # of other instances, open as far as this custodian knows
     returned: HandBack | None  # the last one this custodian was given
 

@@ -40,6 +40,7 @@ class LeaseRequest(MachineSigned):
     TYPE: ClassVar[str] = "coffer/lease-request/v1"
 
     instance: PublicKey
+    custodian: PublicKey  # that is asked; another one cannot hand it on and so spend that one's challenge
     report_data: ReportData  # of the binding that this goes with, and so of its nonces
     anchor: Anchor  # how far the ledger has come: claimed where shares are wanted, verified otherwise
     wants_shares: bool  # False: a renewal, which grants a window

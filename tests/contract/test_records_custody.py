@@ -100,15 +100,17 @@ class TestCustody:
 
     def test_what_a_release_rests_on_is_read_at_once(self, custody: CustodyRecords) -> None:
         named = [cid(f"manifest {number}") for number in range(DEPOSITS_READ + 2)]
-        assert custody.kept(LEDGER, named) == Kept(anchor=None, state_share=None, deposits={})
+        assert custody.kept(LEDGER, named) == Kept(anchor=None, instance=None, state_share=None, deposits={})
         custody.store_state_share(LEDGER, b"share")
         custody.grant_lease(LEDGER, **LEASE)
         for deposited in (named[0], named[-1], cid("another manifest")):
             custody.store_deposit(deposited, b"for " + deposited.binary)
         anchor = LEASE["anchor_sequence"], LEASE["anchor_mac"]
         deposits = {deposited: b"for " + deposited.binary for deposited in (named[0], named[-1])}
-        assert custody.kept(LEDGER, named) == Kept(anchor=anchor, state_share=b"share", deposits=deposits)
-        assert custody.kept(OTHER_LEDGER, ()) == Kept(anchor=None, state_share=None, deposits={})
+        assert custody.kept(LEDGER, named) == Kept(
+            anchor=anchor, instance=LEASE["instance"], state_share=b"share", deposits=deposits
+        )
+        assert custody.kept(OTHER_LEDGER, ()) == Kept(anchor=None, instance=None, state_share=None, deposits={})
 
     def test_only_the_first_state_share_ever_is_kept(self, custody: CustodyRecords) -> None:
         assert custody.kept(LEDGER, ()).state_share is None

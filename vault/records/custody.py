@@ -31,7 +31,7 @@ from vault.window import Anchor, OpenWindow, WindowId
 GENESES_MAX: Final = 1000
 DEPOSITS_READ: Final = 500  # in one statement
 
-_ANCHOR: Final = select(GrantedLease.anchor_sequence, GrantedLease.anchor_mac).where(
+_ANCHOR: Final = select(GrantedLease.anchor_sequence, GrantedLease.anchor_mac, GrantedLease.instance).where(
     col(GrantedLease.ledger) == bindparam("own")
 )
 _STATE_SHARE: Final = select(StateShare.sealed).where(col(StateShare.ledger) == bindparam("own"))
@@ -114,7 +114,12 @@ class CustodyRecords(CustodyStateRecords):
             for first in range(0, len(names), DEPOSITS_READ):
                 found = connection.execute(_DEPOSITS, {"some": names[first : first + DEPOSITS_READ]})
                 deposits |= {Cid(manifest): deposit for manifest, deposit in found}
-        return Kept(anchor=(anchor[0], anchor[1]) if anchor else None, state_share=state_share, deposits=deposits)
+        return Kept(
+            anchor=(anchor[0], anchor[1]) if anchor else None,
+            instance=anchor[2] if anchor else None,
+            state_share=state_share,
+            deposits=deposits,
+        )
 
     def store_state_share(self, ledger: bytes, sealed: bytes) -> bool:
         """Keep the first share ever given for a ledger's state key; say whether it is this one, stored now."""

@@ -64,6 +64,7 @@ class Asking:
         """Return what the instance asks with that binding; `fields` replace its fields before it signs."""
         asked = LeaseRequest(
             instance=self.keys.instance,
+            custodian=self.custody.public.key,
             report_data=binding.report_data(),
             anchor=anchor,
             wants_shares=wants_shares,
