@@ -23,11 +23,16 @@ from vault.wire import answered
 
 PORT_MAX = 65_535
 CALLS_MAX = 100  # at once
+PEER_CALLS_MAX = 24  # of them from one address
 LIMITED_METHODS = (
     "/vault.v1.CustodyService/Identify",
     "/vault.v1.CustodyService/Challenge",
     "/vault.v1.CustodyService/SubmitHead",
+    "/vault.v1.CustodyService/DepositShare",
     "/vault.v1.CustodyService/Release",
+    "/vault.v1.CustodyService/DepositState",
+    "/vault.v1.CustodyService/HandBack",
+    "/vault.v1.CustodyService/GetTips",
     "/vault.v1.CustodyService/GetChain",
     "/vault.v1.CustodyService/GetCustodyState",
     "/vault.v1.CustodyService/ListManifests",
@@ -133,7 +138,7 @@ async def custody_server(
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
-    server = guarded_server(calls_max=CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
+    server = guarded_server(calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
     rpc.add_CustodyServiceServicer_to_server(CustodyServicer(custody, tls.key_hash), server)
     name = pb.DESCRIPTOR.services_by_name["CustodyService"].full_name
     checks = health.aio.HealthServicer()

@@ -1,17 +1,30 @@
-"""What every call to a server of ours passes first: TLS 1.3, and for expensive methods a bounded rate per peer.
+"""What every call to a server of ours passes first: TLS 1.3, a share of the calls at once, and a bounded rate per peer.
 
 grpcio has no setting for the lowest TLS version. An interceptor sees every method, those of the health and reflection
 services included; our own methods' wrapper would not.
+
+gRPC counts a call from its headers on, and hands a unary method its message only when all of it is there; so calls
+whose message never comes would fill the server before anything of ours ran. A unary method is therefore registered as
+one that reads a stream, which is the same on the wire: its handler runs from the headers on, admits the peer, and reads
+one message within `MESSAGE_TIMEOUT_S`. One address has at most `peer_calls_max` calls open, one connection half as
+many.
+
+What remains: whoever commands many addresses can hold that many shares open, each call for as long as a message may
+take, and whoever shares an address shares its share; connections themselves are bounded by their age and idleness only,
+since a bound on their number would be filled the more easily. That is for the network in front of the server.
 """
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from functools import partial
 from typing import Any, Final
 
 import grpc
 
-from vault.errors import InvalidSignature, RateExceeded
+from vault.errors import InvalidSignature, MalformedObject, RateExceeded, ServiceUnavailable
 from vault.rate import PeerLimit, peer_name
 from vault.tls import SERVER_OPTIONS
 from vault.wire import refuse
@@ -19,29 +32,36 @@ from vault.wire import refuse
 STREAMS_MAX: Final = (
     16  # of health and reflection, which last as long as their callers like, and would fill `calls_max`
 )
+MESSAGE_TIMEOUT_S: Final = 5.0  # for all of a message, at most `MESSAGE_BYTES_MAX`, once its call has begun
 TLS_13: Final = [b"TLSv1.3"]
 Context = grpc.aio.ServicerContext[Any, Any]
 Behavior = Callable[[Any, Context], Any]
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
-def guarded_server(*, calls_max: int, limited: Collection[str], limit: PeerLimit | None = None) -> grpc.aio.Server:
+def guarded_server(
+    *, calls_max: int, peer_calls_max: int, limited: Collection[str], limit: PeerLimit | None = None
+) -> grpc.aio.Server:
     """Return a server, without services or a port yet, whose every call is guarded.
 
     Args:
         calls_max: at once; more are refused by gRPC with RESOURCE_EXHAUSTED.
+        peer_calls_max: of them from one address, and twice what one connection may have; a client of gRPC's waits.
         limited: paths of methods that count against a peer's rate, as `/package.Service/Method`.
     """
-    guard = Guard(limited, limit or PeerLimit())
-    return grpc.aio.server(interceptors=(guard,), options=SERVER_OPTIONS, maximum_concurrent_rpcs=calls_max)
+    guard = Guard(limited, limit or PeerLimit(), peer_calls_max=peer_calls_max)
+    options = (*SERVER_OPTIONS, ("grpc.max_concurrent_streams", peer_calls_max // 2))
+    return grpc.aio.server(interceptors=(guard,), options=options, maximum_concurrent_rpcs=calls_max)
 
 
 class Guard(grpc.aio.ServerInterceptor):
     """Refuses a call before its method sees it."""
 
-    def __init__(self, limited: Collection[str], limit: PeerLimit) -> None:
+    def __init__(self, limited: Collection[str], limit: PeerLimit, *, peer_calls_max: int) -> None:
         self._limited = frozenset(limited)
         self._limit = limit
+        self._peer_calls_max = peer_calls_max
+        self._open: Counter[str] = Counter()  # calls by peer, now
         self._streams = 0  # open now
         self._handlers: dict[str, Any] = {}  # by path; only methods that exist
 
@@ -58,12 +78,23 @@ class Guard(grpc.aio.ServerInterceptor):
     def _guarded(self, handler: Any, *, is_limited: bool) -> Any:
         make, behavior = _KINDS[handler.request_streaming, handler.response_streaming](handler)
 
-        async def answer(request: Any, context: Context) -> Any:
-            await self._admit(context, is_limited=is_limited)
-            return await behavior(request, context)
+        async def requested(messages: Any, context: Context, *, is_stream: bool) -> Any:
+            try:
+                peer = self._admitted(context, is_limited=is_limited, is_stream=is_stream)
+                if handler.request_streaming:
+                    return messages
+                message = await _received(context)
+                if is_limited:
+                    self._limit.charge(peer, message.ByteSize())
+            except (InvalidSignature, MalformedObject, RateExceeded, ServiceUnavailable) as error:
+                await refuse(context, error)
+            return message
 
-        async def stream(request: Any, context: Context) -> None:
-            await self._admit(context, is_limited=is_limited, is_stream=True)
+        async def answer(messages: Any, context: Context) -> Any:
+            return await behavior(await requested(messages, context, is_stream=False), context)
+
+        async def stream(messages: Any, context: Context) -> None:
+            request = await requested(messages, context, is_stream=True)
             self._streams += 1
             try:
                 answers = behavior(request, context)
@@ -81,15 +112,36 @@ class Guard(grpc.aio.ServerInterceptor):
             response_serializer=handler.response_serializer,
         )
 
-    async def _admit(self, context: Context, *, is_limited: bool, is_stream: bool = False) -> None:
-        try:
-            require_tls13(context)
-            if is_stream and self._streams >= STREAMS_MAX:
-                raise RateExceeded("too many streams are open; close one, or ask again later")  # noqa: TRY301
-            if is_limited:
-                self._limit.take(peer_name(context.peer()))
-        except (InvalidSignature, RateExceeded) as error:
-            await refuse(context, error)
+    def _admitted(self, context: Context, *, is_limited: bool, is_stream: bool) -> str:
+        """Return the peer's name, one more call of it being open; raise where it may make none."""
+        require_tls13(context)
+        peer = peer_name(context.peer())
+        if self._open[peer] >= self._peer_calls_max:
+            raise RateExceeded("too many calls from one address are open; wait for their answers")
+        if is_stream and self._streams >= STREAMS_MAX:
+            raise RateExceeded("too many streams are open; close one, or ask again later")
+        if is_limited:
+            self._limit.take(peer)
+        self._open[peer] += 1
+        context.add_done_callback(partial(self._close, peer))  # type: ignore[arg-type]  # the stubs want a class of theirs
+        return peer
+
+    def _close(self, peer: str, _: object) -> None:
+        self._open[peer] -= 1
+        if not self._open[peer]:
+            del self._open[peer]
+
+
+async def _received(context: Context) -> Any:
+    """Return a call's one message, or raise where it does not come in time."""
+    try:
+        async with asyncio.timeout(MESSAGE_TIMEOUT_S):
+            message = await context.read()
+    except TimeoutError as error:
+        raise ServiceUnavailable("the call's message did not arrive in time") from error
+    if message is grpc.aio.EOF:
+        raise MalformedObject("a call has a message")
+    return message
 
 
 def require_tls13(context: Any) -> None:
@@ -99,8 +151,8 @@ def require_tls13(context: Any) -> None:
 
 
 _KINDS: Final[dict[tuple[bool, bool], Callable[[Any], tuple[Callable[..., Any], Behavior]]]] = {
-    (False, False): lambda handler: (grpc.unary_unary_rpc_method_handler, handler.unary_unary),
-    (False, True): lambda handler: (grpc.unary_stream_rpc_method_handler, handler.unary_stream),
+    (False, False): lambda handler: (grpc.stream_unary_rpc_method_handler, handler.unary_unary),
+    (False, True): lambda handler: (grpc.stream_stream_rpc_method_handler, handler.unary_stream),
     (True, False): lambda handler: (grpc.stream_unary_rpc_method_handler, handler.stream_unary),
     (True, True): lambda handler: (grpc.stream_stream_rpc_method_handler, handler.stream_stream),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import unquote
@@ -12,6 +13,7 @@ from vault.errors import RateExceeded
 
 CALLS_PER_S: Final = 50.0
 BURST: Final = 200.0
+BYTES_PER_CALL: Final = 8 << 10  # of a message: full ones of ballots then take a sixth of a custodian's time
 PEERS_MAX: Final = 4096  # the one not heard of for longest makes room
 UNNAMED: Final = "unnamed"
 
@@ -35,17 +37,29 @@ class PeerLimit:
 
     def take(self, peer: str) -> None:
         """Count one call of a peer, or raise `RateExceeded`."""
+        self._pay(peer, 1, at_least=1)
+
+    def charge(self, peer: str, message_bytes: int) -> None:
+        """Count a call's message as `BYTES_PER_CALL` each one call more, or raise `RateExceeded`.
+
+        A message may cost more than is left, so that one of any size gets through; calls after it wait the longer.
+        """
+        if message_bytes >= BYTES_PER_CALL:
+            self._pay(peer, message_bytes // BYTES_PER_CALL, at_least=0)
+
+    def _pay(self, peer: str, price: int, *, at_least: int) -> None:
         now = self._monotonic()
         tokens, since = self._left.pop(peer, (self._burst, now))
         tokens = min(self._burst, tokens + max(0.0, now - since) * self._per_s)
-        is_allowed = tokens >= 1
+        is_allowed = tokens >= at_least
         while len(self._left) >= self._peers_max:
             del self._left[next(iter(self._left))]
-        self._left[peer] = (tokens - 1 if is_allowed else tokens, now)
+        self._left[peer] = (tokens - price if is_allowed else tokens, now)
         if not is_allowed:
             raise RateExceeded(f"more than {self._per_s:g} such calls a second from one address; wait and ask again")
 
 
+@lru_cache(maxsize=PEERS_MAX)
 def peer_name(peer: str) -> str:
     """Return what names the machine in gRPC's name of a peer: its IPv4 address, or its IPv6 network.
 

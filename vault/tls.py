@@ -36,6 +36,12 @@ SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
     ("grpc.so_reuseport", 0),  # a port in use is an error, not a shared port
+    ("grpc.server_handshake_timeout_ms", 10_000),
+    ("grpc.max_connection_idle_ms", 300_000),  # without a call; clients of ours connect again by themselves
+    ("grpc.max_connection_age_ms", 900_000),  # then no new call; whoever holds one open, or reads no answer, is cut off
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.keepalive_time_ms", 60_000),  # whoever is silently gone holds its calls no longer than this and
+    ("grpc.keepalive_timeout_ms", 20_000),  # this
 )
 
 
@@ -119,7 +125,7 @@ class PinnedCertificate:
         try:
             certificate = x509.load_der_x509_certificate(der)
             return cls(certificate.public_bytes(Encoding.PEM), _key_hash(certificate))
-        except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
             raise ServiceUnavailable(f"the service at {address} shows a certificate that cannot be read") from error
 
     def channel(self, address: str) -> grpc.Channel:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vault.errors import RateExceeded
-from vault.rate import UNNAMED, PeerLimit, peer_name
+from vault.rate import BYTES_PER_CALL, UNNAMED, PeerLimit, peer_name
 
 
 class Seconds:
@@ -60,6 +60,30 @@ def test_refused_calls_do_not_lengthen_the_wait(seconds: Seconds) -> None:
             limit.take("mallory")
     seconds.now += 1
     assert taken(limit, "mallory") == 5
+
+
+def test_a_message_counts_by_its_size(seconds: Seconds) -> None:
+    limit = PeerLimit(per_s=5, burst=20, monotonic=seconds)
+    limit.charge("mallory", BYTES_PER_CALL - 1)
+    assert taken(limit, "mallory") == 20
+    seconds.now += 4
+    limit.charge("mallory", 7 * BYTES_PER_CALL)
+    assert taken(limit, "mallory") == 13
+
+
+def test_the_largest_message_gets_through_and_those_beside_it_wait_until_it_is_paid(seconds: Seconds) -> None:
+    limit = PeerLimit(per_s=5, burst=20, monotonic=seconds)
+    limit.take("mallory")
+    limit.take("mallory")  # both calls begin before a message of theirs is there
+    limit.charge("mallory", 100 * BYTES_PER_CALL)
+    with pytest.raises(RateExceeded):
+        limit.charge("mallory", 100 * BYTES_PER_CALL)
+    limit.charge("mallory", 100)  # a small one begun before is not held up
+    seconds.now += 16
+    assert taken(limit, "mallory") == 0
+    seconds.now += 1
+    assert taken(limit, "mallory") == 3
+    assert taken(limit, "alice") == 20
 
 
 def test_peers_remembered_are_bounded_and_the_busiest_stay(seconds: Seconds) -> None:

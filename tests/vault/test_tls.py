@@ -5,12 +5,16 @@ from __future__ import annotations
 import copy
 import pickle
 import socket
+import ssl
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from tests.builders import seeded
 from tests.enclaves import Custodians, world
@@ -52,6 +56,53 @@ def test_nothing_listening_is_unavailable() -> None:
         for address in (f"127.0.0.1:{port}", "127.0.0.1:none", "nowhere"):
             with pytest.raises(ServiceUnavailable):
                 PinnedCertificate.fetch(address, timeout_s=1)
+
+
+@contextmanager
+def showing(certificate_pem: bytes, private_pem: bytes, folder: Path) -> Iterator[str]:
+    """Answer one TLS handshake with a certificate of one's choice; yield the address."""
+    (folder / "shown.pem").write_bytes(certificate_pem + private_pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "shown.pem")
+    context.set_alpn_protocols(["h2"])
+
+    def answer(listening: socket.socket) -> None:
+        with suppress(OSError):
+            plain, _ = listening.accept()
+            with context.wrap_socket(plain, server_side=True) as link:
+                link.recv(1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = Thread(target=answer, args=(listening,), daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+    thread.join(10)
+
+
+def mangled(identity: TlsIdentity, genuine: bytes, other: bytes) -> bytes:
+    """Return the certificate with one piece of its DER replaced by another of the same length."""
+    der = x509.load_pem_x509_certificate(identity.certificate_pem).public_bytes(Encoding.DER)
+    assert der.count(genuine) == 1 and len(genuine) == len(other)
+    return ssl.DER_cert_to_PEM_cert(der.replace(genuine, other)).encode()
+
+
+@pytest.mark.parametrize(
+    ("genuine", "other"),
+    [
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04"),  # RFC 5280, section 4.1.2.1: a version 5
+        (b"99991231000000Z", b"99991331000000Z"),  # section 4.1.2.5: a thirteenth month
+    ],
+)
+def test_a_certificate_that_cannot_be_read_is_no_service(tmp_path: Path, genuine: bytes, other: bytes) -> None:
+    """OpenSSL takes it in the handshake; what it makes of it later must not end whoever asked."""
+    identity = TlsIdentity.fresh()
+    with (
+        showing(mangled(identity, genuine, other), identity.private_pem, tmp_path) as address,
+        pytest.raises(ServiceUnavailable, match="cannot be read"),
+    ):
+        PinnedCertificate.fetch(address)
+    with showing(identity.certificate_pem, identity.private_pem, tmp_path) as address:
+        assert PinnedCertificate.fetch(address).key_hash == identity.key_hash
 
 
 class Serving:

@@ -24,7 +24,7 @@ from tests.builders import seeded
 from tests.enclaves import APPRAISER, MEASUREMENT, SIMULATOR, TEE, Clock, Custodians, attester, world
 from tests.machines import accepted_tee
 from vault.custodian import NONCE_LIFETIME_S
-from vault.errors import AccessDenied, InvalidSignature, MalformedObject, WrongKey
+from vault.errors import AccessDenied, InvalidSignature, MalformedObject, NotYet, WrongKey
 from vault.evidence import RELEASE, SERVE, Binding, Evidence, Nonce
 from vault.hpke import CLASSIC, HYBRID, HpkeKeys
 from vault.lease import EMPTY_ANCHOR, Anchor

@@ -163,6 +163,10 @@ class TestCustodian:
             ("Challenge", pb.ChallengeRequest(instance=bytes(32), keys=bytes(32)), None),
             ("SubmitHead", pb.SubmitHeadRequest(head=b"no head"), MalformedObject),
             ("Release", pb.ReleaseRequest(binding=b"garbage"), MalformedObject),
+            ("DepositShare", pb.DepositShareRequest(manifest=b"garbage"), MalformedObject),
+            ("DepositState", pb.DepositStateRequest(deposit=b"garbage"), MalformedObject),
+            ("HandBack", pb.HandBackRequest(hand_back=b"garbage"), MalformedObject),
+            ("GetTips", pb.GetTipsRequest(custodian=bytes(32)), None),
         ],
     )
     def test_what_costs_is_bounded(self, deployment: Deployment, method: str, request_of: Any, refusal: Any) -> None:

@@ -67,6 +67,7 @@ class TestOneInstance:
         first.release()
         custodians.all[0].hand_back(hand_back(first))
         second.release()
+        custodians.world.clock.advance(1)  # what an instance asked up to the second of its hand-back is void
         with pytest.raises(NotYet):
             first.release()
 
@@ -79,6 +80,7 @@ class TestOneInstance:
             custodians.all[0].hand_back(forged)
         with pytest.raises(AccessDenied, match="not this DAO's ledger"):
             custodians.all[0].hand_back(hand_back(first, ledger=seeded("other")))
+        custodians.world.clock.advance(1)
         with pytest.raises(NotYet):
             second.release()
 
