@@ -8,6 +8,7 @@ whatever any of `others_needed` remembers; of another one, at its start, only wh
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ from vault.custody_state import (
     lineage,
     merged,
     others_needed,
-    shown_number,
+    shown_question,
     succeeding,
     verify_question,
     verify_state,
@@ -40,6 +41,7 @@ PIECE_BYTES = 2 << 20  # of blocks handed out at once; with one decision more it
 MANIFESTS_BYTES = 1 << 20  # likewise, with one manifest more
 PAGE_LINEAGES = 32
 LINEAGE_BYTES = 32
+QUESTIONS_KEPT = 16  # of each peer; one after another is asked, so more are hardly under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,7 @@ class CatchingUp:
         self._skew_s = skew_s
         self._restored_at = store.restored_at()
         self._caught_up = set(store.caught_up())
+        self._questions: dict[bytes, deque[bytes]] = {}  # of this very run, by whom they were asked of
 
     def now(self) -> int:
         """Return UTC seconds by this custodian's clock."""
@@ -120,6 +123,10 @@ class CatchingUp:
         known = (history for history in self._histories.values() if history.charter.custodian(custodian) is not None)
         return [(history.genesis, history.head.cid(), history.head.epoch) for history in known]
 
+    def charter(self, genesis: Cid) -> Charter:
+        """Return the charter of a DAO that is known here."""
+        return self._histories[genesis].charter
+
     def knows(self, genesis: Cid, head: Cid) -> bool:
         """Say whether a head is in a DAO's history here."""
         return genesis in self._histories and head in self._histories[genesis].heads
@@ -159,7 +166,7 @@ class CatchingUp:
 
     def question(self, genesis: Cid, asked: bytes) -> StateQuestion:
         """Return a fresh question about a DAO to another custodian, its number counted before it is asked."""
-        return StateQuestion(
+        question = StateQuestion(
             custodian=self._keys.signing.public,
             asked=asked,
             genesis=genesis,
@@ -167,6 +174,9 @@ class CatchingUp:
             number=self._store.next_number(),
             signature=BLANK,
         ).signed_by(self._keys.signing)
+        recent = self._questions.setdefault(asked, deque(maxlen=QUESTIONS_KEPT))
+        recent.append(question.digest())
+        return question
 
     def answer(self, question: StateQuestion) -> CustodyState:
         """Say what this custodian remembers of a DAO, to another custodian of it; while it is behind, nothing."""
@@ -193,17 +203,20 @@ class CatchingUp:
     ) -> Told:
         """Return a verified answer to our question; where it shows that we were rolled back, note that at once.
 
-        Raises: what `verify_state`, `is_rolled_back` and `verify_manifest` raise.
+        Args:
+            manifests: as `vault.listing.latest_manifests` verified them.
+        Raises: what `verify_state` and `is_rolled_back` raise.
         """
-        charter = self._histories[question.genesis].charter
-        verify_state(state, question, charter, at=self._clock())
-        if is_rolled_back(question, state):
-            self._store.mark_restored(self._clock(), number=shown_number(state))
+        verify_state(state, question, self.charter(question.genesis), at=self._clock())
+        if is_rolled_back(question, state) and not self._asked_lately(state):
+            self._store.mark_restored(self._clock(), number=shown_question(state).number)
             self._restored_at = self._store.restored_at()
             self._caught_up.clear()
-        for manifest in manifests:
-            verify_manifest(manifest, charter, question.genesis)
         return Told(state=state, manifests=tuple(manifests), asked_at=asked_at)
+
+    def _asked_lately(self, state: CustodyState) -> bool:
+        """Say whether what is shown was asked since this custodian started, and so by nobody set back in time."""
+        return shown_question(state).digest() in self._questions.get(state.custodian, ())
 
     def adopt(self, genesis: Cid, told: Sequence[Told], *, is_starting: bool = False) -> bool:
         """Take over what others told, and say whether this custodian may sign for the DAO.
@@ -235,7 +248,9 @@ class CatchingUp:
 
     def _take(self, history: History, told: Sequence[Told], *, support: int, has_caught_up: bool) -> None:
         ledger = ledger_id(history.genesis)
-        ours, theirs = self._store.standing(ledger), highest_standing((one.state for one in told), support=support)
+        states = [one.state for one in told]
+        ours = self._store.standing(ledger)
+        theirs = highest_standing(states, support=support, ended_by=max(0, self._clock() - self._skew_s))
         has_forgotten = has_caught_up and bool(told)
         standing = (
             succeeding(ours, theirs) if has_forgotten else merged(ours, theirs, at=self._clock(), skew_s=self._skew_s)
@@ -250,7 +265,7 @@ class CatchingUp:
             ledger,
             standing,
             [(key, manifest.version, manifest.cid()) for key, manifest in latest.items()],
-            windows=all_windows(one.state for one in told) if has_forgotten else None,
+            windows=all_windows(states) if has_forgotten else None,
             has_caught_up=has_caught_up,
         )
         if has_caught_up:
@@ -267,10 +282,3 @@ def link_blocks(head: Cid, fetch: Callable[[Cid], bytes]) -> dict[Cid, bytes]:
         if adopts is not None:
             blocks[adopts] = fetch(adopts)
     return blocks
-
-
-def verify_manifest(manifest: Manifest, charter: Charter, genesis: Cid) -> None:
-    """Raise unless its owner signed the manifest for this DAO."""
-    if manifest.genesis != genesis:
-        raise MalformedObject("a manifest of another DAO came among this one's")
-    manifest.verify_owner(charter.domain(genesis))

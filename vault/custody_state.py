@@ -12,7 +12,7 @@ shown another question of its own with as high a number was rolled back, and kno
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar
@@ -27,6 +27,7 @@ from vault.manifest import Manifest
 from vault.window import EMPTY_ANCHOR, WINDOWS_MAX, Anchor, OpenWindow, Reported
 
 QUESTION_BYTES_MAX = 512
+ADOPTED_MAX = WINDOWS_MAX - 1  # windows; one place is left for the instance that renews next
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +61,7 @@ class Standing(Record):
 
 
 UNLEASED = Standing(instance=None, not_after=0, anchor=EMPTY_ANCHOR)
+NOBODY = sha256(b"coffer/nobody/v1").digest()  # in an instance's place where it is disputed who holds a lease
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,20 +132,24 @@ def is_rolled_back(question: StateQuestion, state: CustodyState) -> bool:
     return shown.number >= question.number and shown != question
 
 
-def shown_number(state: CustodyState) -> int:
-    """Return the number of the question that `is_rolled_back` looked at."""
-    return StateQuestion.from_bytes(state.last_question, bytes_max=QUESTION_BYTES_MAX).number
+def shown_question(state: CustodyState) -> StateQuestion:
+    """Return the question that `is_rolled_back` looked at."""
+    return StateQuestion.from_bytes(state.last_question, bytes_max=QUESTION_BYTES_MAX)
 
 
-def highest_standing(states: Iterable[CustodyState], *, support: int) -> Standing:
+def highest_standing(states: Iterable[CustodyState], *, support: int, ended_by: int = 0) -> Standing:
     """Return the highest of what at least `support` of the states say, each state being another custodian's.
 
     With a support of f+1 a liar can neither raise nor extend anything; with 1, whatever one of them remembers counts.
+    A lease that is told of outweighs any word that there is none; where leases of several instances are told of, it is
+    `NOBODY`'s until the last of them has ended, since any of them may be a lie that hides the true one.
 
+    Args:
+        ended_by: UTC seconds; leases that ended by then count for nothing.
     Raises: `ForkedHistory` where two entries of a ledger bear the same number.
     """
     standings = [state.standing for state in states]
-    instance, not_after = _longest_lease(standings, support=support)
+    instance, not_after = _longest_lease(standings, support=support, ended_by=ended_by)
     return Standing(instance=instance, not_after=not_after, anchor=_highest_anchor(standings, support=support))
 
 
@@ -162,8 +168,8 @@ def merged(ours: Standing, theirs: Standing, *, at: int, skew_s: int) -> Standin
 
     Raises: `ForkedHistory` where anchors contradict.
     """
-    is_running = ours.instance is not None and at < ours.not_after + skew_s
-    lease = ours if is_running else max(theirs, ours, key=lambda standing: standing.not_after)
+    running = [one for one in (ours, theirs) if one.instance is not None and at < one.not_after + skew_s]
+    lease = running[0] if running else max(theirs, ours, key=lambda standing: standing.not_after)
     return Standing(
         instance=lease.instance, not_after=lease.not_after, anchor=higher_anchor(ours.anchor, theirs.anchor)
     )
@@ -174,17 +180,37 @@ def higher_anchor(first: Anchor, second: Anchor) -> Anchor:
     return _highest([first, second])
 
 
-def all_windows(states: Iterable[CustodyState]) -> tuple[OpenWindow, ...]:
+def all_windows(states: Sequence[CustodyState]) -> tuple[OpenWindow, ...]:
     """Return every instance's window that any of the states reports, the last one and the largest.
 
-    Where they are more than a custodian keeps, those that most states report come first.
+    Where they are more than `ADOPTED_MAX`, the states take turns in naming one: however many a liar invents, those of
+    each other custodian come first up to its share. It begins with those that most report, and the latest of these.
     """
     known: dict[bytes, list[OpenWindow]] = defaultdict(list)
     for state in states:
         for window in state.windows:
             known[window.instance].append(window)
-    first = sorted(known, key=lambda instance: (-len(known[instance]), instance))[:WINDOWS_MAX]
-    return tuple(_covering(known[instance]) for instance in sorted(first))
+    ranked = [
+        sorted(
+            state.windows,
+            key=lambda window: (len(known[window.instance]), window.start, window.instance),
+            reverse=True,
+        )
+        for state in states
+    ]
+    named: dict[bytes, None] = {}  # in the order of the turns
+    queues = [iter(windows) for windows in ranked]
+    while queues and len(named) < ADOPTED_MAX:
+        queues = [queue for queue in queues if _names_another(queue, named)]
+    return tuple(_covering(known[instance]) for instance in sorted(list(named)[:ADOPTED_MAX]))
+
+
+def _names_another(queue: Iterator[OpenWindow], named: dict[bytes, None]) -> bool:
+    """Name the queue's next window that nobody named before; say whether there was one."""
+    window = next((window for window in queue if window.instance not in named), None)
+    if window is not None:
+        named[window.instance] = None
+    return window is not None
 
 
 def _covering(windows: Sequence[OpenWindow]) -> OpenWindow:
@@ -200,17 +226,17 @@ def _covering(windows: Sequence[OpenWindow]) -> OpenWindow:
     )
 
 
-def _longest_lease(standings: Sequence[Standing], *, support: int) -> tuple[bytes | None, int]:
+def _longest_lease(standings: Sequence[Standing], *, support: int, ended_by: int) -> tuple[bytes | None, int]:
     ends: dict[bytes | None, list[int]] = defaultdict(list)
     for standing in standings:
         ends[standing.instance].append(standing.not_after)
-    supported = [
-        (sorted(times, reverse=True)[support - 1], instance is not None, instance or b"")
-        for instance, times in ends.items()
-        if len(times) >= support
-    ]
-    not_after, is_leased, instance = max(supported, default=(0, False, b""))
-    return (instance if is_leased else None), not_after
+    supported = {
+        instance: sorted(times, reverse=True)[support - 1] for instance, times in ends.items() if len(times) >= support
+    }
+    running = {instance: end for instance, end in supported.items() if instance is not None and end > ended_by}
+    if not running:
+        return None, max(supported.values(), default=0)
+    return next(iter(running)) if len(running) == 1 else NOBODY, max(running.values())
 
 
 def _highest_anchor(standings: Sequence[Standing], *, support: int) -> Anchor:

@@ -15,6 +15,8 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from itertools import islice
 from typing import Protocol
 
@@ -35,6 +37,7 @@ from vault.errors import (
     VaultError,
 )
 from vault.head import EPOCHS_MAX
+from vault.listing import latest_manifests
 from vault.manifest import Manifest
 from vault.served import GENESES_MAX
 
@@ -42,7 +45,6 @@ EVERY_S = 10
 START_WAIT_S = 10.0  # for peers to answer before serving begins; a dead one must not keep us from serving
 BACKOFF_S = 1.0
 BACKOFF_S_MAX = 60.0
-PAGES_MAX = 1000
 log = logging.getLogger(__name__)
 
 
@@ -80,6 +82,7 @@ class CustodySync:
         self._clients: dict[str, Peer] = {}
         self._complaints: dict[str, str] = {}
         self._told: dict[Cid, dict[bytes, Told]] = {}
+        self._asking: dict[bytes, asyncio.Lock] = {}  # by the peers' keys
         self._tasks: list[asyncio.Task[None]] = []
         self._is_starting = True
 
@@ -209,17 +212,25 @@ class CustodySync:
             known = head
 
     async def _ask(self, client: Peer, genesis: Cid, *, is_full: bool) -> None:
-        """Ask what a peer remembers; in full only where that may be taken over."""
+        """Ask what a peer remembers; in full only where that may be taken over.
+
+        A custodian is asked one question at a time: where it has two addresses, one must not overtake another.
+        """
+        async with self._asking.setdefault(client.custodian.key, asyncio.Lock()):
+            await self._ask_alone(client, genesis, is_full=is_full)
+
+    async def _ask_alone(self, client: Peer, genesis: Cid, *, is_full: bool) -> None:
         catching_up = self._custody.catching_up
         asked_at = catching_up.now()
         question = catching_up.question(genesis, client.custodian.key)
         state = await asyncio.to_thread(client.custody_state, question)
         if state.custodian != client.custodian.key:
             raise InvalidSignature("a peer answers with another custodian's state than its own")
-        manifests = await asyncio.to_thread(_manifests, client, genesis) if is_full else []
-        told = catching_up.told(question, state, manifests, asked_at=asked_at)
+        told = catching_up.told(question, state, (), asked_at=asked_at)
         if is_full:
-            self._told.setdefault(genesis, {})[state.custodian] = told
+            page_after = partial(client.manifests, genesis)
+            manifests = await asyncio.to_thread(latest_manifests, page_after, genesis, catching_up.charter(genesis))
+            self._told.setdefault(genesis, {})[state.custodian] = replace(told, manifests=tuple(manifests))
             if not self._is_starting:
                 self._adopt(genesis)
 
@@ -230,14 +241,3 @@ class CustodySync:
                 del self._told[genesis]
         except (AccessDenied, ForkedHistory) as error:
             self._complain(str(genesis), error)
-
-
-def _manifests(client: Peer, genesis: Cid) -> list[Manifest]:
-    found: list[Manifest] = []
-    after = b""
-    for _ in range(PAGES_MAX):
-        page, after = client.manifests(genesis, after)
-        found += page
-        if not after:
-            break
-    return found

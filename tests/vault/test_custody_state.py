@@ -14,6 +14,8 @@ from storage.cid import DAG_CBOR, Cid
 from tests.people import NOW, custodian, dao, seeded
 from vault.charter import Window
 from vault.custody_state import (
+    ADOPTED_MAX,
+    NOBODY,
     QUESTION_BYTES_MAX,
     UNLEASED,
     CustodyState,
@@ -84,6 +86,13 @@ def state(key: MachineKey = OTHER, **fields: Any) -> CustodyState:
         "signature": BLANK,
     }
     return CustodyState(**(usual | fields)).signed_by(key)
+
+
+def flood(liar: int) -> CustodyState:
+    """Return what a liar says that invents as many windows as fit, each before all true ones by its instance."""
+    size = Window(entries=10, passages=10, spend=10)
+    names = ((liar * WINDOWS_MAX + n).to_bytes(32, "big") for n in range(WINDOWS_MAX))
+    return state(windows=tuple(OpenWindow(instance=name, start=1 << 40, window=size) for name in names))
 
 
 def states(*standings: Standing) -> list[CustodyState]:
@@ -165,7 +174,9 @@ class TestWhoseWordCounts:
 class TestTheHighest:
     def test_whatever_one_remembers_counts_where_one_is_enough(self) -> None:
         found = highest_standing(
-            states(standing(5, not_after=NOW + 9), standing(7, instance="y", not_after=NOW), standing(6)), support=1
+            states(standing(5, not_after=NOW + 9), standing(7, instance="y", not_after=NOW), standing(6)),
+            support=1,
+            ended_by=NOW,
         )
         assert (found.instance, found.not_after, found.anchor) == (seeded("x"), NOW + 9, anchor(7))
 
@@ -188,6 +199,24 @@ class TestTheHighest:
         found = highest_standing(states(standing(instance=None), standing()), support=1)
         assert found.instance == seeded("x")
 
+    def test_a_running_lease_outweighs_a_hand_back_by_a_clock_that_is_ahead(self) -> None:
+        """One took the first instance's hand-back; another, 10 s behind, has leased the second one since."""
+        told = states(standing(instance=None, not_after=NOW + 620), standing(instance="y", not_after=NOW + 610))
+        for order in (told, told[::-1]):
+            assert highest_standing(order, support=1, ended_by=NOW).instance == seeded("y")
+        theirs, ours = (state.standing for state in told)
+        assert merged(theirs, ours, at=NOW, skew_s=30).instance == seeded("y")
+
+    @pytest.mark.parametrize(("ended_by", "instance"), [(NOW, NOBODY), (NOW + 8, NOBODY), (NOW + 9, seeded("y"))])
+    def test_of_two_running_leases_neither_is_believed(self, ended_by: int, instance: bytes) -> None:
+        told = states(standing(not_after=NOW + 9), standing(instance="y", not_after=NOW + 500))
+        found = highest_standing(told, support=1, ended_by=ended_by)
+        assert (found.instance, found.not_after) == (instance, NOW + 500)
+
+    def test_leases_that_have_ended_leave_the_ledger_free(self) -> None:
+        told = states(standing(not_after=NOW), standing(instance="y", not_after=NOW - 5))
+        assert highest_standing(told, support=1, ended_by=NOW).instance is None
+
     def test_a_restored_custodian_takes_the_others_lease_and_the_higher_anchor(self) -> None:
         ours, theirs = standing(7, not_after=NOW + 9), standing(5, instance="y")
         assert succeeding(ours, theirs) == standing(7, instance="y")
@@ -209,10 +238,22 @@ class TestTheHighest:
         assert set(all_windows([first, second])) == {window("x", 7, 10), window("y")}
 
     def test_a_liars_windows_do_not_push_out_what_several_report(self) -> None:
-        flood = state(windows=tuple(sorted((window(str(n)) for n in range(WINDOWS_MAX)), key=lambda w: w.instance)))
-        true = [state(windows=(window("x"),)) for _ in range(2)]
-        found = all_windows([flood, *true])
-        assert window("x") in found and len(found) == WINDOWS_MAX
+        found = all_windows([flood(0), *[state(windows=(window("x"),)) for _ in range(2)]])
+        assert window("x") in found and len(found) == ADOPTED_MAX
+
+    @pytest.mark.parametrize("liars", [1, 2, 5])
+    def test_nor_do_several_what_one_honest_custodian_reports(self, liars: int) -> None:
+        share = ADOPTED_MAX // (liars + 1)
+        honest = tuple(window(f"honest {n}") for n in range(share))
+        for agreed in (False, True):
+            lies = [flood(0 if agreed else n) for n in range(liars)]
+            for told in ([*lies, state(windows=honest)], [state(windows=honest), *lies]):
+                found = all_windows(told)
+                assert set(honest) <= set(found) and len(found) == ADOPTED_MAX
+                assert len({window.instance for window in found}) == ADOPTED_MAX
+
+    def test_there_is_room_left_for_the_next_grant(self) -> None:
+        assert len(all_windows([flood(n) for n in range(4)])) == WINDOWS_MAX - 1
 
 
 class TestRecords:

@@ -24,6 +24,7 @@ from vault.window import Anchor, OpenWindow
 
 _ONLY: Final = 1  # a custodian is in one condition
 _TURN: Final = b"condition"
+LINEAGES_READ: Final = 500  # in one statement; both databases bound its parameters
 
 
 class CustodyStateRecords:
@@ -112,7 +113,8 @@ class CustodyStateRecords:
 
         Args:
             standing: in place of what is here; its anchor is no lower.
-            manifests: lineage, version and manifest, verified; older ones than are registered here are passed over.
+            manifests: lineage, version and manifest, verified; of a lineage the latest one counts, if it is later than
+                what is registered here.
             windows: the open ones, in place of what is here, which may be closed by now; None to leave it.
             has_caught_up: whether the custodian may sign for this DAO from now on.
         Raises: `ForkedHistory` where the ledger is anchored at another or a later entry.
@@ -131,16 +133,37 @@ class CustodyStateRecords:
                         anchor_mac=standing.anchor.mac,
                     )
                 )
-            for lineage, version, manifest in manifests:
-                versions = select(func.max(RegisteredManifest.version)).where(RegisteredManifest.dataset == lineage)
-                if version > (session.exec(versions).one() or 0):
-                    session.add(RegisteredManifest(dataset=lineage, version=version, manifest=manifest.binary))
+            offered = {
+                lineage: (version, manifest) for lineage, version, manifest in sorted(manifests, key=_by_version)
+            }
+            latest = _latest_versions(session, list(offered))
+            session.add_all(
+                RegisteredManifest(dataset=lineage, version=version, manifest=manifest.binary)
+                for lineage, (version, manifest) in offered.items()
+                if version > latest.get(lineage, 0)
+            )
             if windows is not None:
                 session.exec(delete(WindowGranted).where(col(WindowGranted.ledger) == ledger))
                 for known in windows:
                     grant_window(session, ledger, known.instance, known.start, known.window)
             if has_caught_up:
                 session.merge(CaughtUp(genesis=genesis.binary))
+
+
+def _by_version(offered: tuple[bytes, int, Cid]) -> int:
+    return offered[1]
+
+
+def _latest_versions(session: Session, lineages: Sequence[bytes]) -> dict[bytes, int]:
+    """Return the highest registered version of each of these lineages that has one."""
+    latest: dict[bytes, int] = {}
+    versions = select(RegisteredManifest.dataset, func.max(RegisteredManifest.version)).group_by(
+        col(RegisteredManifest.dataset)
+    )
+    for first in range(0, len(lineages), LINEAGES_READ):
+        some = lineages[first : first + LINEAGES_READ]
+        latest |= dict(session.exec(versions.where(col(RegisteredManifest.dataset).in_(some))).all())
+    return latest
 
 
 def _condition(session: Session) -> CustodyCondition:
