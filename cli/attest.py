@@ -48,10 +48,11 @@ WithOption = Annotated[
     ),
 ]
 AtOption = Annotated[
-    str, typer.Option(help="Judge it as of this time, like 2025-07-04T10:16:31Z or Unix seconds; now by default.")
+    str | None,
+    typer.Option(help="Judge it as of this time, like 2025-07-04T10:16:31Z or Unix seconds; now by default."),
 ]
 NonceOption = Annotated[
-    str, typer.Option(help="What it was asked with, in hex: a GPU's or Nitro's nonce, the others' report data.")
+    str | None, typer.Option(help="What it was asked with, in hex: a GPU's or Nitro's nonce, the others' report data.")
 ]
 
 
@@ -94,8 +95,8 @@ def check(
 def show(
     files: Annotated[list[Path], typer.Argument(help="Evidence of any kind, or folders that hold it.")],
     material: WithOption = None,
-    at: AtOption = "",
-    nonce: NonceOption = "",
+    at: AtOption = None,
+    nonce: NonceOption = None,
     json: JsonOption = False,
 ) -> None:
     """Say what evidence is, who signed it, what it claims, and whether the strict default accepts it. Else exit 1."""
@@ -198,8 +199,6 @@ def _recognized(paths: Sequence[Path]) -> list[tuple[Path, Found]]:
     """Return what files hold. What cannot be recognized is an error for a file, and passed over in a folder."""
     found = []
     for path in paths:
-        if path.is_fifo() or path.is_socket():
-            raise Unrecognized(f"{path} is not a file")
         if not path.is_dir():
             found.append((path, recognized(read_bounded(path, SHOWN_BYTES_MAX), name=str(path))))
             continue
@@ -216,8 +215,8 @@ def _recognized(paths: Sequence[Path]) -> list[tuple[Path, Found]]:
     return found
 
 
-def _moment(at: str) -> int:
-    if not at:
+def _moment(at: str | None) -> int:
+    if at is None:
         return wiring.clock()
     moment = time_from(int(at) if at.isascii() and at.isdigit() and len(at) < 13 else at)
     if moment is None:
@@ -225,8 +224,11 @@ def _moment(at: str) -> int:
     return moment
 
 
-def _nonce(nonce: str) -> bytes | None:
+def _nonce(nonce: str | None) -> bytes | None:
+    if nonce is None:
+        return None
     try:
-        return bytes.fromhex(nonce) or None
+        asked = bytes.fromhex(nonce)
     except ValueError:
         fail("--nonce is not hex", MISUSED)
+    return asked or fail("--nonce is empty; leave it out, or give what was asked with", MISUSED)

@@ -16,7 +16,8 @@ from vault.policy import SIMULATED
 
 HEX_CHARS: Final = 64  # a line of hex: half of a SHA-512
 _NAME_CHARS: Final = 18
-ACCEPTED: Final = "accepted by the strict default: genuine, sound and up to date"
+ACCEPTED: Final = "accepted by the strict default: genuine, and nothing that it judges was refused"
+PARTLY: Final = "genuine, as far as it was judged; see what was not, above"
 
 
 def show_explanation(path: Path, explanation: Explanation) -> None:
@@ -34,7 +35,7 @@ def show_explanation(path: Path, explanation: Explanation) -> None:
     for caveat in explanation.caveats:
         _line(f"  [yellow]![/] {_safe(caveat)}")
     if explanation.is_accepted:
-        _line(f"  [green]✓[/] {ACCEPTED if explanation.kind != 'rim' else 'genuine: NVIDIA signed it'}")
+        _line(f"  [green]✓[/] {_verdict(explanation)}")
     else:
         reason = f"refused ({explanation.reason}): " if explanation.reason else ""
         _line(f"  [bold red]✗[/] {_safe(reason + explanation.told)}")
@@ -42,6 +43,12 @@ def show_explanation(path: Path, explanation: Explanation) -> None:
             _line(f"    what to do: {_safe(explanation.advice)}")
     if explanation.kind == SIMULATED:
         warn_simulated()
+
+
+def _verdict(explanation: Explanation) -> str:
+    if explanation.kind == "rim":
+        return "genuine: NVIDIA signed it"
+    return PARTLY if explanation.caveats else ACCEPTED
 
 
 def _rows(claims: Mapping[str, Shown], prefix: str = "") -> Iterator[tuple[str, str]]:

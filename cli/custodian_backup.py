@@ -24,7 +24,7 @@ from cli import wiring
 from cli.console import password_for, reported, say, show_json
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption
-from cli.sealed_files import write_sealed
+from cli.sealed_files import require_file, write_sealed
 from cli.sealed_stream import SealedReader, SealedWriter
 from storage.cid import Cid
 from storage.model import BLOCK_BYTES_MAX, Blobs
@@ -104,6 +104,7 @@ def restore(
         if settings.home.exists() and (not settings.home.is_dir() or any(settings.home.iterdir())):
             raise FileExistsError(f"{settings.home} is not empty; restore into a new home")
         password = password_for("the backup", settings.password)
+        require_file(file)
         try:
             with file.open("rb") as source:
                 head, count = _restored(settings, password, SealedReader(source, password=password, purpose=PURPOSE))

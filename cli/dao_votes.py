@@ -217,7 +217,10 @@ def _enclave_from(file: Path) -> tuple[AcceptedTee, Cid]:
         said = json_format.loads(read_bounded(file, DESCRIPTION_BYTES_MAX))
         if not isinstance(said, dict):
             raise MalformedObject("a JSON object was expected")  # noqa: TRY301  # told below with the file's name
-        return tee_from_json(said), Cid.parse(said["configuration"])
+        configuration = said.pop("configuration")
+        if not isinstance(configuration, str):
+            raise MalformedObject("configuration: a CID was expected")  # noqa: TRY301  # told below, likewise
+        return tee_from_json(said), Cid.parse(configuration)
     except MalformedObject as error:
         raise MalformedObject(f"{file}: {error}") from error
     except (ValueError, KeyError, TypeError, RecursionError, InvalidCid) as error:

@@ -50,6 +50,8 @@ def backup(
         key = _wallet_of(found, wallet_key(settings, owner))
         if out is not None and out.exists():
             raise FileExistsError(f"there is a file at {out} already; name another one")
+        if out is not None and not out.parent.is_dir():
+            raise FileNotFoundError(f"folder {out.parent} does not exist; make it first")
         sealed = read_keys(place.data_key(found.dataset, found.version), found, key)
         lists = paper_shares(sealed.key, shares=shares, of=of)
         if out is not None:

@@ -55,12 +55,19 @@ def read_sealed(path: Path, *, password: str, purpose: str) -> bytes:
 
 
 def read_bounded(path: Path, bytes_max: int) -> bytes:
-    """Return a file of at most `bytes_max` bytes, or raise `MalformedObject`."""
+    """Return a file of at most `bytes_max` bytes, or raise `MalformedObject`; a pipe or device is none."""
+    require_file(path)
     with path.open("rb") as file:
         data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
         raise MalformedObject(f"{path} has more than {bytes_max} bytes, so it is not the file that is meant")
     return data
+
+
+def require_file(path: Path) -> None:
+    """Raise `MalformedObject` for what is there and no file: opening a pipe would wait for ever."""
+    if path.exists() and not path.is_file():
+        raise MalformedObject(f"{path} is not a file")
 
 
 def write_private(path: Path, data: bytes) -> None:

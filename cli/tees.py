@@ -13,6 +13,17 @@ ANY: Final = "ANY"
 CPU_ONLY: Final = "CPU_ONLY"
 
 
+_HEX: Final = "in hex, as coffer attest show prints it"
+_WRITTEN: Final = {
+    Form.MEASUREMENT: f"a list of values {_HEX}",
+    Form.BYTES: f"a list of values {_HEX}",
+    Form.TEXT: "a list of words",
+    Form.SVNS: f'{{"each-at-least": bytes}} {_HEX}',
+    Form.FLOOR: '{"at-least": number}',
+    Form.CEILING: '{"at-most": number}',
+}
+
+
 def tee_json(tee: AcceptedTee) -> dict[str, Any]:
     """Return an accepted machine for programs and editors: every field with its values, its bound, or ANY."""
     gpu = CPU_ONLY if tee.cpu_only else _expectations_json(tee.gpu, GPU)
@@ -22,6 +33,8 @@ def tee_json(tee: AcceptedTee) -> dict[str, Any]:
 def tee_from_json(said: Mapping[str, Any]) -> AcceptedTee:
     """Return the accepted machine that `tee_json` described, or raise `MalformedObject` naming the field."""
     kind, gpu = str(said.get("kind")), said.get("gpu")
+    if unknown := sorted(set(said) - {"kind", "expectations", "gpu", "configuration"}):
+        raise MalformedObject(f"there is no member {unknown[0]!r}; there are kind, expectations, gpu and configuration")
     if kind not in KINDS:
         raise MalformedObject(f"there is no TEE of kind {kind!r}; there are {', '.join(sorted(KINDS))}")
     if gpu is None:
@@ -80,6 +93,8 @@ def _expectations_from(said: object, fields: Mapping[str, Field], of: str) -> tu
 
 
 def _expectation_from(name: str, said: object, form: Form, of: str) -> Expectation:
+    if any(isinstance(value, str) and value[:1] == value[-1:] == "@" for value in _leaves(said)):
+        raise MalformedObject(f"{of}, {name}: a placeholder of the template was not filled in")
     if said == ANY:
         return Expectation(field=name, rule=Rule.ANY, values=())
     try:
@@ -96,7 +111,17 @@ def _expectation_from(name: str, said: object, form: Form, of: str) -> Expectati
     raise _misformed(name, of, form)
 
 
+def _leaves(said: object) -> list[object]:
+    match said:
+        case list():
+            return said
+        case dict():
+            return list(said.values())
+        case _:
+            return [said]
+
+
 def _misformed(name: str, of: str, form: Form) -> MalformedObject:
     return MalformedObject(
-        f'{of}, {name}: write a list of values, {{"{form.rule}": bound}} or "{ANY}"; the field is {form.value}'
+        f'{of}, {name}: write {_WRITTEN[form]} or, where it may be anything, "{ANY}"; the field is {form.value}'
     )

@@ -53,9 +53,7 @@ class Grounds:
         """
         ours = sum(is_ours(lease.remembered) for lease in self.leases)
         if ours < self.history.charter.signatures:
-            raise ForkedHistory(
-                "the ledger is a branch of the one that was anchored; restore the other one"
-            )
+            raise ForkedHistory("the ledger is a branch of the one that was anchored; restore the other one")
 
     def require_fresh(self, monotonic: float) -> int:
         """Return the time, or raise `StaleState` where the leases have run out."""

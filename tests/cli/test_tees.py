@@ -100,3 +100,13 @@ def test_no_description_grants_grace_to_an_old_platform() -> None:
     found = {item.field: item for item in expected(KINDS["tdx"], {"tcb_status": "OutOfDate"})}
     assert found["tcb_status"].values == (b"UpToDate",)
     assert found["out_of_date_s"].values == (bytes(8),)
+
+
+def test_a_template_that_was_not_filled_in_and_members_of_no_meaning_are_refused() -> None:
+    said = described("snp")
+    with pytest.raises(MalformedObject, match="placeholder"):
+        tee_from_json(described("snp", product=["@product@"]))
+    with pytest.raises(MalformedObject, match="placeholder"):
+        tee_from_json(described("snp", reported_tcb={"each-at-least": "@reported_tcb@"}))
+    with pytest.raises(MalformedObject, match="'surprise'"):
+        tee_from_json({**said, "surprise": 1})
