@@ -12,9 +12,9 @@ from rich.table import Table
 
 from cli import wiring
 from cli.attest_text import show_explanation
-from cli.console import FAILED, MISUSED, fail, out, printable, reported, show_json
+from cli.console import FAILED, MISUSED, fail, inputs_reported, one_line, out, reported, show_json
 from cli.options import JsonOption
-from cli.sealed_files import read_bounded
+from cli.sealed_files import UnreadableInput, read_bounded
 from enclave.attestation.cases import ERROR, Outcome, outcome, unusable
 from enclave.attestation.evidence_parts import Material
 from enclave.attestation.explain import Explanation, explained
@@ -33,6 +33,8 @@ from vault.errors import MalformedObject
 from vault.receipt import FILE_BYTES_MAX as SHOWN_BYTES_MAX
 
 FOLDER_FILES_MAX = 256
+ID_CHARS_MAX = 80  # shown; --json has them whole
+TOLD_CHARS_MAX = 400
 
 app = typer.Typer(help="Look at evidence, and check how it is judged.")
 WithOption = Annotated[
@@ -68,12 +70,16 @@ def check(
 ) -> None:
     """Judge every case of an index by the strict default. Exit 1 where one is not judged as the index expects.
 
+    Exit 2 where the index cannot be read, or is none.
+
     Nothing is fetched, and each case is judged at its own time. A root that an index brings along is trusted only if
     it is one of those pinned here.
     """
-    with reported():
+    with reported(), inputs_reported():
         try:
             cases = index_from(read_bounded(index, INDEX_BYTES_MAX))
+        except UnreadableInput:
+            raise
         except MalformedObject as error:
             fail(f"{index}: {error}", MISUSED)
         root = index.resolve().parent
@@ -99,9 +105,13 @@ def show(
     nonce: NonceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Say what evidence is, who signed it, what it claims, and whether the strict default accepts it. Else exit 1."""
+    """Say what evidence is, who signed it, what it claims, and whether the strict default accepts it. Else exit 1.
+
+    What cannot be judged for want of certificates, collateral or reference manifests is not accepted. Whether evidence
+    is fresh is said, and known only with --nonce. Exit 2 where a file cannot be read.
+    """
     moment, asked = _moment(at), _nonce(nonce)
-    with reported():
+    with reported(), inputs_reported():
         helping = [item for _, item in _recognized(material or [])]
         folders = [path for path in files if path.is_dir()]
         groups = [[path] for path in folders] + [[path for path in files if path not in folders]]
@@ -184,11 +194,12 @@ def _show_outcomes(outcomes: Sequence[tuple[Case | Unreadable, Outcome]]) -> Non
         colors = {"accept": "green", ERROR: "red"}
         verdict = f"[{colors.get(found.verdict, 'yellow')}]{found.verdict}[/]"
         agreement = "[green]✓[/]" if found.agrees else "[bold red]✗[/]"
-        table.add_row(escape(printable(case.id)), verdict, found.reason or "", agreement)
+        table.add_row(escape(one_line(case.id, ID_CHARS_MAX)), verdict, found.reason or "", agreement)
     out.print(table)
     for case, found in outcomes:
         for difference in found.differences:
-            out.print(f"[bold red]✗[/] {escape(printable(f'{case.id}: {difference}'))}", soft_wrap=True)
+            told = f"{one_line(case.id, ID_CHARS_MAX)}: {one_line(difference, TOLD_CHARS_MAX)}"
+            out.print(f"[bold red]✗[/] {escape(told)}", soft_wrap=True)
     agreeing = sum(found.agrees for _, found in outcomes)
     errors = sum(found.verdict == ERROR for _, found in outcomes)
     told = f"{len(outcomes)} cases: {agreeing} as expected, {len(outcomes) - agreeing - errors} not, {errors} not run"

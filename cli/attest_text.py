@@ -9,15 +9,13 @@ from typing import Final
 
 from rich.markup import escape
 
-from cli.console import out, printable, tee_text, warn_simulated
+from cli.console import one_line, out, tee_text, warn_simulated
 from enclave.attestation.claims import Shown
 from enclave.attestation.explain import Explanation
 from vault.policy import SIMULATED
 
 HEX_CHARS: Final = 64  # a line of hex: half of a SHA-512
 _NAME_CHARS: Final = 18
-ACCEPTED: Final = "accepted by the strict default: genuine, and nothing that it judges was refused"
-PARTLY: Final = "genuine, as far as it was judged; see what was not, above"
 
 
 def show_explanation(path: Path, explanation: Explanation) -> None:
@@ -35,7 +33,7 @@ def show_explanation(path: Path, explanation: Explanation) -> None:
     for caveat in explanation.caveats:
         _line(f"  [yellow]![/] {_safe(caveat)}")
     if explanation.is_accepted:
-        _line(f"  [green]✓[/] {_verdict(explanation)}")
+        _line(f"  [green]✓[/] {_safe(_accepted(explanation))}")
     else:
         reason = f"refused ({explanation.reason}): " if explanation.reason else ""
         _line(f"  [bold red]✗[/] {_safe(reason + explanation.told)}")
@@ -45,10 +43,9 @@ def show_explanation(path: Path, explanation: Explanation) -> None:
         warn_simulated()
 
 
-def _verdict(explanation: Explanation) -> str:
-    if explanation.kind == "rim":
-        return "genuine: NVIDIA signed it"
-    return PARTLY if explanation.caveats else ACCEPTED
+def _accepted(explanation: Explanation) -> str:
+    established = "; ".join(explanation.established)
+    return established if explanation.kind == "rim" else f"accepted by the strict default: {established}"
 
 
 def _rows(claims: Mapping[str, Shown], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -72,7 +69,7 @@ def _rows(claims: Mapping[str, Shown], prefix: str = "") -> Iterator[tuple[str, 
 
 
 def _safe(text: str) -> str:
-    return escape(printable(text))
+    return escape(one_line(text))
 
 
 def _line(markup: str) -> None:

@@ -5,21 +5,24 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
+from cli.sealed_files import UnreadableInput
 from rag.errors import RagError
 from storage.errors import StorageError
 from vault.errors import VaultError
 
 FAILED = 1
 MISUSED = 2
+_UNPRINTED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -31,17 +34,28 @@ def reported() -> Iterator[None]:
         yield
     except (VaultError, StorageError, RagError) as error:
         fail(str(error))
-    except FileNotFoundError as error:
-        fail(str(error) if error.errno is None else f"{error.filename} does not exist")
     except OSError as error:
         fail(_told(error))
     except KeyboardInterrupt:
         fail("interrupted; nothing half-written was kept")
 
 
+@contextmanager
+def inputs_reported() -> Iterator[None]:
+    """Turn an input file that is missing, no file, unreadable or too large into one sentence and exit code 2."""
+    try:
+        yield
+    except UnreadableInput as error:
+        fail(str(error), MISUSED)
+    except OSError as error:
+        fail(_told(error), MISUSED)
+
+
 def _told(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
+    if isinstance(error, FileNotFoundError):
+        return f"{error.filename} does not exist"
     told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{told}; free some room, then run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else told
 
@@ -62,9 +76,16 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def one_line(text: str, chars_max: int | None = None) -> str:
+    """Return text with what does not print written as an escape, such as \\x1b, and cut where it is too long."""
+    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+    return shown if chars_max is None or len(shown) <= chars_max else f"{shown[:chars_max]}…"
+
+
 def show_json(value: Any) -> None:
-    """Print one JSON object on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, sort_keys=True) + "\n")
+    """Print one JSON object on one line: what moves a cursor, and half a surrogate pair, as escapes."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
+    sys.stdout.write(_UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
 
 

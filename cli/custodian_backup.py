@@ -24,7 +24,7 @@ from cli import wiring
 from cli.console import password_for, reported, say, show_json
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption
-from cli.sealed_files import require_file, write_sealed
+from cli.sealed_files import new_file, require_file, require_folder_of, write_sealed
 from cli.sealed_stream import SealedReader, SealedWriter
 from storage.cid import Cid
 from storage.model import BLOCK_BYTES_MAX, Blobs
@@ -76,6 +76,7 @@ def backup(
             raise FileNotFoundError(f"there is no custodian at {place.path}; make one with: coffer custodian init")
         if file.exists():
             raise FileExistsError(f"there is a file at {file} already; name another one")
+        require_folder_of(file)
         password = password_for("the custodian's keys, and for the backup", settings.password)
         seed = wiring.read_custodian_seed(place, password)
         with wiring.open_database(settings) as opened:
@@ -125,7 +126,7 @@ def _facts(custodian: str, file: Path, count: _Count) -> dict[str, Any]:
 def _written(file: Path, password: str, seed: bytes, records: Records, blobs: Blobs) -> _Count:
     """Write the file whole or not at all."""
     temporary = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = new_file(temporary, meant=file)
     try:
         with os.fdopen(descriptor, "wb") as target:
             sealed = SealedWriter(target, password=password, purpose=PURPOSE)
@@ -134,8 +135,10 @@ def _written(file: Path, password: str, seed: bytes, records: Records, blobs: Bl
             target.flush()
             os.fsync(target.fileno())
         temporary.rename(file)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename == str(temporary):
+            raise type(error)(error.errno, error.strerror, str(file)) from error
         raise
     return count
 

@@ -15,7 +15,7 @@ from cli.people import address_option, members_from
 from cli.quantities import basis_points_from, counted, seconds_from
 from cli.workplace import custodians_reached, dao_meant, history_meant, opened_home
 from vault.assembly import found, standing_of, submit_chain, verified_links
-from vault.charter import Window
+from vault.charter import WINDOW_ENTRIES_MAX, WINDOW_PASSAGES_MAX, WINDOW_SPEND_MAX, Window
 from vault.errors import ServiceUnavailable
 from vault.founding import WINDOW, charter_of, numbers_for
 
@@ -37,13 +37,21 @@ def init(
     quorum: Annotated[str, typer.Option(help="Weight that must vote, of the total.")] = "50%",
     threshold: Annotated[str, typer.Option(help="Weight that must be for, of the total: over half.")] = "50.01%",
     window_entries: Annotated[
-        int, typer.Option(help="Ledger entries an enclave may write per lease.")
+        int, typer.Option(min=1, max=WINDOW_ENTRIES_MAX, help="Ledger entries an enclave may write per lease.")
     ] = WINDOW.entries,
     window_passages: Annotated[
-        int, typer.Option(help="New passages per licensee and lease; a crash costs each budget as many.")
+        int,
+        typer.Option(
+            min=1,
+            max=WINDOW_PASSAGES_MAX,
+            help="New passages per licensee and lease; a crash costs each budget as many.",
+        ),
     ] = WINDOW.passages,
     window_spend: Annotated[
-        int, typer.Option(help="Micro-units per licensee and lease; a crash withholds as many for a day.")
+        int,
+        typer.Option(
+            min=1, max=WINDOW_SPEND_MAX, help="Micro-units per licensee and lease; a crash withholds as many for a day."
+        ),
     ] = WINDOW.spend,
     chain_id: Annotated[int, typer.Option(help="EIP-155 chain that signatures are for.")] = 1,
     shares: Annotated[int | None, typer.Option(help="t: custodians that rebuild a key.")] = None,

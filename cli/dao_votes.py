@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_format
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,8 +14,10 @@ from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, 
 from cli.people import address_option
 from cli.quantities import basis_points_from, counted, seconds_from
 from cli.sealed_files import read_bounded
-from cli.tees import tee_from_json
+from cli.tees import shortened, tee_from_json
 from cli.workplace import custodians_reached, history_meant, opened_home, wallet_key
+from enclave.attestation.errors import EvidenceMalformed
+from enclave.attestation.strict_json import object_from
 from storage.cid import Cid
 from storage.errors import InvalidCid
 from vault.acts import adoption, revocation
@@ -213,18 +214,29 @@ def enclaves_from(files: list[Path]) -> tuple[tuple[AcceptedTee, ...], tuple[Cid
 
 
 def _enclave_from(file: Path) -> tuple[AcceptedTee, Cid]:
+    data = read_bounded(file, DESCRIPTION_BYTES_MAX)
     try:
-        said = json_format.loads(read_bounded(file, DESCRIPTION_BYTES_MAX))
-        if not isinstance(said, dict):
-            raise MalformedObject("a JSON object was expected")  # noqa: TRY301  # told below with the file's name
-        configuration = said.pop("configuration")
-        if not isinstance(configuration, str):
-            raise MalformedObject("configuration: a CID was expected")  # noqa: TRY301  # told below, likewise
-        return tee_from_json(said), Cid.parse(configuration)
+        said = object_from(data, what="description", bytes_max=DESCRIPTION_BYTES_MAX)
+    except EvidenceMalformed as error:
+        raise MalformedObject(
+            f"{file} is no JSON object of whole numbers and text in which every member stands once; "
+            "write it with: coffer enclave describe DAO --json"
+        ) from error
+    try:
+        tee = tee_from_json(said)
+        tee.check()
+        return tee, _configuration_from(said.get("configuration"))
     except MalformedObject as error:
         raise MalformedObject(f"{file}: {error}") from error
-    except (ValueError, KeyError, TypeError, RecursionError, InvalidCid) as error:
-        raise MalformedObject(f"{file} is not the output of: coffer enclave describe DAO --json") from error
+
+
+def _configuration_from(said: object) -> Cid:
+    if not isinstance(said, str):
+        raise MalformedObject("configuration: a CID was expected, which coffer enclave describe DAO --json prints")
+    try:
+        return Cid.parse(said)
+    except InvalidCid as error:
+        raise MalformedObject(f"configuration: {shortened(said)} is not a CID") from error
 
 
 def _require_one_kind(revoke: Scope | None, subject: str | None, *, names_policy: bool) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import secrets
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Final, Literal
 
 import typer
@@ -17,6 +19,7 @@ from cli import wiring
 from cli.console import FAILED, out, reported, show_json
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption
+from cli.records_check import is_migrated, place_of
 from enclave.attestation.attesters.here import machines_here
 from enclave.attestation.attesters.nvidia_nvml import NONCE_BYTES, NvidiaGpus
 from enclave.hardening import memory_lock
@@ -41,7 +44,10 @@ class Check:
 
 
 def doctor(home: HomeOption = None, json: JsonOption = False) -> None:
-    """Say what is installed and reachable, and what each absence means. Exit 1 where something needed is broken."""
+    """Say what is installed and reachable, and what each absence means. Exit 1 where something needed is broken.
+
+    It only looks: nothing is made, migrated or swept.
+    """
     with reported():
         settings = settings_from(home=home)
         checks = []
@@ -133,18 +139,30 @@ def _model(settings: Settings) -> Check:
 
 
 def _database(settings: Settings) -> Check:
-    if not settings.records and not Home(settings.home).records.exists():
-        return Check("database", "absent", "no records in the home yet", "make them with: coffer init")
-    with wiring.open_database(settings) as records:
-        return Check("database", "ok", f"{records.place}, migrated")
+    url = settings.records or f"sqlite:///{Home(settings.home).records}"
+    place, migrated = place_of(url), is_migrated(url)
+    if migrated is None:
+        return Check("database", "absent", f"no records in {place} yet", "make them with: coffer init")
+    if not migrated:
+        meaning = "the next command that uses them migrates them"
+        return Check("database", "ok", f"{place}, of an older version", meaning)
+    return Check("database", "ok", f"{place}, migrated")
 
 
 def _storage(settings: Settings) -> Check:
-    if not settings.storage and not settings.home.is_dir():
-        return Check("storage", "absent", "the embedded store is in the home", "make it with: coffer init")
-    blobs = wiring.open_storage(settings)
-    blobs.has(Cid.of(RAW, b""))
-    return Check("storage", "ok", blobs.name)
+    if wiring.names_a_node(settings.storage):
+        blobs = wiring.open_storage(settings)
+        blobs.has(Cid.of(RAW, b""))
+        return Check("storage", "ok", blobs.name)
+    folder = (Path(settings.storage) if settings.storage else Home(settings.home).blocks).absolute()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(f"{nearest} is not a folder")
+    if not os.access(nearest, os.R_OK | os.W_OK | os.X_OK):
+        raise PermissionError(f"folder {nearest} cannot be read and written by you")
+    if nearest != folder:
+        return Check("storage", "absent", f"folder {folder} is not there yet", "it is made with the first block")
+    return Check("storage", "ok", f"directory {folder}")
 
 
 def _services(settings: Settings) -> Iterator[Check]:

@@ -27,7 +27,10 @@ def describe(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print what a policy has to name to accept an enclave with these settings: TEE, measurement, configuration."""
+    """Print what a policy has to name to accept an enclave with these settings: TEE, measurement, configuration.
+
+    A simulated TEE's key is made in the home folder on first use, since the enclave that is described will use it.
+    """
     with reported():
         settings = settings_from(home=home)
         described = tee_json(own_tee(settings))

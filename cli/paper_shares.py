@@ -13,7 +13,7 @@ from cli import wiring
 from cli.console import err, reported, say, show_json
 from cli.keyring import read_keys, write_keys
 from cli.options import HomeOption, JsonOption, cid_option
-from cli.sealed_files import read_bounded, write_private
+from cli.sealed_files import read_bounded, require_folder_of, write_private
 from cli.workplace import opened_home, wallet_key
 from vault.codec import OBJECT_BYTES_MAX
 from vault.delivery import manifest_at
@@ -50,8 +50,8 @@ def backup(
         key = _wallet_of(found, wallet_key(settings, owner))
         if out is not None and out.exists():
             raise FileExistsError(f"there is a file at {out} already; name another one")
-        if out is not None and not out.parent.is_dir():
-            raise FileNotFoundError(f"folder {out.parent} does not exist; make it first")
+        if out is not None:
+            require_folder_of(out)
         sealed = read_keys(place.data_key(found.dataset, found.version), found, key)
         lists = paper_shares(sealed.key, shares=shares, of=of)
         if out is not None:
@@ -96,7 +96,7 @@ def restore(
         found = (
             manifest_at(cid, wiring.open_staging(settings), wiring.open_storage(settings))
             if manifest_file is None
-            else Manifest.from_bytes(read_bounded(manifest_file, OBJECT_BYTES_MAX))
+            else _manifest_from(manifest_file)
         )
         if found.cid() != cid:
             raise MalformedObject(f"{manifest_file} holds manifest {found.cid()}, not {cid}")
@@ -112,6 +112,14 @@ def restore(
         say(f"the key of [bold]{cid}[/] is back in the keyring")
         if not sealed.shares:
             say("the custodians' shares are not on paper: what they hold stays good, but it cannot be handed out anew")
+
+
+def _manifest_from(file: Path) -> Manifest:
+    data = read_bounded(file, OBJECT_BYTES_MAX)
+    try:
+        return Manifest.from_bytes(data)
+    except MalformedObject as error:
+        raise MalformedObject(f"{file} is not a dataset's manifest: {error}") from error
 
 
 def _wallet_of(manifest: Manifest, key: SigningKey) -> SigningKey:

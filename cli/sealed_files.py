@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -23,6 +24,10 @@ from vault.errors import MalformedObject, WrongKey
 
 SECRET_BYTES_MAX = 1 << 16
 _NONCE = bytes(12)
+
+
+class UnreadableInput(MalformedObject):
+    """What a person named is no file, or larger than what is meant can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,26 +60,43 @@ def read_sealed(path: Path, *, password: str, purpose: str) -> bytes:
 
 
 def read_bounded(path: Path, bytes_max: int) -> bytes:
-    """Return a file of at most `bytes_max` bytes, or raise `MalformedObject`; a pipe or device is none."""
+    """Return a file of at most `bytes_max` bytes, or raise `UnreadableInput`; a pipe or device is none."""
     require_file(path)
-    with path.open("rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe put there since is not waited for
+    with os.fdopen(descriptor, "rb") as file:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnreadableInput(f"{path} is not a file")
         data = file.read(bytes_max + 1)
     if len(data) > bytes_max:
-        raise MalformedObject(f"{path} has more than {bytes_max} bytes, so it is not the file that is meant")
+        raise UnreadableInput(f"{path} has more than {bytes_max} bytes, so it is not the file that is meant")
     return data
 
 
 def require_file(path: Path) -> None:
-    """Raise `MalformedObject` for what is there and no file: opening a pipe would wait for ever."""
+    """Raise `UnreadableInput` for what is there and no file: opening a pipe would wait for ever."""
     if path.exists() and not path.is_file():
-        raise MalformedObject(f"{path} is not a file")
+        raise UnreadableInput(f"{path} is not a file")
+
+
+def require_folder_of(path: Path) -> None:
+    """Raise `FileNotFoundError` where the folder of a new file is not there: what is typed wrong makes none."""
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"folder {path.parent} does not exist; make it first")
+
+
+def new_file(path: Path, *, meant: Path) -> int:
+    """Return a descriptor of a new file of mode 0600; an error names the file that is `meant`."""
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise type(error)(error.errno, error.strerror, str(meant)) from error
 
 
 def write_private(path: Path, data: bytes) -> None:
     """Write a file of mode 0600 atomically: a crash leaves the old one or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = new_file(temporary, meant=path)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,13 +13,14 @@ from cryptography.x509.oid import NameOID
 
 from enclave.attestation.bundle import DstackBundle, GpuBundle, IntelBundle, SnpBundle
 from enclave.attestation.certificates import certificate_from_der, certificates_from_pem
-from enclave.attestation.errors import EvidenceMalformed, KindUnsupported
+from enclave.attestation.errors import EvidenceMalformed, KindUnsupported, NonceMismatch
 from enclave.attestation.recognize import Form, Found
 from enclave.attestation.verify import VERIFIERS, verified
 from vault.errors import MalformedObject
 from vault.evidence import Evidence
 
-UNCOMPARED: Final = "its measurements were not compared: give NVIDIA's manifests of its driver and VBIOS with --rim"
+UNCOMPARED: Final = "its measurements were not compared with those that NVIDIA signed"
+ONE_COMPARED: Final = "only its {} measurements were compared with those that NVIDIA signed"
 _SIGNERS: Final = ("SEV-VCEK", "SEV-VLEK")
 Verify = Callable[[int, "bytes | None"], "tuple[Any, tuple[str, ...]]"]
 
@@ -58,7 +60,7 @@ class Subject:
     kind: str
     document: bytes = field(repr=False)  # what `unverified` reads
     verify: Verify
-    is_fresh: bool = False  # what it was asked with is part of what verifies it
+    is_asked: bool = True  # a nonce that a person gives is about it, and not about the machine it is part of
 
     def verified(self, at: int, nonce: bytes | None) -> tuple[Any, tuple[str, ...]]:
         """Return its verified claims and what was left unchecked, or raise `Missing` or an `EvidenceRefused`."""
@@ -124,7 +126,7 @@ def _evidence(evidence: Evidence) -> Sequence[Subject]:
             document = DstackBundle.from_bytes(document).quote
         elif evidence.kind == "snp":
             document = SnpBundle.from_bytes(document).report
-        gpus = _gpus(GpuBundle.from_bytes(evidence.gpu)) if evidence.gpu else []
+        gpus = _gpus(GpuBundle.from_bytes(evidence.gpu), is_asked=False) if evidence.gpu else []
     except MalformedObject as error:
         raise EvidenceMalformed(f"the {evidence.kind} evidence is malformed: {error}") from error
     return [_through(evidence, document), *gpus]
@@ -137,7 +139,7 @@ def _through(evidence: Evidence, document: bytes) -> Subject:
 def _bundle(bundle: Any) -> Sequence[Subject]:
     match bundle:
         case GpuBundle():
-            return _gpus(bundle)
+            return _gpus(bundle, is_asked=True)
         case DstackBundle():
             return _evidence(Evidence(kind="dstack", document=bundle.encoded()))
         case SnpBundle():
@@ -148,16 +150,21 @@ def _bundle(bundle: Any) -> Sequence[Subject]:
     return _evidence(Evidence(kind=kind, document=bundle.encoded()))
 
 
-def _gpus(bundle: GpuBundle) -> Sequence[Subject]:
+def _gpus(bundle: GpuBundle, *, is_asked: bool) -> Sequence[Subject]:
     """Return each GPU of a machine; none is verified unless all are."""
 
     def verify(place: int) -> Verify:
         from enclave.attestation.gpus import verified_gpus
 
-        return lambda at, _: (verified_gpus(bundle, at=at)[place], ())
+        def verify_one(at: int, nonce: bytes | None) -> tuple[Any, tuple[str, ...]]:
+            if nonce is not None and not hmac.compare_digest(nonce, bundle.nonce):
+                raise NonceMismatch(f"nonce: found {bundle.nonce.hex()[:16]}, wanted {nonce.hex()[:16]}")
+            return verified_gpus(bundle, at=at)[place], ()
+
+        return verify_one
 
     return [
-        Subject(kind="nvidia", document=device.report, verify=verify(place), is_fresh=True)
+        Subject(kind="nvidia", document=device.report, verify=verify(place), is_asked=is_asked)
         for place, device in enumerate(bundle.devices)
     ]
 
@@ -222,7 +229,7 @@ def _gpu(report: bytes, material: Material) -> Subject:
         rims = [_rim(rim, at) for rim in material.rims]
         kinds = {rim.kind for rim in rims}
         require_reference(claims, rims, kinds=kinds)
-        return claims, () if len(kinds) > 1 else (f"only its {kinds.pop()} measurements were compared",)
+        return claims, () if len(kinds) > 1 else (ONE_COMPARED.format(kinds.pop()),)
 
     return Subject(kind="nvidia", document=report, verify=verify)
 

@@ -48,6 +48,18 @@ KEY_CLAIMS: Final[Mapping[str, tuple[str, ...]]] = {
     "rim": ("colloquial_version",),
     "simulated": ("measurement", "report_data", "simulator", "debug"),
 }
+JUDGED: Final[Mapping[str, tuple[str, ...]]] = {  # by the strict default, of evidence that it accepts
+    "tdx": ("not in debug mode", "platform up to date"),
+    "dstack": ("not in debug mode", "platform up to date", "the log is the one that was measured"),
+    "sgx": ("not in debug mode", "platform up to date"),
+    "snp": ("not in debug mode", "age of its firmware not judged (a policy names the least TCB)"),
+    "nitro": ("not in debug mode",),
+    "nvidia": ("firmware as NVIDIA signed it",),
+}
+COMPARE: Final = "give NVIDIA's manifests of both its driver and its VBIOS with --rim"
+OWN_NONCE: Final = (
+    "whether it is fresh was not checked: its nonce comes with it, and the machine's evidence vouches for both"
+)
 FRESH: Final = "whether it is fresh was not checked: give what the machine was asked with as --nonce"
 
 
@@ -65,6 +77,7 @@ class Explanation:
     told: str = ""
     advice: str = ""
     caveats: tuple[str, ...] = ()
+    established: tuple[str, ...] = ()  # in words: what holds, and what is not known
     at: int = 0
 
     def shown(self) -> dict[str, Any]:
@@ -80,6 +93,7 @@ class Explanation:
             "told": self.told,
             "advice": self.advice,
             "caveats": list(self.caveats),
+            "established": list(self.established),
             "at": self.at,
         }
 
@@ -106,7 +120,7 @@ def explained(found: Found, material: Material, *, at: int, nonce: bytes | None)
 def _explained(subject: Subject, what: str, *, at: int, nonce: bytes | None) -> Explanation:
     blank = Explanation(what=what, kind=subject.kind, claims=_ordered(subject.kind, _claimed(subject)), at=at)
     try:
-        claims, caveats = subject.verified(at, nonce if subject.kind == "nvidia" else None)
+        claims, uncompared = subject.verified(at, nonce if subject.kind == "nvidia" and subject.is_asked else None)
     except Missing as error:
         return replace(blank, told=str(error), advice="without it, nothing of this is verified")
     except EvidenceRefused as error:
@@ -116,17 +130,36 @@ def _explained(subject: Subject, what: str, *, at: int, nonce: bytes | None) -> 
         claims=_ordered(subject.kind, claims.shown()),
         signed_by=_signer(subject.kind, claims),
         is_verified=True,
-        caveats=caveats,
+        caveats=uncompared,
     )
     if subject.kind == "rim":
-        return replace(verified, is_accepted=True)
+        return replace(verified, is_accepted=True, established=("genuine: NVIDIA signed it",))
     try:
         _require_asked(claims, nonce)
         require_strict(claims, at=at)
     except EvidenceRefused as error:
         return _refused(verified, error)
-    fresh = () if nonce is not None or subject.is_fresh else (FRESH,)
-    return replace(verified, is_accepted=True, caveats=(*caveats, *fresh))
+    fresh, caveat = _freshness(subject, nonce)
+    if uncompared:
+        established = ("genuine", "firmware not compared with all that NVIDIA signed", fresh)
+        told = "not all that the strict default judges could be judged"
+        return replace(
+            verified,
+            told=f"{told}: {'; '.join(established)}",
+            advice=COMPARE,
+            caveats=(*uncompared, *caveat),
+            established=established,
+        )
+    return replace(verified, is_accepted=True, caveats=caveat, established=("genuine", *JUDGED[subject.kind], fresh))
+
+
+def _freshness(subject: Subject, nonce: bytes | None) -> tuple[str, tuple[str, ...]]:
+    """Return whether evidence that was not refused is known to be fresh, in words, and what to add to them."""
+    if not subject.is_asked:
+        return "not known to be fresh (its nonce is its own)", (OWN_NONCE,)
+    if nonce is None:
+        return "not known to be fresh (no --nonce)", (FRESH,)
+    return "made for what --nonce says", ()
 
 
 def _refused(explanation: Explanation, error: EvidenceRefused) -> Explanation:

@@ -15,6 +15,7 @@ from typing import Any, Final, NoReturn
 
 from vault.errors import MalformedObject
 
+SCHEMA: Final = "evidence-index/1"  # also where an index names none
 INDEX_BYTES_MAX: Final = 16 << 20
 FILE_BYTES_MAX: Final = 1 << 20
 CASES_MAX: Final = 10_000
@@ -108,14 +109,24 @@ def index_from(data: bytes) -> Sequence[Case | Unreadable]:
         raise MalformedIndex(f"the index is over {INDEX_BYTES_MAX >> 20} MiB")
     try:
         index = json.loads(data.decode(), object_pairs_hook=_unique, parse_constant=_refuse)
+    except MalformedIndex:
+        raise
     except (ValueError, RecursionError):
-        raise MalformedIndex("the index is not JSON in which every member stands once") from None
+        raise MalformedIndex("the index is not JSON") from None
     cases = index.get("cases") if isinstance(index, dict) else None
+    if isinstance(index, dict) and index.get("schema", SCHEMA) != SCHEMA:
+        raise MalformedIndex(f"the index is of schema {ascii(index['schema'])[:80]}; this build reads {SCHEMA!r} only")
     if not isinstance(cases, list):
         raise MalformedIndex('the index is not a JSON object with a list of "cases"')
     if not 1 <= len(cases) <= CASES_MAX:
         raise MalformedIndex(f"the index holds {len(cases)} cases, wanted 1 to {CASES_MAX}")
-    return [_case_or_problem(said, number) for number, said in enumerate(cases, start=1)]
+    read = [_case_or_problem(said, number) for number, said in enumerate(cases, start=1)]
+    known: set[str] = set()
+    for place, case in enumerate(read):
+        if case.id in known:
+            read[place] = Unreadable(id=case.id, tee=case.tee, problem="id: a case before it has the same one")
+        known.add(case.id)
+    return read
 
 
 def _case_or_problem(said: object, number: int) -> Case | Unreadable:
@@ -125,7 +136,7 @@ def _case_or_problem(said: object, number: int) -> Case | Unreadable:
         return _case(_object(said, "case"))
     except UnusableCase as error:
         return Unreadable(
-            id=id if isinstance(id, str) and id else f"case {number}",
+            id=id if isinstance(id, str) and 1 <= len(id) <= TEXT_MAX else f"case {number}",
             tee=tee if isinstance(tee, str) else "",
             problem=str(error),
         )
@@ -193,7 +204,7 @@ def _expected(said: dict[str, Any], claims: dict[str, Any]) -> Expected:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) != len(pairs):
-        raise ValueError("a member stands twice")
+        raise MalformedIndex("the index is not JSON in which every member stands once: one stands twice")
     return members
 
 

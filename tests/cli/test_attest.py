@@ -117,20 +117,39 @@ def test_what_is_no_index_is_one_sentence_and_exit_2(visitor: Party, tmp_path: P
     index = tmp_path / "index.json"
     index.write_bytes(content)
     assert "the index" in visitor.refused("attest", "check", index, code=2)
-    assert "does not exist" in visitor.refused("attest", "check", tmp_path / "none.json")
+    assert "does not exist" in visitor.refused("attest", "check", tmp_path / "none.json", code=2)
 
 
 def test_a_case_cannot_paint_the_terminal(visitor: Party, tmp_path: Path) -> None:
     index = index_of(tmp_path / "i", garbage("\x1b[31mred[bold]", expected={"strict_verdict": "accept"}))
     text = visitor.run("attest", "check", index, code=1).stdout
-    assert "\x1b[31mred" not in text and "[bold]" in text
+    assert "\x1b" not in text and "\\x1b[31mred[bold]" in text
+
+
+def test_a_long_id_is_cut_for_people_and_whole_for_programs(visitor: Party, tmp_path: Path) -> None:
+    id = "x\n\x9b" + "y" * 4000
+    index = index_of(tmp_path / "i", garbage(id, expected={"strict_verdict": "accept"}))
+    lines = visitor.run("attest", "check", index, code=1).stdout.splitlines()
+    assert max(map(len, lines)) < 600 and len(lines) == 4
+    raw = visitor.run("attest", "check", index, "--json", code=1).stdout
+    assert "\x9b" not in raw and json.loads(raw)["cases"][0]["id"] == id
+
+
+def test_half_a_surrogate_pair_is_printed_as_an_escape(visitor: Party, tmp_path: Path) -> None:
+    index = index_of(tmp_path / "i", garbage("\ud800"))
+    assert "\\ud800" in visitor.run("attest", "check", index).stdout
+    assert visitor.json("attest", "check", index)["cases"][0]["id"] == "\ud800"
 
 
 def test_a_file_is_explained_with_what_verifies_it(visitor: Party, tmp_path: Path) -> None:
     case = copied(tmp_path, "tdx-v4-b0c06f-uptodate")
     quote, collateral = (tmp_path / file["path"] for file in case["files"][:2])
     told = visitor.run("attest", "show", quote, "--collateral", collateral, "--at", AT).stdout
-    assert "Intel TDX quote" in told and "FMSPC B0C06F000000" in told and "✓ genuine, as far as it was judged" in told
+    assert (
+        "Intel TDX quote" in told
+        and "FMSPC B0C06F000000" in told
+        and "platform up to date; not known to be fresh" in told
+    )
     claims = case["expected_claims"]
     assert claims["mr_td"][:64] in told and claims["mr_td"][64:] in told
     shown = visitor.json("attest", "show", quote, collateral, "--at", AT)
@@ -155,8 +174,10 @@ def test_folders_of_several_gpus_keep_their_certificates_apart(visitor: Party, t
     cases = [copied(tmp_path, f"nvgpu-h100-590-multi-{number}") for number in range(2)]
     folders = [(tmp_path / case["files"][0]["path"]).parent for case in cases]
     asked = ("--at", cases[0]["verification_time"], "--nonce", cases[0]["params"]["nonce"])
-    shown = visitor.json("attest", "show", *folders, *asked)
-    assert shown["accepted"] and len(shown["files"]) == 2
+    shown = json.loads(visitor.run("attest", "show", *folders, *asked, "--json", code=1).stdout)
+    assert [file["verified"] for file in shown["files"]] == [True, True]
+    assert not shown["accepted"]  # for want of NVIDIA's manifests
+    assert "firmware not compared" in visitor.run("attest", "show", *folders, *asked, code=1).stdout
     told = visitor.run("attest", "show", *folders, "--at", cases[0]["verification_time"], "--nonce", "00", code=1)
     assert "nonce_mismatch" in told.stdout
 
@@ -168,9 +189,7 @@ def test_simulated_evidence_is_red_and_not_accepted(visitor: Party, tmp_path: Pa
     assert "SIMULATED" in result.stdout and "nothing here is protected" in result.stderr
 
 
-@pytest.mark.parametrize(
-    "content", [b"", b"\0" * 1184, os.urandom(5000), b"{}", b"<x/>", b"\xd2\x84", b"0" * (5 << 20)]
-)
+@pytest.mark.parametrize("content", [b"", b"\0" * 1184, os.urandom(5000), b"{}", b"<x/>", b"\xd2\x84"])
 def test_a_hostile_file_is_one_sentence(visitor: Party, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "file"
     file.write_bytes(content)
@@ -179,13 +198,18 @@ def test_a_hostile_file_is_one_sentence(visitor: Party, tmp_path: Path, content:
 
 def test_what_is_not_there_or_no_file_is_said(visitor: Party, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
-    assert "not a file" in visitor.refused("attest", "show", tmp_path / "pipe")
-    assert "does not exist" in visitor.refused("attest", "show", tmp_path / "none")
+    (tmp_path / "large").write_bytes(bytes((16 << 20) + 1))
+    for command in ("show", "check"):
+        for name, told in (("pipe", "is not a file"), ("none", "does not exist"), ("large", "has more than")):
+            sentence = visitor.refused("attest", command, tmp_path / name, code=2)
+            assert told in sentence and sentence.count(str(tmp_path / name)) == 1
     (tmp_path / "empty").mkdir()
     assert "no evidence" in visitor.refused("attest", "show", tmp_path / "empty")
 
 
-@pytest.mark.parametrize("options", [("--at", "yesterday"), ("--at", "9" * 30), ("--nonce", "xyz")])
+@pytest.mark.parametrize(
+    "options", [("--at", "yesterday"), ("--at", "9" * 30), ("--nonce", "xyz"), ("--nonce", ""), ("--at", "")]
+)
 def test_options_that_mean_nothing_are_misuse(visitor: Party, tmp_path: Path, options: tuple[str, str]) -> None:
     (tmp_path / "file").write_bytes(GARBAGE)
     assert options[0] in visitor.refused("attest", "show", tmp_path / "file", *options, code=2)

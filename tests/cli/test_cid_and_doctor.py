@@ -92,6 +92,36 @@ def test_doctor_before_init_makes_nothing(tmp_path: Path) -> None:
     assert not party.home.exists()
 
 
+def contents(folder: Path) -> dict[str, tuple[int, bytes]]:
+    return {
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else b"")
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def test_doctor_only_looks(party: Party) -> None:
+    before = contents(party.home)
+    assert party.json("doctor")["ok"]
+    assert contents(party.home) == before
+
+
+@pytest.mark.parametrize("setting", ["COFFER_RECORDS", "COFFER_STORAGE"])
+def test_doctor_makes_no_records_and_no_storage_elsewhere(party: Party, tmp_path: Path, setting: str) -> None:
+    place = tmp_path / "elsewhere" / "place"
+    party.env[setting] = f"sqlite:///{place}" if setting == "COFFER_RECORDS" else str(place)
+    checks = {check["what"]: check for check in party.json("doctor")["checks"]}
+    assert checks["database" if setting == "COFFER_RECORDS" else "storage"]["state"] == "absent"
+    assert not place.parent.exists()
+
+
+def test_doctor_finds_records_that_are_none(party: Party, tmp_path: Path) -> None:
+    (tmp_path / "records.db").write_bytes(b"no database at all" * 100)
+    party.env["COFFER_RECORDS"] = f"sqlite:///{tmp_path}/records.db"
+    result = party.run("doctor", "--json", code=1)
+    (broken,) = [check for check in json.loads(result.stdout)["checks"] if check["state"] == "broken"]
+    assert broken["what"] == "database"
+
+
 def test_a_machine_that_can_prove_itself_is_found(tmp_path: Path) -> None:
     nothing = {"tsm": tmp_path / "report", "nsm": tmp_path / "nsm", "dstack": tmp_path / "dstack.sock"}
     assert tee_check(machines_here(**nothing)).state == "absent"

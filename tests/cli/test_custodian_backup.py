@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -307,3 +308,19 @@ class TestSealedStream:
             writer.write(data)
             writer.finish()
         return folder / "sealed"
+
+
+def test_a_backup_into_no_folder_names_the_folder(served: Served, tmp_path: Path) -> None:
+    told = served.party.refused("custodian", "backup", tmp_path / "none" / "backup")
+    assert f"folder {tmp_path / 'none'} does not exist" in told
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_file_that_cannot_be_made_is_named_as_it_was_meant(served: Served, tmp_path: Path) -> None:
+    name = "x" * 250  # the temporary file's own name is longer than any
+    assert f"{tmp_path / name}: File name too long" in served.party.refused("custodian", "backup", tmp_path / name)
+
+
+def test_a_pipe_is_no_backup(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert "is not a file" in refused(tmp_path / "pipe", tmp_path / "new")

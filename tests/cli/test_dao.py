@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,44 @@ def test_an_enclave_file_that_is_none_is_refused(dao: Founded, tmp_path: Path, c
     file = tmp_path / "enclave.json"
     file.write_bytes(content)
     dao.party.refused("dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", file)
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"configuration": []}, "configuration: a CID was expected"),
+        ({"configuration": None}, "configuration: a CID was expected"),
+        ({"configuration": 7}, "configuration: a CID was expected"),
+        ({"configuration": "bafy"}, '"bafy" is not a CID'),
+        ({"configuration": "@configuration@"}, 'placeholder "@configuration@" was not filled in'),
+        ({"gpu": "@gpu@"}, 'placeholder "@gpu@"'),
+        ({"kind": ["tdx"]}, "no TEE of kind"),
+        ({"expectations": "ANY"}, "a map from fields"),
+        ({"expectation": {}}, 'no member "expectation"'),
+    ],
+)
+def test_an_enclave_file_with_one_mistake_is_told_by_it(
+    dao: Founded, enclave_file: Path, changed: dict[str, Any], told: str
+) -> None:
+    enclave_file.write_text(json.dumps({**json.loads(enclave_file.read_text()), **changed}))
+    sentence = dao.party.refused(
+        "dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", enclave_file
+    )
+    assert told in sentence and sentence.count(str(enclave_file)) == 1
+    assert dao.party.json("dao", "show")["proposals"] == []
+
+
+def test_an_enclave_file_in_which_a_member_stands_twice_is_refused(dao: Founded, enclave_file: Path) -> None:
+    enclave_file.write_text('{"kind": "tdx", ' + enclave_file.read_text().lstrip()[1:])
+    told = dao.party.refused("dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", enclave_file)
+    assert "stands once" in told
+
+
+@pytest.mark.parametrize("option", ["--window-entries", "--window-passages", "--window-spend"])
+@pytest.mark.parametrize("size", ["0", "-1", "9" * 18])
+def test_a_window_without_bound_is_a_usage_error(dao: Founded, option: str, size: str) -> None:
+    told = dao.party.refused("dao", "init", "Quay", "--treasury", dao.addresses["treasury"], option, size, code=2)
+    assert option in told and "Invalid value" in told and "Window" not in told
 
 
 def test_verify_prints_every_link(dao: Founded, enclave_file: Path, clock: Clock) -> None:

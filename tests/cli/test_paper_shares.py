@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -167,3 +168,23 @@ def test_one_of_several_is_refused(dao: Founded, dataset: str) -> None:
     told = dao.party.refused("dataset", "backup", dataset, "--owner", "owner", "--shares", "1", "--of", "2")
     assert "one of several lists would be the key itself" in told
     assert len(backup(dao, dataset, "--shares", "1", "--of", "1")["lists"]) == 1
+
+
+def test_what_is_no_manifest_is_said_to_be_none(dao: Founded, dataset: str, tmp_path: Path) -> None:
+    lists = backup(dao, dataset)["lists"]
+    key_file(dao).unlink()
+    for content in (b"", b"anything", b"\xa0"):
+        (tmp_path / "manifest").write_bytes(content)
+        told = refused(dao, dataset, lists, "--manifest-file", tmp_path / "manifest")
+        assert f"{tmp_path}/manifest is not a dataset's manifest" in told
+    os.mkfifo(tmp_path / "pipe")
+    for option in ("--manifest-file", "--from"):
+        assert "pipe is not a file" in refused(dao, dataset, lists, option, tmp_path / "pipe")
+    assert list((dao.party.home / "keys").glob("*")) == []
+
+
+def test_a_key_in_the_clear_makes_no_folders(dao: Founded, dataset: str, tmp_path: Path) -> None:
+    out = tmp_path / "none" / "dir" / "lists"
+    told = dao.party.refused("dataset", "backup", dataset, "--owner", "owner", "--out", out)
+    assert f"folder {out.parent} does not exist" in told
+    assert not (tmp_path / "none").exists()

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cli.tees import ANY, CPU_ONLY, expected, tee_from_json, tee_json
 from tests.machines import accepted_tee, anything
@@ -65,7 +68,7 @@ def test_what_is_left_out_or_unknown_is_refused() -> None:
     short = {name: value for name, value in said["expectations"].items() if name != "rt_mr1"}
     for wrong, told in (
         ({**said, "expectations": short}, "nothing is said of rt_mr1"),
-        ({**said, "expectations": {**said["expectations"], "rt_mr9": ANY}}, "no field rt_mr9"),
+        ({**said, "expectations": {**said["expectations"], "rt_mr9": ANY}}, 'no field "rt_mr9"'),
         ({**said, "expectations": []}, "a map"),
         ({**said, "kind": "sev"}, "no TEE of kind"),
         ({**said, "kind": None}, "no TEE of kind"),
@@ -108,5 +111,61 @@ def test_a_template_that_was_not_filled_in_and_members_of_no_meaning_are_refused
         tee_from_json(described("snp", product=["@product@"]))
     with pytest.raises(MalformedObject, match="placeholder"):
         tee_from_json(described("snp", reported_tcb={"each-at-least": "@reported_tcb@"}))
-    with pytest.raises(MalformedObject, match="'surprise'"):
+    with pytest.raises(MalformedObject, match='"surprise"'):
         tee_from_json({**said, "surprise": 1})
+
+
+@pytest.mark.parametrize(
+    ("field", "said", "told"),
+    [
+        ("mr_td", ["00" * 47], "has 47 bytes; write a list of 1 to 16 values, each of 48 bytes (96 digits) in hex"),
+        ("mr_td", ["xyz"], '"xyz" is not hex'),
+        ("mr_td", ["00 " * 48], "is not hex"),
+        ("mr_td", "00" * 48, "this is no list"),
+        ("mr_td", [], "the list has 0 values"),
+        ("mr_td", ["00" * 48] * 17, "the list has 17 values"),
+        ("mr_td", [7], "7 is not hex"),
+        ("td_attributes", ["00"], "of 8 bytes (16 digits) in hex, in the order in which coffer attest show prints it"),
+        ("app_id", ["00" * 129], "is not hex"),
+        ("tcb_status", ["UpToDate\n"], "is no word"),
+        ("tcb_status", ["x" * 129], "is no word"),
+        ("tee_tcb_svn", ["00" * 16], 'this is no {"each-at-least": …}'),
+        ("tee_tcb_svn", {"each-at-least": "00" * 8}, "has 8 bytes; write"),
+        ("out_of_date_s", {"at-least": 1}, 'this is no {"at-most": …}'),
+        ("out_of_date_s", {"at-most": True}, "true is no whole number"),
+        ("out_of_date_s", {"at-most": 1.0}, "1.0 is no whole number"),
+        ("tcb_evaluation_data_number", {"at-least": 1 << 64}, "no whole number"),
+    ],
+)
+def test_a_mistake_is_named_with_the_form_that_the_field_takes(field: str, said: Any, told: str) -> None:
+    with pytest.raises(MalformedObject, match=re.escape(told)) as caught:
+        tee_from_json(described("dstack", **{field: said}))
+    assert str(caught.value).startswith(f"dstack, {field}: ") and len(str(caught.value)) < 400
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_is_offered_only_where_it_is_taken(kind: str) -> None:
+    for name, field in KINDS[kind].items():
+        with pytest.raises(MalformedObject) as caught:
+            tee_from_json(described(kind, **{name: None}))
+        assert (ANY in str(caught.value)) is not field.is_needed
+        if field.is_needed:
+            with pytest.raises(MalformedObject, match="every genuine machine"):
+                tee_from_json(described(kind, **{name: ANY}))
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_any_json_is_an_entry_or_refused(said: Any) -> None:
+    for name in ("kind", "expectations", "gpu", "mr_td", "tcb_status", "tee_tcb_svn", "out_of_date_s"):
+        whole = described()
+        changed = {**whole, name: said} if name in whole else described(**{name: said})
+        try:
+            tee_from_json(changed).check()
+        except MalformedObject as error:
+            assert str(error)

@@ -107,3 +107,19 @@ def test_a_wheel_that_is_not_the_locked_one_is_not_installed(tmp_path: Path, lin
     )  # fmt: skip
     assert done.returncode != 0
     assert not (tmp_path / "into/some_thing").exists()
+
+
+def test_a_lock_of_nothing_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "constraints").write_bytes(b"\xff")
+    for wheels, constraints, told in (
+        ("none", "constraints", "none: No such file or directory"),
+        ("constraints", "constraints", "constraints: Not a directory"),
+        ("wheels", "constraints", "holds 0 files"),
+    ):
+        done = ran("image/lock", tmp_path / wheels, tmp_path / constraints)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1) and told in done.stderr
+    wheel(tmp_path / "wheels", "some_thing", "1.2")
+    for constraints, told in (("none", "none: No such file"), ("constraints", "not text in UTF-8")):
+        done = ran("image/lock", tmp_path / "wheels", tmp_path / constraints)
+        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1) and told in done.stderr

@@ -118,3 +118,17 @@ def test_shell_scripts_parse(place: str) -> None:
     shell = "bash" if "bash" in first else "sh"
     assert subprocess.run([shell, "-n", str(DEPLOY / place)], check=False, timeout=30).returncode == 0  # noqa: S603
     assert os.access(DEPLOY / place, os.X_OK)
+
+
+@pytest.mark.parametrize(("place", "given"), [("snp/disk", 1), ("snp/disk", 3), ("snp/run-qemu", 5)])
+def test_a_wrong_number_of_arguments_is_answered_with_the_usage_alone(place: str, given: int) -> None:
+    command = ["bash", str(DEPLOY / place), *["x"] * given]
+    done = subprocess.run(command, check=False, timeout=30, capture_output=True, text=True)  # noqa: S603
+    assert done.returncode == 2 and re.fullmatch(rf"usage: deploy/{place} .*\n", done.stderr)
+
+
+def test_a_disk_of_no_root_file_system_is_refused_and_none_is_made(tmp_path: Path) -> None:
+    command = ["bash", str(DEPLOY / "snp/disk"), str(tmp_path / "none.tar"), str(tmp_path / "disk")]
+    done = subprocess.run(command, check=False, timeout=30, capture_output=True, text=True)  # noqa: S603
+    assert (done.returncode, done.stderr) == (1, f"disk: {tmp_path}/none.tar is not a file\n")
+    assert not (tmp_path / "disk").exists()

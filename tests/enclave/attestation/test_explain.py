@@ -95,7 +95,6 @@ def test_dstacks_answer_holds_quote_and_log() -> None:
         ("snp-milan-v3-vcek", "snp_report", ("vcek", "ask", "trust_anchor"), "VCEK of an AMD Milan"),
         ("snp-milan-v3-vlek", "snp_report", ("vlek", "asvk", "trust_anchor"), "VLEK on an AMD Milan"),
         ("nitro-2025-dstack", "cose_sign1", (), "Nitro hypervisor of i-0827e799ec9232d44"),
-        ("nvgpu-h100-550", "spdm_measurements_request_and_response", ("device_cert_chain",), "NVIDIA GH100"),
         ("nvrim-driver-550", "rim", (), "NVIDIA"),
     ],
 )
@@ -157,7 +156,7 @@ def test_a_refusal_says_why_and_what_to_do(id: str, role: str, helping: tuple[st
 def test_a_manifest_at_hand_is_held_against_a_gpus_report() -> None:
     role, chain = "spdm_measurements_request_and_response", "device_cert_chain"
     fits = told("nvgpu-h100-535-with-vbios-rim", role, chain, "vbios_rim")
-    assert fits.is_accepted and any("vbios" in caveat for caveat in fits.caveats)
+    assert any("only its vbios" in caveat for caveat in fits.caveats)
     assert any("not compared" in caveat for caveat in told("nvgpu-h100-535-with-vbios-rim", role, chain).caveats)
     assert told("nvgpu-h100-535-rim-mismatch", role, chain, "vbios_rim").reason == "measurement_mismatch"
 
@@ -183,8 +182,46 @@ def test_freshness_is_checked_where_the_question_is_known(
     assert FRESH in unasked.caveats
     nonce = bytes.fromhex(str(unasked.claims[claim]))
     asked = told(id, role, *helping, nonce=nonce)
-    assert asked.is_accepted and FRESH not in asked.caveats
+    assert asked.is_verified and asked.reason is None and FRESH not in asked.caveats
+    assert asked.established[-1] == "made for what --nonce says"
     assert told(id, role, *helping, nonce=bytes([nonce[0] ^ 1]) + nonce[1:]).reason == reason
+
+
+@pytest.mark.parametrize("helping", [("device_cert_chain",), ("device_cert_chain", "vbios_rim")])
+def test_a_gpu_whose_firmware_was_not_all_compared_is_genuine_and_not_accepted(helping: tuple[str, ...]) -> None:
+    found = told("nvgpu-h100-535-with-vbios-rim", "spdm_measurements_request_and_response", *helping)
+    assert found.is_verified and not found.is_accepted and found.reason is None
+    assert "NVIDIA GH100" in found.signed_by
+    assert found.established[0] == "genuine" and "firmware not compared" in found.established[1]
+    assert "no --nonce" in found.established[2] and "--rim" in found.advice
+
+
+def test_what_was_not_judged_is_said_of_each_kind() -> None:
+    for id, role, helping in (
+        ("tdx-v4-b0c06f-uptodate", "quote", ("dcap_collateral_v3",)),
+        ("snp-milan-v3-vcek", "snp_report", ("vcek", "ask", "trust_anchor")),
+        ("nitro-2025-dstack", "cose_sign1", ()),
+    ):
+        assert told(id, role, *helping).established[-1] == "not known to be fresh (no --nonce)"
+    assert (
+        "firmware not judged" in told("snp-milan-v3-vcek", "snp_report", "vcek", "ask", "trust_anchor").established[2]
+    )
+
+
+def test_a_bundles_own_nonce_is_held_against_the_one_that_was_asked_with() -> None:
+    files, at = captured("nvgpu-h100-535-with-vbios-rim")
+    asked = bytes.fromhex(
+        str(told("nvgpu-h100-535-with-vbios-rim", "spdm_measurements_request_and_response").claims["request_nonce"])
+    )
+    device = GpuDevice(report=files["spdm_measurements_request_and_response"], chain=files["device_cert_chain"])
+    bundle = GpuBundle(nonce=asked, devices=(device,), rims=(files["vbios_rim"],)).encoded()
+
+    def reason(nonce: bytes | None) -> str | None:
+        (explanation,) = explained(recognized(bundle, name="x"), Material(), at=at, nonce=nonce)
+        return explanation.reason
+
+    assert reason(bytes(32)) == "nonce_mismatch"
+    assert reason(asked) == reason(None) != "nonce_mismatch"  # its driver's manifest is not there
 
 
 def test_a_nitro_document_without_nonce_answers_no_question() -> None:

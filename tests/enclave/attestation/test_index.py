@@ -235,9 +235,40 @@ def test_a_case_that_cannot_be_run_is_an_error_and_never_agrees(changed: dict[st
     ],
 )
 def test_a_case_that_is_not_described_keeps_no_other_from_being_read(changed: dict[str, Any]) -> None:
-    broken, whole = read(garbage(**changed), garbage())
+    broken, whole = read(garbage(**changed), garbage(id="whole"))
     assert isinstance(broken, Unreadable) and broken.problem
     assert isinstance(whole, Case)
+
+
+def test_of_two_cases_of_one_id_only_the_first_can_be_run() -> None:
+    first, second, third = read(garbage(), garbage(expected={"strict_verdict": "accept"}), garbage(id="third"))
+    assert isinstance(first, Case) and isinstance(third, Case)
+    assert isinstance(second, Unreadable) and "same" in second.problem
+
+
+def test_an_id_that_is_too_long_is_shown_as_a_number() -> None:
+    (case,) = read(garbage(id="x" * 4097))
+    assert isinstance(case, Unreadable) and case.id == "case 1"
+
+
+@pytest.mark.parametrize(
+    "schema", ["evidence-index/2", "evidence-index/1.1", "other/1", "", None, 1, ["evidence-index/1"]]
+)
+def test_an_index_of_another_schema_is_refused_by_name(schema: object) -> None:
+    with pytest.raises(MalformedIndex, match=r"schema .*; this build reads 'evidence-index/1'"):
+        index_from(json.dumps({"schema": schema, "cases": [garbage()]}).encode())
+
+
+def test_an_index_may_name_its_schema_or_not() -> None:
+    for said in ({}, {"schema": "evidence-index/1"}):
+        assert len(index_from(json.dumps({**said, "cases": [garbage()]}).encode())) == 1
+
+
+def test_what_is_not_json_at_all_is_told_from_json_of_two_meanings() -> None:
+    with pytest.raises(MalformedIndex, match=r"is not JSON$"):
+        index_from(b"evidence")
+    with pytest.raises(MalformedIndex, match="one stands twice"):
+        index_from(b'{"cases":[1],"cases":[2]}')
 
 
 def test_what_an_index_adds_of_its_own_is_passed_over() -> None:
@@ -320,6 +351,6 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_any_json_is_read_as_cases_or_as_what_is_wrong_with_them(said: object) -> None:
-    for case in read(said, {**garbage(), "files": said}, {**garbage(), "mutations": said}):
+    for case in read(said, garbage(id="a", files=said), garbage(id="b", mutations=said)):
         if isinstance(case, Case):
             outcome(case, {file.path: GARBAGE for file in case.files})
