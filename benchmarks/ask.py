@@ -53,14 +53,14 @@ def run() -> dict[str, Any]:
     """Measure single queries at concurrency one; embedding and searching are timed by the engine itself."""
     total, added, inner = [], [], []
     with tempfile.TemporaryDirectory(prefix="coffer-bench-") as folder, Stage(Path(folder)) as stage:
-        stage.found(1, voting_period_s=1, lease_s=60)
+        stage.found(1, lease_s=60)
         sealed = stage.seal("owner", "", _passages(), lambda _: None)
         stage.publish("owner", sealed, lambda _: None)
         policy = stage.policy(
             "benchmark", Terms(price=250, k_max=K, passages_max=UNBOUNDED, queries_per_minute=UNBOUNDED)
         )
         stage.adopt(policy, {"member-1": Support.FOR})
-        stage.start_custodian()
+        stage.deposit()
         stage.start_enclave(lambda _, __: None)
         credential = stage.license("app", policy)
         stage.credit("app", (QUERIES + WARM_UP) * policy.price_per_query, policy.currency)

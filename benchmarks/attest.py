@@ -6,13 +6,11 @@ The evidence lies in the shared folder beside the checkout; a kind without it is
 from __future__ import annotations
 
 import json
-import secrets
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -26,9 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from benchmarks.harness import Row, result, row, seconds_in_turn
 from cli import wiring
-from cli.home import Home
-from cli.processes import ServiceProcess
-from cli.stage import OWN_RECORDS, Stage, Terms
+from cli.stage import Stage, Terms
 from enclave.attestation.bundle import IntelBundle, SnpBundle
 from enclave.attestation.certificates import certificate_from_der
 from enclave.attestation.nitro_document import NitroEnvelope
@@ -39,20 +35,16 @@ from enclave.attestation.verify import verified
 from enclave.keys import InstanceKeys
 from enclave.opening import Opening
 from vault.ballot import Support
-from vault.charter import Charter
 from vault.client import CustodyClient
 from vault.envelope import Passage
 from vault.evidence import Evidence
-from vault.head import founded
 from vault.lease import EMPTY_ANCHOR
-from vault.publishing import share_deposits
 
 EVIDENCE = Path(__file__).resolve().parents[2] / "shared" / "evidence"
 BATCH = 40
 RELEASES = 60
 WARM_UP = 10
 CUSTODIANS = 3
-NEEDED = 2
 RELEASE_GOAL_MS = 25.0
 Check = Callable[[], object]
 
@@ -164,20 +156,11 @@ def _case(id: str) -> tuple[dict[str, bytes], int]:
     return {file["role"]: (EVIDENCE / file["path"]).read_bytes() for file in case["files"]}, at
 
 
-class _Stage(Stage):
-    """A stage whose DAO has a charter of our own."""
-
-    def begin(self, charter: Charter) -> None:
-        """Found the DAO anew."""
-        self._history = founded(charter)
-        self.blocks = {self.genesis: charter.encoded(), self.history.head.cid(): self.history.head.encoded()}
-
-
 def _key_release() -> Row:
     """Measure from the first challenge to the opened key: three custodians in processes of their own, on loopback."""
     taken = []
     with tempfile.TemporaryDirectory(prefix="coffer-bench-") as folder, ExitStack() as closing:
-        stage = closing.enter_context(_Stage(Path(folder)))
+        stage = closing.enter_context(Stage(Path(folder)))
         services = _staged(stage, closing)
         settings = stage.settings("enclave")
         opening = Opening(
@@ -187,6 +170,7 @@ def _key_release() -> Row:
             genesis=stage.genesis,
             configuration=wiring.enclave_configuration(settings, stage.genesis).cid(),
             monotonic=time.monotonic,
+            clock=wiring.clock,
         )
         for number in range(RELEASES + WARM_UP):
             started = time.perf_counter()
@@ -199,27 +183,11 @@ def _key_release() -> Row:
     return row(what, "ms", p50, "the goal", RELEASE_GOAL_MS, goal=1.0, less=True)
 
 
-def _staged(stage: _Stage, closing: ExitStack) -> list[CustodyClient]:
-    """Found a DAO, start its custodians and give each its share; return a client of each."""
-    names = [f"custodian-{number}" for number in range(CUSTODIANS)]
-    stage.found(1, voting_period_s=1, lease_s=600)
-    keys = [wiring.make_custodian_keys(Home(stage.root / name), stage.password).public() for name in names]
-    charter = replace(
-        stage.history.charter, nonce=secrets.token_bytes(32), custodians=tuple(keys), shares=NEEDED, signatures=NEEDED
-    )
-    stage.begin(charter)
-    sealed = stage.seal("owner", "", [Passage("document", 0, 7, "a digest")], lambda _: None)
+def _staged(stage: Stage, closing: ExitStack) -> list[CustodyClient]:
+    """Found a DAO, give its custodians their shares, and return a client of each."""
+    stage.found(1, lease_s=600, custodians=CUSTODIANS)
+    stage.seal("owner", "", [Passage("document", 0, 7, "a digest")], lambda _: None)
     policy = stage.policy("benchmark", Terms(price=1, k_max=1, passages_max=1, queries_per_minute=1))
     stage.adopt(policy, {"member-1": Support.FOR})
-    deposits = share_deposits(sealed, charter, stage.wallet("owner"))
-    clients = []
-    for name, key, deposit in zip(names, keys, deposits, strict=True):
-        environment = {"COFFER_PASSWORD": stage.password, **OWN_RECORDS}
-        service = closing.enter_context(
-            ServiceProcess(["custodian", "serve"], home=stage.root / name, environment=environment)
-        )
-        client = closing.enter_context(CustodyClient.connect(service.address, expected=key.key))
-        client.submit_head(stage.history.head.cid(), stage.blocks)
-        client.deposit_share(sealed.manifest, deposit)
-        clients.append(client)
-    return clients
+    stage.deposit()
+    return list(closing.enter_context(stage.custody()).values())

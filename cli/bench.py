@@ -15,7 +15,7 @@ from cli.console import FAILED, MISUSED, fail, out, reported, say, show_json
 from cli.options import JsonOption
 
 ROOT = Path(cli.__file__).resolve().parent.parent
-NAMES = ("seal", "ask", "attest")
+NAMES = ("seal", "ask", "attest", "govern")
 
 
 def bench(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -17,6 +20,9 @@ app.command("backup")(custodian_backup.backup)
 app.command("restore")(custodian_backup.restore)
 PeerOption = Annotated[
     list[str] | None, typer.Option("--peer", help="Another custodian's host:port; give it once per custodian.")
+]
+BoardOption = Annotated[
+    list[str] | None, typer.Option("--board", help="A board's host:port to look at; give it twice at most.")
 ]
 
 
@@ -46,10 +52,12 @@ def serve(
     json: JsonOption = False,
     records: Annotated[str | None, typer.Option(help="Database URL; SQLite in the home folder by default.")] = None,
     peer: PeerOption = None,
+    board: BoardOption = None,
 ) -> None:
     """Serve until stopped. Makes keys on first start. Anyone may submit heads; it verifies them itself.
 
     New heads are handed on to every --peer. A restored custodian signs nothing until they told it what came since.
+    What it finds on a --board it takes as if somebody had handed it in.
     """
     with reported():
         settings = settings_from(home=home, records=records, peers=tuple(peer or ()))
@@ -57,21 +65,31 @@ def serve(
         password = password_for("the custodian's keys", settings.password)
         if not place.custodian_key.exists():
             wiring.make_custodian_keys(place, password)
-        run_service(_serve(settings, password, listen, json=json))
+        run_service(_serve(settings, password, listen, tuple(board or ()), json=json))
 
 
-async def _serve(settings: Settings, password: str, listen: str, *, json: bool) -> None:
+async def _keep_in_touch(*tasks: Callable[[], Awaitable[None]]) -> None:
+    await asyncio.gather(*(task() for task in tasks))
+
+
+async def _serve(settings: Settings, password: str, listen: str, boards: tuple[str, ...], *, json: bool) -> None:
     from enclave.hardening import harden
+    from vault.board_follower import BoardFollower
     from vault.custody_server import custody_server
     from vault.custody_sync import CustodySync
     from vault.tls import TlsIdentity
+    from vault.vote_sync import VoteSync
 
     harden()
     keys = wiring.open_custodian_keys(Home(settings.home), password)
     with wiring.open_database(settings) as records:
         custody = wiring.make_custody(settings, keys, records)
         sync = CustodySync(custody, settings.peers, every_s=settings.peers_every_s)
+        votes = VoteSync(custody, settings.peers)
+        follower = BoardFollower(custody, boards)
         await sync.start()
+        votes.start()
+        follower.start()
         server, port = await custody_server(custody, TlsIdentity.fresh(), listen)
         address = f"{listen.rpartition(':')[0]}:{port}"
         if json:
@@ -83,6 +101,9 @@ async def _serve(settings: Settings, password: str, listen: str, *, json: bool) 
                 say(
                     "[yellow]restored:[/] it signs nothing for a DAO until the other custodians told it what came since"
                 )
-        await until_stopped(sync.run if settings.peers else None)
+        is_in_touch = bool(settings.peers or boards)
+        await until_stopped(partial(_keep_in_touch, sync.run, votes.run, follower.run) if is_in_touch else None)
+        await follower.close()
+        await votes.close()
         await sync.close()
         await server.stop(STOP_GRACE_S)

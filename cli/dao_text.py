@@ -1,4 +1,4 @@
-"""How a DAO, a proposal and a policy read: as values for programs, as lines for people."""
+"""How a policy reads: as values for programs, as lines for people."""
 
 from __future__ import annotations
 
@@ -6,39 +6,16 @@ from typing import Any
 
 from rich.markup import escape
 
-from cli import wiring
 from cli.console import out, say, tee_text
-from cli.quantities import counted, duration_text, percent_text, time_left_text
-from cli.tables import show_table
-from vault.assembly import Board, Standing, policy_of, standing_of, time_text
-from vault.errors import VaultError
-from vault.head import History
+from cli.quantities import percent_text
+from vault.assembly import time_text
+from vault.charter import BASIS_POINTS
+from vault.dataset import DatasetRef
+from vault.licensees import Admits
 from vault.policy import Policy
 from vault.signing import address_text
 
-
-def standing_json(board: Board, standing: Standing) -> dict[str, Any]:
-    """Return how a proposal stands, for programs."""
-    proposal, tally, at = standing.proposal, standing.tally, wiring.clock()
-    policy = policy_of(board, proposal)
-    return {
-        "proposal": str(proposal.cid()),
-        "action": proposal.action.words(),
-        "policy": policy_json(policy) if policy is not None else None,
-        "proposer": address_text(proposal.proposer),
-        "state": standing.words(at),
-        "for": tally.weight_for,
-        "against": tally.weight_against,
-        "abstain": tally.weight_abstain,
-        "total": tally.total,
-        "quorum_bps": tally.quorum_bps,
-        "threshold_bps": tally.threshold_bps,
-        "has_quorum": tally.has_quorum(),
-        "is_carried": tally.is_carried(),
-        "closes_at": proposal.closes_at,
-        "seconds_left": max(0, proposal.closes_at - at),
-        "refused": list(standing.refused),
-    }
+LISTED_SHOWN = 8  # licensees
 
 
 def policy_json(policy: Policy) -> dict[str, Any]:
@@ -46,13 +23,21 @@ def policy_json(policy: Policy) -> dict[str, Any]:
     return {
         "policy": str(policy.cid()),
         "title": policy.title,
-        "datasets": [str(dataset) for dataset in policy.datasets],
-        "issuer": address_text(policy.issuer),
+        "datasets": [_dataset_json(dataset) for dataset in policy.datasets],
+        "licensees": str(policy.licensees.admits),
+        "issuer": address_text(policy.licensees.issuer) if policy.licensees.issuer is not None else None,
+        "addresses": [address_text(address) for address in policy.licensees.addresses],
         "price": policy.price_per_query,
+        "price_per_passage": policy.price_per_passage,
         "currency": policy.currency,
         "k": policy.k_max,
         "per_minute": policy.queries_per_minute,
         "budget": policy.passages_max,
+        "corpus_bps": policy.corpus_bps,
+        "owner_bps": policy.owner_bps,
+        "owners_min": policy.output.owners_min,
+        "score_decimals": policy.output.score_decimals,
+        "redacts": [str(kind) for kind in policy.output.redacts],
         "tees": sorted({tee.kind for tee in policy.tees}),
         "treasury": address_text(policy.treasury),
         "operator": address_text(policy.operator),
@@ -62,68 +47,12 @@ def policy_json(policy: Policy) -> dict[str, Any]:
     }
 
 
-def dao_json(board: Board, history: History) -> dict[str, Any]:
-    """Return how a whole DAO stands, for programs."""
-    charter, standings, unreadable = history.charter, [], []
-    for cid, _ in board.list("proposal", history.genesis):
-        try:
-            standings.append(standing_json(board, standing_of(board, history, cid)))
-        except VaultError as error:
-            unreadable.append(f"proposal {cid} does not count: {error}")
+def _dataset_json(dataset: DatasetRef) -> dict[str, Any]:
     return {
-        "name": charter.name,
-        "genesis": str(history.genesis),
-        "head": str(history.head.cid()),
-        "epoch": history.head.epoch,
-        "members": {address_text(member.address): member.weight_value() for member in charter.members},
-        "custodians": [custodian.key.hex() for custodian in charter.custodians],
-        "shares": charter.shares,
-        "signatures": charter.signatures,
-        "liars": charter.liars,
-        "voting_period_s": charter.voting_period_s,
-        "treasury": address_text(charter.treasury),
-        "policies": [policy_json(policy) for policy in history.policies.values()],
-        "revocations": [f"{revoked.scope} {revoked.subject.hex()}".rstrip() for revoked in history.head.revocations],
-        "proposals": standings,
-        "refused": unreadable,
+        "owner": address_text(dataset.owner),
+        "dataset": dataset.dataset.hex(),
+        "manifest": str(dataset.manifest) if dataset.manifest is not None else None,
     }
-
-
-def say_dao(whole: dict[str, Any]) -> None:
-    """Print how a whole DAO stands."""
-    say(f"[bold]{whole['genesis']}[/], epoch {whole['epoch']}, head {whole['head']}")
-    out.print(whole["name"], markup=False)
-    numbers = f"t={whole['shares']} q={whole['signatures']} f={whole['liars']}"
-    say(f"{counted(len(whole['members']), 'member')}; {counted(len(whole['custodians']), 'custodian')} ({numbers})")
-    say(f"votes stay open {duration_text(whole['voting_period_s'])}")
-    for policy in whole["policies"]:
-        say("[bold]in force[/]")
-        say_policy(policy)
-    if whole["proposals"]:
-        columns = ("proposal", "for", "against", "abstain", "state", "action")
-        rows = [shown | {"state": _state(shown)} for shown in whole["proposals"]]
-        show_table(columns, [[str(row[column]) for column in columns] for row in rows])
-    for sentence in whole["refused"]:
-        say(f"[yellow]{sentence}[/]")
-
-
-def say_standing(shown: dict[str, Any]) -> None:
-    """Print how a proposal stands."""
-    say(f"[bold]{shown['proposal']}[/] by {shown['proposer']}\n{shown['action']}")
-    if shown["policy"] is not None:
-        say_policy(shown["policy"])
-    quorum = "met" if shown["has_quorum"] else "not met"
-    say(f"for {shown['for']}, against {shown['against']}, abstain {shown['abstain']}, of {shown['total']}")
-    say(f"quorum {percent_text(shown['quorum_bps'])} {quorum}; threshold {percent_text(shown['threshold_bps'])} for")
-    say(_state(shown))
-    for sentence in shown["refused"]:
-        say(f"[yellow]{sentence}[/]")
-
-
-def _state(shown: dict[str, Any]) -> str:
-    if shown["state"] == "open":
-        return f"open, {time_left_text(shown['seconds_left'])} left"
-    return "carried; next: coffer dao execute" if shown["state"] == "carried" else str(shown["state"])
 
 
 def say_policy(policy: dict[str, Any]) -> None:
@@ -131,9 +60,40 @@ def say_policy(policy: dict[str, Any]) -> None:
     out.print(f"  {policy['title']}", markup=False)
     say(f"  policy {policy['policy']}, until {time_text(policy['expires_at'])}")
     limits = f"k up to {policy['k']}, {policy['per_minute']} a minute"
-    say(f"  {policy['price']} micro-{escape(policy['currency'])} a query, {limits}")
-    say(f"  at most {policy['budget']} distinct passages per licensee; licenses from {policy['issuer']}")
+    also = f" and {policy['price_per_passage']} a passage" if policy["price_per_passage"] else ""
+    say(f"  {policy['price']} micro-{escape(policy['currency'])} a query{also}, {limits}")
+    for line in (*_licensees_lines(policy), *_limits_lines(policy)):
+        say(f"  {line}")
     shares = f"treasury {percent_text(policy['treasury_bps'])}, operator {percent_text(policy['operator_bps'])}"
     say(f"  {shares}, the rest to the owners; TEE {' or '.join(tee_text(kind) for kind in policy['tees'])}")
     for dataset in policy["datasets"]:
-        say(f"  dataset {dataset}")
+        version = dataset["manifest"] or "the latest its owner registered"
+        say(f"  dataset {dataset['dataset'][:16]}… of {dataset['owner']}: {version}")
+
+
+def _licensees_lines(policy: dict[str, Any]) -> list[str]:
+    match policy["licensees"]:
+        case Admits.CREDENTIAL:
+            return [f"at most {policy['budget']} distinct passages per licensee; licenses from {policy['issuer']}"]
+        case Admits.ANYONE:
+            return [f"anyone who pays may ask; at most {policy['budget']} distinct passages for all of them together"]
+    listed = ", ".join(policy["addresses"][:LISTED_SHOWN])
+    more = len(policy["addresses"]) - LISTED_SHOWN
+    return [
+        f"at most {policy['budget']} distinct passages per licensee",
+        f"licensees: {listed}" + (f" and {more} more" if more > 0 else ""),
+    ]
+
+
+def _limits_lines(policy: dict[str, Any]) -> list[str]:
+    shares = [
+        f"{percent_text(policy[key])} of {whose}"
+        for key, whose in (("corpus_bps", "each dataset"), ("owner_bps", "each owner's passages"))
+        if policy[key] < BASIS_POINTS
+    ]
+    lines = [f"of them at most {' and '.join(shares)}"] if shares else []
+    if policy["owners_min"] > 1:
+        lines.append(f"at least {policy['owners_min']} owners behind every answer")
+    if policy["redacts"]:
+        lines.append(f"blacked out: {', '.join(policy['redacts'])}")
+    return lines

@@ -72,7 +72,7 @@ def evaluation(
 def _sealed_ranking(corpus: BeirCorpus, queries: Mapping[str, str], dtype: str, narrator: Narrator) -> Ranking:
     with tempfile.TemporaryDirectory(prefix="coffer-eval-") as folder, Stage(Path(folder), dtype=dtype) as stage:
         with narrator.scene("seal", f"Sealing {len(corpus.documents)} documents"):
-            stage.found(1, voting_period_s=1, lease_s=LEASE_S)
+            stage.found(1, lease_s=LEASE_S)
             passages = [Passage(id, 0, len(document.text), document.text) for id, document in corpus.documents]
             with narrator.bar("sealing") as advance:
                 sealed = stage.seal("owner", "", passages, advance)
@@ -81,7 +81,7 @@ def _sealed_ranking(corpus: BeirCorpus, queries: Mapping[str, str], dtype: str, 
             policy = stage.policy("evaluation", terms)
             stage.adopt(policy, {"member-1": Support.FOR})
         with narrator.scene("open", "The enclave opens and embeds"):
-            stage.start_custodian()
+            stage.deposit()
             with narrator.bar("embedding") as advance:
                 stage.start_enclave(advance)
         with narrator.scene("ask", f"Asking {len(queries)} queries through the sealed path"):

@@ -12,23 +12,24 @@ from rich.markup import escape
 from cli import wiring
 from cli.console import password_for, reported, say, show_json
 from cli.credentials import credential_paths, write_credential
-from cli.dao_votes import say_proposed
-from cli.options import GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
+from cli.dao_propose import Wanted, put_to_vote, say_proposed
+from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
 from cli.people import address_option
 from cli.quantities import seconds_from
 from cli.sealed_files import read_bounded, write_private
 from cli.tables import show_table
 from cli.workplace import history_meant, opened_home, wallet_key
 from enclave.credential import Credential
-from vault.acts import delegate, grant_license, revocation
-from vault.assembly import put_proposal, time_text
-from vault.ballot import Scope
+from vault.action import Scope, revocation
+from vault.acts import delegate, grant_license
+from vault.assembly import time_text
 from vault.codec import OBJECT_BYTES_MAX
 from vault.errors import AccessDenied, MalformedObject
 from vault.grant import Grant
-from vault.head import History
+from vault.history import History
 from vault.license import AMOUNT_MAX, License
 from vault.machine import MachineKey
+from vault.policy import Policy
 from vault.signing import address_text
 
 app = typer.Typer(help="Let apps ask under a policy: grant, accept, list and revoke licenses.")
@@ -46,7 +47,7 @@ def grant(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let one address ask under a policy. Only the policy's issuer can.
+    """Let one address ask under a policy: as the policy's issuer, or oneself where the policy needs no issuer.
 
     Give the file to the licensee, who accepts it. It is no secret: nobody else can use it.
     """
@@ -58,10 +59,10 @@ def grant(
             history.head.require_policy(cid)
             adopted = history.policies[cid]
             key = wallet_key(settings, wallet)
-            if key.address != adopted.issuer:
-                raise AccessDenied(f"licenses of this policy are granted by {address_text(adopted.issuer)}; use it")
+            _require_signer(adopted, key.address, address)
             at = wiring.clock()
             license = grant_license(history, adopted, key, address, at=at, expires_at=at + seconds_from(expires))
+            adopted.licensees.require(license)
             write_private(file, Grant(license=license, policy=adopted, charter=history.charter).encoded())
             board.put("license", history.genesis, license.cid(), cid, license.encoded())
         if json:
@@ -117,6 +118,17 @@ def accept(
             say("next: coffer query TEXT --enclave HOST:PORT")
 
 
+def _require_signer(policy: Policy, signer: bytes, licensee: bytes) -> None:
+    needed = policy.licensees.signer_of(licensee)
+    if signer == needed:
+        return
+    if policy.licensees.is_self_signed:
+        raise AccessDenied(
+            f"licensees of this policy sign their own licenses; use the wallet of {address_text(needed)}"
+        )
+    raise AccessDenied(f"licenses of this policy are granted by {address_text(needed)}; use it")
+
+
 def _grant_in(file: Path) -> Grant:
     try:
         return Grant.from_bytes(read_bounded(file, OBJECT_BYTES_MAX))
@@ -154,20 +166,23 @@ def list_(dao: GenesisOption = None, home: HomeOption = None, json: JsonOption =
 def revoke(
     license: Annotated[str, typer.Argument(help="The license's CID, or its licensee's address.")],
     wallet: WalletOption,
+    custodian: CustodianOption = None,
     dao: GenesisOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Propose to the DAO to revoke a licensee: every license granted to it before ends once that is carried out."""
     with reported():
-        settings, _ = opened_home(home)
+        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
         with wiring.open_database(settings) as records:
             board, history = history_meant(records, dao)
             licensee = _licensee(board, license)
             action = revocation(Scope.LICENSEE, licensee)
-            proposal = put_proposal(board, history, action, wallet_key(settings, wallet), at=wiring.clock())
-        say_proposed(proposal, None, json=json)
-        if not json:
+            said = put_to_vote(settings, board, history, Wanted(action=action), wallet_key(settings, wallet))
+        if json:
+            show_json(said)
+        else:
+            say_proposed(said)
             say("the license holds until members vote for it, and somebody runs: coffer dao execute")
 
 
@@ -197,6 +212,8 @@ def _state(license: License, history: History) -> str:
         return "expired"
     if license.policy not in history.policies:
         return "its policy is not in force"
-    if history.head.revoked_since(Scope.LICENSEE, license.licensee, license.epoch):
+    licensees = history.policies[license.policy].licensees
+    since = licensees.revocable_since(license, adopted=history.adopted[license.policy])
+    if history.head.revoked_since(Scope.LICENSEE, license.licensee, since):
         return "revoked"
     return "good"

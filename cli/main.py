@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import attest, credit, custodian, dao, dataset, enclave, license, receipt, royalty, wallet
+from cli import attest, board, credit, custodian, dao, dataset, enclave, license, receipt, royalty, wallet
 from cli.bench import bench
 from cli.cid import cid
 from cli.demo.command import demo
@@ -30,6 +30,7 @@ app.add_typer(credit.app, name="credit", no_args_is_help=True)
 app.command("query")(query)
 app.add_typer(receipt.app, name="receipt", no_args_is_help=True)
 app.add_typer(royalty.app, name="royalty", no_args_is_help=True)
+app.add_typer(board.app, name="board", no_args_is_help=True)
 app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
 app.add_typer(attest.app, name="attest", no_args_is_help=True)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -25,20 +25,27 @@ from enclave.client import EnclaveClient
 from enclave.credential import Credential
 from storage.cid import Cid
 from storage.model import Blobs
-from vault.acts import adoption, delegate, deposit_credit, grant_license, inquire, propose, vote
-from vault.ballot import Action, Support
-from vault.charter import BASIS_POINTS, Charter, Member, Window
+from vault.action import Action, adoption
+from vault.acts import blank_ballot, delegate, deposit_credit, grant_license, inquire, propose, vote_of
+from vault.ballot import Support
+from vault.charter import BASIS_POINTS, Voting, Window
 from vault.client import CustodyClient
-from vault.decision import Decision
+from vault.closing import final_at
+from vault.collecting import decided, handed_in_proposal, handed_in_vote
+from vault.dataset import DatasetRef
 from vault.envelope import Passage
 from vault.errors import ServiceUnavailable
-from vault.head import History, advanced, founded
-from vault.hpke import HYBRID
+from vault.founding import charter_of, numbers_for
+from vault.handing import handed_to_all
+from vault.history import History, advanced, founded
 from vault.license import License
+from vault.licensees import Licensees
 from vault.machine import MachineKey
 from vault.manifest import Manifest, dataset_id
+from vault.output_rules import EVERYTHING
 from vault.policy import Policy
 from vault.publishing import Draft, Sealed, copy_dataset, seal_dataset, share_deposits, verify_stored
+from vault.roll import Roll
 from vault.signing import SigningKey
 
 LIGHT_SCRYPT_N = 1 << 14  # a keystore's standard 2^18 would cost a second and 256 MiB per wallet
@@ -48,6 +55,18 @@ STOPPED_PATIENCE_S = 30.0  # an enclave tries again by itself; what lasts longer
 POLL_S = 0.2
 YEAR_S = 365 * 86_400
 WINDOW = Window(entries=100_000, passages=100_000, spend=10**9)  # a stage is taken down, and nobody crashes it to gain
+VOTING = Voting(  # as short as votes can be
+    quorum_bps=BASIS_POINTS // 2,
+    threshold_bps=BASIS_POINTS // 2 + 1,
+    delay_s=0,
+    period_s=1,
+    extension_s=0,
+    round_s=1,
+    timelock_s=0,
+    proposal_weight=(1).to_bytes(32, "big"),
+    proposals_per_day=1000,
+    delegations_every_s=0,
+)
 OWN_RECORDS = {"COFFER_RECORDS": ""}  # each service's are in its own folder, whatever database our user works with
 Progress = Callable[[int, int], None]
 
@@ -76,7 +95,8 @@ class Stage:
     wallets: dict[str, SigningKey] = field(default_factory=dict)
     blocks: dict[Cid, bytes] = field(default_factory=dict)  # the governance chain
     sealed: list[Sealed] = field(default_factory=list)
-    custodian: ServiceProcess | None = None
+    roll: Roll = field(default_factory=lambda: Roll.of({bytes(20): 1}))
+    custodians: list[ServiceProcess] = field(default_factory=list)
     enclave: ServiceProcess | None = None
     _history: History | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -118,30 +138,30 @@ class Stage:
         """Return the block store that owners publish to and the enclave reads from."""
         return wiring.open_storage(self.settings("owners"))
 
-    def found(self, members: int, *, voting_period_s: int, lease_s: int) -> None:
-        """Found a DAO of equal members and one custodian."""
-        keys = wiring.make_custodian_keys(Home(self.root / "custodian"), self.password)
-        addresses = sorted(self.wallet(f"member-{number}").address for number in range(1, members + 1))
-        charter = Charter(
-            nonce=secrets.token_bytes(32),
-            name="Stage DAO",
+    def found(self, members: int, *, voting: Voting = VOTING, lease_s: int, custodians: int = 1) -> None:
+        """Found a DAO of equal members, and start its custodians."""
+        names = ["custodian"] if custodians == 1 else [f"custodian-{number}" for number in range(1, custodians + 1)]
+        keys = [wiring.make_custodian_keys(Home(self.root / name), self.password).public() for name in names]
+        self.roll = Roll.of({self.wallet(f"member-{number}").address: 100 for number in range(1, members + 1)})
+        charter = charter_of(
+            "Stage DAO",
+            self.roll,
+            keys,
+            numbers_for(custodians),
             chain_id=CHAIN_ID,
-            members=tuple(Member(address=address, weight=(100).to_bytes(32, "big")) for address in addresses),
-            quorum_bps=BASIS_POINTS // 2,
-            threshold_bps=BASIS_POINTS // 2 + 1,
-            voting_period_s=voting_period_s,
+            voting=voting,
             lease_s=lease_s,
-            window=WINDOW,
-            custodians=(keys.public(),),
-            shares=1,
-            signatures=1,
-            liars=0,
-            suite_floor=HYBRID,
             treasury=self.wallet("treasury").address,
+            window=WINDOW,
         )
         self._history = founded(charter)
         self.blocks[self.genesis] = charter.encoded()
         self.blocks[self.history.head.cid()] = self.history.head.encoded()
+        environment = {"COFFER_PASSWORD": self.password, **OWN_RECORDS}
+        for name in names:
+            service = ServiceProcess(["custodian", "serve"], home=self.root / name, environment=environment)
+            self.custodians.append(self._stack.enter_context(service))
+        self.submit()
 
     def seal(self, owner: str, title: str, passages: Iterable[Passage], progress: Callable[[int], None]) -> Sealed:
         """Seal passages on the owner's machine, into the owner's own staging folder."""
@@ -175,15 +195,19 @@ class Stage:
         return Policy(
             genesis=self.genesis,
             title=title,
-            datasets=tuple(sealed.manifest.cid() for sealed in self.sealed),
-            issuer=self.wallet("issuer").address,
+            datasets=tuple(DatasetRef.pinned(sealed.manifest) for sealed in self.sealed),
+            licensees=Licensees.credential(self.wallet("issuer").address),
             currency=terms.currency,
             price_per_query=terms.price,
+            price_per_passage=0,
             k_max=terms.k_max,
             queries_per_minute=terms.queries_per_minute,
             passages_max=terms.passages_max,
+            corpus_bps=BASIS_POINTS,
+            owner_bps=BASIS_POINTS,
             tees=(own_tee(enclave),),
             configurations=(wiring.enclave_configuration(enclave, self.genesis).cid(),),
+            output=EVERYTHING,
             treasury=self.wallet("treasury").address,
             operator=self.wallet("operator").address,
             treasury_bps=terms.treasury_bps,
@@ -192,59 +216,69 @@ class Stage:
         )
 
     def decide(self, action: Action, policy: Policy | None, votes: dict[str, Support]) -> None:
-        """Propose, vote, wait until voting has closed, and advance the head."""
-        history = self.history
-        proposal = propose(history, action, self.wallet(next(iter(votes))), at=wiring.clock())
-        ballots = tuple(
-            vote(history, proposal, self.wallet(member), support, sequence=1) for member, support in votes.items()
-        )
-        while wiring.clock() < proposal.closes_at:
-            time.sleep(POLL_S)
-        decision = Decision.of(proposal, ballots)
-        self._history = advanced(history, decision, policy=policy, at=wiring.clock())
-        for record in (decision, self.history.head, *((policy,) if policy else ())):
-            self.blocks[record.cid()] = record.encoded()
-        if self.custodian is not None:
-            self.submit()
+        """Propose, vote, have the custodians close the vote, and advance the head."""
+        proposal = propose(self.history, self.roll, action, self.wallet(next(iter(votes))), at=wiring.clock())
+        named = {policy.cid(): policy.encoded()} if policy is not None else {}
+        charter = self.history.charter
+        with self.custody() as places:
+            handed_in_proposal(places, charter, proposal, named)
+            for member, support in votes.items():
+                key = self.wallet(member)
+                ballot = blank_ballot(proposal, key.address, support, sequence=0)
+                signed = ballot.signed_by(key, charter.domain(self.genesis))
+                handed_in_vote(places, charter, self.genesis, vote_of(self.roll, signed))
+            while wiring.clock() < max(final_at(proposal, charter), proposal.closes_at + charter.voting.timelock_s):
+                time.sleep(POLL_S)
+            bundle = decided(places, self.history, self.roll, proposal)
+        self.blocks |= bundle.blocks | named
+        self._history = advanced(self.history, bundle.decision, self.blocks.__getitem__, at=wiring.clock())
+        self.blocks[self.history.head.cid()] = self.history.head.encoded()
+        self.submit()
 
     def adopt(self, policy: Policy, votes: dict[str, Support]) -> None:
         """Have the members adopt a policy."""
         self.decide(adoption(policy.cid()), policy, votes)
 
     def submit(self) -> None:
-        """Hand the chain to the custodian, which verifies it itself."""
-        with self.custody() as custodian:
-            custodian.submit_head(self.history.head.cid(), self.blocks)
+        """Hand the chain to the custodians, which verify it themselves."""
+        with self.custody() as places:
+            handed = handed_to_all(
+                places, self.history.head.cid(), self.blocks, genesis=self.genesis, charter=self.history.charter
+            )
+        for error in handed.failures.values():
+            raise error
 
-    def custody(self) -> CustodyClient:
-        """Return a client of the custodian."""
-        if self.custodian is None:
-            raise ServiceUnavailable("the custodian was not started")
-        return CustodyClient.connect(self.custodian.address, expected=self.history.charter.custodians[0].key)
+    @contextmanager
+    def custody(self) -> Iterator[dict[bytes, CustodyClient]]:
+        """Connect to the custodians; by key, in the charter's order."""
+        if not self.custodians:
+            raise ServiceUnavailable("no custodian was started")
+        keys = [custodian.key for custodian in self.history.charter.custodians]
+        with ExitStack() as stack:
+            yield {
+                key: stack.enter_context(CustodyClient.connect(service.address, expected=key))
+                for key, service in zip(keys, self.custodians, strict=True)
+            }
 
-    def start_custodian(self) -> None:
-        """Start the custodian's process and hand it the chain and every owner's share."""
-        environment = {"COFFER_PASSWORD": self.password, **OWN_RECORDS}
-        self.custodian = self._stack.enter_context(
-            ServiceProcess(["custodian", "serve"], home=self.root / "custodian", environment=environment)
-        )
-        self.submit()
+    def deposit(self) -> None:
+        """Give every custodian its share of every dataset's key."""
         owners = {key.address: key for key in self.wallets.values()}
-        with self.custody() as custodian:
+        with self.custody() as places:
             for sealed in self.sealed:
-                owner = owners[sealed.manifest.owner]
-                for deposit in share_deposits(sealed, self.history.charter, owner):
-                    custodian.deposit_share(sealed.manifest, deposit)
+                deposits = share_deposits(sealed, self.history.charter, owners[sealed.manifest.owner])
+                for place, deposit in zip(places.values(), deposits, strict=True):
+                    place.deposit_share(sealed.manifest, deposit)
 
     def start_enclave(self, progress: Progress) -> None:
         """Start the enclave's process and wait until it serves."""
-        if self.custodian is None:
-            raise ServiceUnavailable("the custodian was not started")
+        if not self.custodians:
+            raise ServiceUnavailable("no custodian was started")
+        custodians = [part for service in self.custodians for part in ("--custodian", service.address)]
         settings = self.settings("enclave")
         environment = {"COFFER_STORAGE": settings.storage, "COFFER_DTYPE": settings.dtype, **OWN_RECORDS}
         self.enclave = self._stack.enter_context(
             ServiceProcess(
-                ["enclave", "serve", str(self.genesis), "--custodian", self.custodian.address],
+                ["enclave", "serve", str(self.genesis), *custodians],
                 home=settings.home,
                 environment=environment,
             )

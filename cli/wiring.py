@@ -190,4 +190,5 @@ def make_instance(settings: Settings, genesis: Cid, records: Records) -> Instanc
         start_engine,
         genesis=genesis,
         configuration=enclave_configuration(settings, genesis).cid(),
+        clock=clock,
     )

@@ -20,7 +20,7 @@ from vault.errors import MalformedObject, ServiceUnavailable, VaultError
 
 if TYPE_CHECKING:
     from vault.client import CustodyClient
-    from vault.head import History
+    from vault.history import History
     from vault.records.board import Board
     from vault.records.database import Records
     from vault.signing import SigningKey

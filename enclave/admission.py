@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import secrets
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from enclave.asked import Asked
 from enclave.grounds import Grounds
 from enclave.keys import InstanceKeys
-from vault.ballot import Scope
-from vault.errors import AccessDenied, NotYet, RateExceeded, Revoked
+from storage.cid import Cid
+from vault.action import Scope
+from vault.errors import AccessDenied, CreditExhausted, NotYet, RateExceeded, Revoked
 from vault.keys import SecretKey
 from vault.license import Delegation, License
+from vault.limits import Coverage, coverage
 from vault.policy import Permit, Policy
 from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key, verify_mac
 
@@ -64,6 +67,8 @@ class Admission:
         self._keys = keys
         self._sessions: dict[bytes, Session] = {}
         self._asked: dict[bytes, deque[int]] = {}  # licensee → times of its queries in the last minute
+        self._covers: tuple[Cid, ...] = ()  # the manifests that these are of
+        self._coverages: dict[Cid, Coverage] = {}  # by policy
         self.nonces = Nonces()
 
     def open(
@@ -75,15 +80,22 @@ class Admission:
         at: int,
         *,
         spent: int,
+        credit: Callable[[str], int],
     ) -> Session:
         """Return a new session, or raise what does not hold.
 
+        Strangers have to have paid in before they take up a session: fresh keys cost nothing, and sessions are bounded.
+
         Args:
             spent: what the delegation has spent before; the session's own cap counts from there.
+            credit: gives the licensee's credit in a currency.
         """
         license.verify(grounds.history.charter.domain(grounds.terms.genesis))
-        policy = self._policy(license, grounds)
-        policy.admit(license, k=1, at=at)
+        policy = self.policy(license, grounds)
+        policy.admit(license, k=policy.k_max, at=at)
+        self.coverage(policy, grounds)
+        if policy.licensees.shares_budget and credit(policy.currency) < policy.price_of(policy.output.owners_min):
+            raise CreditExhausted("anyone who pays may ask: have the treasury add credit, then open a session")
         self._check_delegation(license, delegation, grounds, at)
         self._check_opening(license, delegation, opening, grounds, at)
         info = secret_context(
@@ -127,19 +139,22 @@ class Admission:
         license = session.license
         if query.policy != license.policy:
             raise AccessDenied("the license is for another policy; ask the policy's issuer for one")
-        policy = self._policy(license, grounds)
+        policy = self.policy(license, grounds)
         permit: Permit = policy.admit(license, k=query.k, at=at)
         return Asked(
             license=license,
             delegation=session.delegation.cid().digest,
             policy=policy,
             permit=permit,
+            coverage=self.coverage(policy, grounds),
             query=query,
             spend_cap=session.spend_cap,
         )
 
     def count(self, asked: Asked, at: int) -> None:
         """Count a query against the licensee's rate, or raise `RateExceeded`."""
+        if asked.license.licensee not in self._asked:
+            self._make_room(at)
         times = self._asked.setdefault(asked.license.licensee, deque())
         while times and times[0] <= at - MINUTE_S:
             times.popleft()
@@ -147,7 +162,16 @@ class Admission:
             raise RateExceeded(f"more than {asked.policy.queries_per_minute} queries in a minute; wait and ask again")
         times.append(at)
 
-    def _policy(self, license: License, grounds: Grounds) -> Policy:
+    def coverage(self, policy: Policy, grounds: Grounds) -> Coverage:
+        """Return what a policy covers on these leases, worked out once for each. Raises `AccessDenied` if it lacks."""
+        if self._covers != grounds.terms.manifests:
+            self._covers, self._coverages = grounds.terms.manifests, {}
+        if policy.cid() not in self._coverages:
+            self._coverages[policy.cid()] = coverage(policy, grounds.manifests)
+        return self._coverages[policy.cid()]
+
+    def policy(self, license: License, grounds: Grounds) -> Policy:
+        """Return the policy in force that a license is for, or raise why it does not hold any more."""
         history = grounds.history
         if license.genesis != grounds.terms.genesis:
             raise AccessDenied("the license is from another DAO")
@@ -157,13 +181,19 @@ class Admission:
                 f"{history.head.epoch} so far"
             )
         history.head.require_policy(license.policy)
-        if history.head.revoked_since(Scope.LICENSEE, license.licensee, license.epoch):
-            raise Revoked("the license was revoked by the DAO; ask the policy's issuer for a new one")
         policy = history.policies[license.policy]
-        served = set(grounds.terms.manifests)
-        if not served.issuperset(policy.datasets):
-            raise AccessDenied("this enclave was not leased every dataset of the policy")
+        since = policy.licensees.revocable_since(license, adopted=history.adopted[license.policy])
+        if history.head.revoked_since(Scope.LICENSEE, license.licensee, since):
+            raise Revoked("the license was revoked by the DAO; ask the policy's issuer for a new one")
         return policy
+
+    def _make_room(self, at: int) -> None:
+        """Forget the queries of more than a minute ago; where that is not enough, those of who asked first."""
+        if len(self._asked) < SESSIONS_MAX:
+            return
+        self._asked = {who: times for who, times in self._asked.items() if times and times[-1] > at - MINUTE_S}
+        while len(self._asked) >= SESSIONS_MAX:
+            del self._asked[next(iter(self._asked))]
 
     def _check_delegation(self, license: License, delegation: Delegation, grounds: Grounds, at: int) -> None:
         delegation.verify(grounds.history.charter.domain(grounds.terms.genesis))

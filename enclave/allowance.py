@@ -17,7 +17,7 @@ from typing import TypeVar
 from vault.charter import Window
 from vault.entry import Entry, Kind
 from vault.errors import AccessDenied, NotYet
-from vault.ledger import Effect
+from vault.ledger import Effect, Held
 
 Key = TypeVar("Key", bytes, str)
 
@@ -29,7 +29,7 @@ class WindowUsedUp(NotYet):
 @dataclass(frozen=True, slots=True)
 class _Use:
     sequence: int
-    licensee: bytes
+    holder: bytes  # of an extraction budget
     passages: int
     account: str
     spend: int
@@ -42,12 +42,13 @@ class Allowance:
     def __init__(self) -> None:
         self._window: Window | None = None
         self._uses: deque[_Use] = deque()
-        self._passages: dict[bytes, int] = {}  # new ones, by licensee
+        self._passages: dict[bytes, int] = {}  # new ones, by holder of a budget
         self._spend: dict[str, int] = {}  # by account
         self._fresh: dict[str, int] = {}  # credit not anchored yet, by account
         self._reserved_entries = 0
         self._reserved_passages: dict[bytes, int] = {}
         self._reserved_spend: dict[str, int] = {}
+        self._held: dict[bytes, int] = {}  # of the reserved spend, by delegation
         self.is_half_used = False
 
     def grant(self, start: int, window: Window) -> None:
@@ -64,7 +65,7 @@ class Allowance:
         is_charge = entry.kind is Kind.QUERY and bool(entry.transfers)
         use = _Use(
             sequence=entry.sequence,
-            licensee=entry.licensee,
+            holder=effect.holder,
             passages=effect.new_passages,
             account=entry.transfers[0].debit if is_charge else "",
             spend=sum(transfer.amount for transfer in entry.transfers) if is_charge else 0,
@@ -92,8 +93,12 @@ class Allowance:
         if not self.has_entry:
             raise _used_up("ledger entries")
 
+    def held(self, account: str, delegation: bytes) -> Held:
+        """Return what answers on their way may still be charged to an account, and under a delegation."""
+        return Held(self._reserved_spend.get(account, 0), self._held.get(delegation, 0))
+
     @contextmanager
-    def reserved(self, licensee: bytes, account: str, *, passages: int, spend: int) -> Iterator[None]:
+    def reserved(self, holder: bytes, account: str, delegation: bytes, *, passages: int, spend: int) -> Iterator[None]:
         """Keep room for one answer until the block ends; an answer booked within it counts by itself.
 
         Raises: `WindowUsedUp`; `AccessDenied` where no window is large enough.
@@ -102,23 +107,24 @@ class Allowance:
         if spend > window.spend:
             raise AccessDenied(f"the price is {spend} and the charter's window lets {window.spend} through per lease")
         self.require_entry()
-        if self._passages.get(licensee, 0) + self._reserved_passages.get(licensee, 0) + passages > window.passages:
+        if self._passages.get(holder, 0) + self._reserved_passages.get(holder, 0) + passages > window.passages:
             raise _used_up("new passages")
         if self._spend.get(account, 0) + self._reserved_spend.get(account, 0) + spend > window.spend:
             raise _used_up("spend")
-        self._reserve(licensee, account, 1, passages, spend)
+        self._reserve(holder, account, delegation, 1, passages, spend)
         try:
             yield
         finally:
-            self._reserve(licensee, account, -1, -passages, -spend)
+            self._reserve(holder, account, delegation, -1, -passages, -spend)
 
-    def _reserve(self, licensee: bytes, account: str, entries: int, passages: int, spend: int) -> None:
+    def _reserve(self, holder: bytes, account: str, delegation: bytes, entries: int, passages: int, spend: int) -> None:
         self._reserved_entries += entries
-        _add(self._reserved_passages, licensee, passages)
+        _add(self._reserved_passages, holder, passages)
         _add(self._reserved_spend, account, spend)
+        _add(self._held, delegation, spend)
 
     def _count(self, use: _Use, sign: int) -> None:
-        _add(self._passages, use.licensee, sign * use.passages)
+        _add(self._passages, use.holder, sign * use.passages)
         _add(self._spend, use.account, sign * use.spend)
         for account, amount in use.credited:
             _add(self._fresh, account, sign * amount)
@@ -126,7 +132,7 @@ class Allowance:
     def _is_half_used(self, use: _Use, window: Window) -> bool:
         return (
             2 * len(self._uses) >= window.entries
-            or 2 * self._passages.get(use.licensee, 0) >= window.passages
+            or 2 * self._passages.get(use.holder, 0) >= window.passages
             or 2 * self._spend.get(use.account, 0) >= window.spend
         )
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from enclave.found import Found
+from storage.cid import Cid
+from vault.envelope import passage_text
 from vault.license import License
+from vault.limits import Coverage
 from vault.policy import Permit, Policy
 from vault.session import Query
 
@@ -18,14 +20,35 @@ class Asked:
     delegation: bytes
     policy: Policy
     permit: Permit
+    coverage: Coverage
     query: Query
     spend_cap: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing:
+    """A passage as it leaves, with what opens and proves its commitment."""
+
+    manifest: Cid
+    index: int
+    score: float
+    body: bytes = field(repr=False)
+    salt: bytes
+    commitment: bytes  # to the owner's own bytes
+    path: tuple[bytes, ...]
+    owner: bytes
+    redacted: bytes | None  # the commitment to `body` where that is not what the owner committed to
+
+    @property
+    def text(self) -> str:
+        """Return the text as it leaves."""
+        return passage_text(self.body)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metered:
     """What was booked: the passages that may leave, and their receipt."""
 
-    passages: tuple[Found, ...]
+    passages: tuple[Outgoing, ...]
     receipt: bytes
     is_partial: bool

@@ -53,6 +53,7 @@ class Result:
     manifest: Cid
     index: int
     score: float
+    is_redacted: bool  # something was blacked out of it; then its text is the enclave's word, not the owner's
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -273,6 +274,7 @@ class EnclaveClient:
                     manifest=proof.manifest,
                     index=proof.index,
                     score=found.score,
+                    is_redacted=proof.redacted is not None,
                 )
                 for proof, found in zip(receipt.passages, response.passages, strict=True)
             ),

@@ -41,6 +41,7 @@ class CustodyService(Protocol):
     ) -> tuple[Lease, dict[Cid, bytes], list[ShareRelease], ShareRelease | None]: ...
     def deposit_state(self, deposit: StateDeposit) -> None: ...  # noqa: D102
     def hand_back(self, hand_back: HandBack) -> None: ...  # noqa: D102
+    def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

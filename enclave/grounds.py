@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from enclave.chain import Chain
 from enclave.gathering import Answer
 from storage.cid import Cid
 from vault.charter import Charter
 from vault.errors import ForkedHistory, InvalidSignature, MalformedObject, StaleState
 from vault.evidence import Binding, Evidence
-from vault.head import History, extended, verified_history
+from vault.history import History
 from vault.lease import Anchor, Lease, Terms, agreed_terms
 from vault.manifest import Manifest
 from vault.release import HandBack
@@ -69,6 +70,7 @@ def agreed_grounds(
     *,
     anchor: Anchor,
     known: History | None,
+    chain: Chain,
     asked_at: float,
 ) -> Grounds:
     """Return the grounds that the custodians' answers give, or raise why they give none.
@@ -76,35 +78,33 @@ def agreed_grounds(
     Args:
         anchor: how far the ledger had come when the leases were asked for.
         known: the history so far, if this is a renewal.
+        chain: fetches what of the DAO's chain did not come with the leases.
         asked_at: monotonic seconds, before the leases were asked for.
     """
     genesis = binding.genesis
     blocks = {cid: block for answer in answers for cid, block in answer.blocks.items()}
-    charter = known.charter if known else Charter.from_bytes(_fetch(blocks, genesis))
+    charter = chain.charter(known, blocks)
     leases = tuple(answer.lease for answer in answers if charter.custodian(answer.lease.custodian) is not None)
     time_base = _time(leases, charter)
     terms = agreed_terms(leases, charter, genesis=genesis, at=time_base)
-    _require_own(terms, binding, evidence, anchor=anchor, charter=charter, is_renewal=known is not None)
+    _require_own(terms, binding, evidence, anchor=anchor, is_renewal=known is not None)
     agreeing = tuple(lease for lease in leases if lease.terms == terms)
+    history = chain.reached(known, terms.head, blocks, [lease.custodian for lease in agreeing], at=time_base)
+    if terms.window != (history.charter.window if known is not None else None):
+        raise InvalidSignature("the leases grant another window than the charter's")
     return Grounds(
         binding=binding,
         evidence=evidence,
         leases=agreeing,
         terms=terms,
-        history=_history(blocks, known, terms, at=time_base),
+        history=history,
         manifests=_manifests(blocks, terms, charter),
         time_base=time_base,
         asked_at=asked_at,
-        lifetime_s=_lifetime_s(agreeing, charter),
+        lifetime_s=_lifetime_s(agreeing, history.charter),
         lost=_lost(leases, charter, terms),
         reported=last_of_each([window for lease in leases for window in _others(lease, terms.instance)]),
     )
-
-
-def _history(blocks: Mapping[Cid, bytes], known: History | None, terms: Terms, *, at: int) -> History:
-    if known is not None:
-        return extended(known, terms.head, lambda cid: _fetch(blocks, cid), at=at)
-    return verified_history(terms.genesis, terms.head, lambda cid: _fetch(blocks, cid), at=at)
 
 
 def _manifests(blocks: Mapping[Cid, bytes], terms: Terms, charter: Charter) -> tuple[Manifest, ...]:
@@ -126,15 +126,11 @@ def _lifetime_s(agreeing: Sequence[Lease], charter: Charter) -> int:
     return min(charter.lease_s, lifetimes[charter.signatures - 1])
 
 
-def _require_own(
-    terms: Terms, binding: Binding, evidence: Evidence, *, anchor: Anchor, charter: Charter, is_renewal: bool
-) -> None:
+def _require_own(terms: Terms, binding: Binding, evidence: Evidence, *, anchor: Anchor, is_renewal: bool) -> None:
     if (terms.instance, terms.evidence, terms.anchor) != (binding.receipt_key, evidence.digest(), anchor):
         raise InvalidSignature("the leases are for another instance, evidence or ledger state than ours")
     if is_renewal and terms.window is None:
         raise StaleState("another instance has held this ledger meanwhile; opening again")
-    if terms.window != (charter.window if is_renewal else None):
-        raise InvalidSignature("the leases grant another window than the charter's")
 
 
 def _others(lease: Lease, instance: bytes) -> list[OpenWindow]:

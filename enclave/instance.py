@@ -23,7 +23,7 @@ from enclave.keys import InstanceKeys
 from enclave.metering import Journal, Meter, claimed_anchor
 from enclave.opening import Opening
 from enclave.state_key import deposit_state_key
-from enclave.status import State, Status
+from enclave.status import State, Status, shown
 from storage.cid import Cid
 from storage.errors import StorageError
 from vault.errors import (
@@ -41,7 +41,6 @@ from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
 from vault.machine import BLANK
 from vault.release import HandBack
-from vault.wire import told
 
 log = logging.getLogger(__name__)
 GROUNDS_KEPT = 16  # leases renewed since: a receipt of then can still be completed
@@ -67,6 +66,7 @@ class Instance:
         *,
         genesis: Cid,
         configuration: Cid,
+        clock: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -81,7 +81,13 @@ class Instance:
         self._monotonic = monotonic
         self._sleep = sleep
         self.opening = Opening(
-            custodians, attester, keys, genesis=genesis, configuration=configuration, monotonic=monotonic
+            custodians,
+            attester,
+            keys,
+            genesis=genesis,
+            configuration=configuration,
+            monotonic=monotonic,
+            clock=clock,
         )
         self._logged = ""  # why it last stopped
         self._retry_s = RETRY_S
@@ -182,6 +188,8 @@ class Instance:
             opening.cancel()
             renewing.cancel()
             await asyncio.gather(opening, renewing, return_exceptions=True)
+        if self._logged:
+            log.warning("serving again, at epoch %d", self.status.epoch)
         self.status.state, self._logged, self._retry_s = State.SERVING, "", RETRY_S
 
     def _require_same_key(self, state_key: SecretKey | None) -> None:
@@ -272,11 +280,11 @@ class Instance:
     def _stop(self, error: Exception) -> None:
         self._end_engine()
         kind = type(error) if isinstance(error, VaultError) else ServiceUnavailable
-        self._refusal = kind(f"the enclave does not serve now: {told(error)}")
+        self._refusal = kind(f"the enclave does not serve now: {shown(error)}")
         if str(error) != self._logged:  # it tries again, and again
             log.warning("not serving: %s", error)
         self._logged = str(error)
-        self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=told(error))
+        self.status = Status(state=State.STOPPED, epoch=self.status.epoch, reason=shown(error))
 
     def _end_engine(self) -> None:
         if self._engine is not None:

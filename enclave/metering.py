@@ -10,17 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Protocol
 
 from enclave.allowance import Allowance, WindowUsedUp
-from enclave.asked import Asked, Metered
+from enclave.asked import Asked, Metered, Outgoing
 from enclave.found import Found
 from enclave.grounds import Grounds
+from enclave.output import outgoing
+from enclave.selection import Room, room_for, selected
 from vault.entry import Entry, Kind, PassageId, QueryDetail
-from vault.errors import BudgetExhausted, ForkedHistory
+from vault.errors import ForkedHistory
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, Anchor
-from vault.ledger import Books, charge, deposit_entry, opening_entry, refund_entry, require_credit, void_entry
+from vault.ledger import Books, Held, charge, deposit_entry, opening_entry, refund_entry, require_credit, void_entry
 from vault.ledger_seal import LedgerSeal
 from vault.license import Deposit
 from vault.machine import MachineKey
@@ -130,53 +133,50 @@ class Meter:
         self._append(entry)
 
     @contextmanager
-    def reserved(self, asked: Asked) -> Iterator[int]:
-        """Keep room for one answer in the window while the block runs; give how many new passages it may bring.
+    def reserved(self, asked: Asked) -> Iterator[Room]:
+        """Keep room for one answer while the block runs, and hold the most it could cost; give what it may bring.
 
         Raises, before anything is searched (rule O3): `BudgetExhausted`, `CreditExhausted`; `WindowUsedUp`, which a
         renewal mends; `AccessDenied` where the charter's window is smaller than the price.
         """
-        left = self.require_affordable(asked)
-        passages = self._allowance.passages_at_most(min(left, asked.permit.k))
-        licensee, price = asked.license.licensee, asked.permit.price
-        account = licensee_account(licensee, asked.policy.currency)
-        with self._allowance.reserved(licensee, account, passages=passages, spend=price):
-            yield passages
+        account = licensee_account(asked.license.licensee, asked.policy.currency)
+        room = self.require_affordable(asked, asked.permit.price_max, self._allowance.held(account, asked.delegation))
+        room = replace(room, passages=self._allowance.passages_at_most(room.passages))
+        with self._allowance.reserved(
+            asked.permit.holder, account, asked.delegation, passages=room.passages, spend=asked.permit.price_max
+        ):
+            yield room
 
-    def require_affordable(self, asked: Asked) -> int:
-        """Return how many new passages the budget allows."""
-        licensee = asked.license.licensee
-        left = self.budget_left(licensee, asked.permit.passages_max)
-        if left <= 0:
-            lost = self.books.lost_passages(licensee)
-            because = f", {lost} of them lost with an enclave that did not return its window" if lost else ""
-            raise BudgetExhausted(
-                f"the license has been shown all {asked.permit.passages_max} passages it may see{because}"
-            )
-        account, price = licensee_account(licensee, asked.policy.currency), asked.permit.price
-        require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap)
-        if self.books.balance(account) - self._allowance.fresh_credit(account) < price:
+    def require_affordable(self, asked: Asked, price: int, held: Held) -> Room:
+        """Return what the budgets allow, where credit that is not held for others covers the price as well."""
+        room = room_for(self.books, asked)
+        account = licensee_account(asked.license.licensee, asked.policy.currency)
+        require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap, held=held)
+        if self.books.balance(account) - held.credit - self._allowance.fresh_credit(account) < price:
             raise WindowUsedUp("this credit counts once the custodians have anchored it; ask again shortly")
-        return left
-
-    def budget_left(self, licensee: bytes, passages_max: int) -> int:
-        """Return how many more distinct passages a licensee may ever be shown."""
-        return max(0, passages_max - self.books.seen_count(licensee) - self.books.lost_passages(licensee))
+        return room
 
     def book_answer(
-        self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int, passages_max: int
+        self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int, room: Room
     ) -> Metered:
         """Charge for an answer and return what may leave; the entry is durable before this returns.
 
         Args:
-            passages_max: how many may be new, as `reserved` gave it; the call belongs into its block.
+            room: what it may bring, as `reserved` gave it; the call belongs into its block.
         """
-        left = self.require_affordable(asked)
-        passages, identities, new = self._within_budget(asked.license.licensee, found, min(left, passages_max))
-        is_partial = len(passages) < len(found)
-        receipt = self._receipt(asked, passages, vector, grounds, budget_left=left - new, is_partial=is_partial, at=at)
+        account = licensee_account(asked.license.licensee, asked.policy.currency)
+        held = self._allowance.held(account, asked.delegation)
+        own = asked.permit.price_max  # held for this very answer
+        now = self.require_affordable(asked, own, Held(held.credit - own, held.spend - own))
+        now = replace(now, passages=min(now.passages, room.passages))
+        identities = [self._seal.passage_identity(passage.text) for passage in found]
+        chosen = selected(self.books, asked, found, identities, now)
+        passages = tuple(outgoing(passage, asked.policy.output) for passage in chosen.passages)
+        is_partial = len(passages) < len(found) or not room.is_whole
+        receipt = self._receipt(
+            asked, passages, vector, grounds, budget_left=chosen.budget_left, is_partial=is_partial, at=at
+        )
         message = receipt.signed(self._receipt_key)
-        owners = [passage.owner for passage in passages]
         detail = QueryDetail(
             body=asked.query.body_digest(),
             policy=asked.permit.policy,
@@ -184,9 +184,15 @@ class Meter:
             instance=receipt.instance,
             vector=vector,
             passages=tuple(
-                PassageId(manifest=passage.manifest, index=passage.index, identity=identity)
-                for passage, identity in zip(passages, identities, strict=True)
+                PassageId(
+                    manifest=passage.manifest,
+                    index=passage.index,
+                    lineage=asked.coverage.places[passage.manifest].lineage,
+                    identity=identity,
+                )
+                for passage, identity in zip(passages, chosen.identities, strict=True)
             ),
+            shares_budget=asked.policy.licensees.shares_budget,
             is_partial=is_partial,
             receipt=message,
         )
@@ -197,7 +203,7 @@ class Meter:
                 at=at,
                 licensee=asked.license.licensee,
                 reference=asked.query.request,
-                transfers=charge(asked.license.licensee, asked.policy, owners),
+                transfers=charge(asked.license.licensee, asked.policy, [passage.owner for passage in passages]),
                 query=detail,
             )
         )
@@ -208,27 +214,10 @@ class Meter:
         self._allowance.require_entry()
         self._append(void_entry(self.books, entry, at=at))
 
-    def _within_budget(
-        self, licensee: bytes, found: Sequence[Found], left: int
-    ) -> tuple[tuple[Found, ...], list[bytes], int]:
-        """Return the passages the budget lets out, best first, their identities, and how many are new."""
-        kept: list[Found] = []
-        identities: list[bytes] = []
-        new: set[bytes] = set()
-        for passage in found:
-            identity = self._seal.passage_identity(passage.text)
-            if not self.books.has_seen(licensee, identity) and identity not in new:
-                if len(new) == left:
-                    continue
-                new.add(identity)
-            kept.append(passage)
-            identities.append(identity)
-        return tuple(kept), identities, len(new)
-
     def _receipt(
         self,
         asked: Asked,
-        passages: Sequence[Found],
+        passages: Sequence[Outgoing],
         vector: bytes,
         grounds: Grounds,
         *,
@@ -253,7 +242,7 @@ class Meter:
             k=query.k,
             passages=tuple(map(_proof, passages)),
             is_partial=is_partial,
-            price=asked.permit.price,
+            price=asked.policy.price_of(len(passages)),
             currency=asked.policy.currency,
             budget_left=budget_left,
             tee=grounds.evidence.kind,
@@ -288,5 +277,11 @@ class Meter:
         self.anchor = anchor
 
 
-def _proof(found: Found) -> PassageProof:
-    return PassageProof(manifest=found.manifest, index=found.index, commitment=found.commitment, path=found.path)
+def _proof(passage: Outgoing) -> PassageProof:
+    return PassageProof(
+        manifest=passage.manifest,
+        index=passage.index,
+        commitment=passage.commitment,
+        path=passage.path,
+        redacted=passage.redacted,
+    )

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from enclave.attestation.attester import Attester, attested
+from enclave.chain import Chain
 from enclave.combining import Combining, Secrets
 from enclave.gathering import CLOSE_PATIENCE_S, Answer, CustodyService, Gathering, reason_of
 from enclave.grounds import Grounds, agreed_grounds
@@ -16,7 +17,7 @@ from enclave.keys import InstanceKeys
 from storage.cid import Cid
 from vault.errors import StaleState, VaultError
 from vault.evidence import RELEASE, Binding, Evidence, Nonce
-from vault.head import History
+from vault.history import History
 from vault.lease import Anchor
 from vault.machine import BLANK
 from vault.release import HandBack, LeaseRequest, OfferedKeys
@@ -35,13 +36,21 @@ class Opening:
         genesis: Cid,
         configuration: Cid,
         monotonic: Callable[[], float],
+        clock: Callable[[], int],
     ) -> None:
+        """Ask nothing yet.
+
+        Args:
+            clock: UTC seconds by the host; only what is fetched before a lease goes by it.
+        """
         self._gathering = Gathering(custodians)
+        self._chain = Chain(custodians, genesis, require_open=self._gathering.require_open)
         self._attester = attester
         self._keys = keys
         self._genesis = genesis
         self._configuration = configuration
         self._monotonic = monotonic
+        self._clock = clock
         self._turn = threading.Lock()
         self._is_patient = False  # the last renewal failed, perhaps for want of patience
 
@@ -94,6 +103,8 @@ class Opening:
         self, anchor: Anchor, known: History | None, settled: Sequence[WindowId]
     ) -> tuple[Grounds, list[Answer]]:
         """Ask for leases; with shares where no history is known yet."""
+        if known is None:
+            self._chain.prefetch(host_time=self._clock())
         asked_at = self._monotonic()
         needed = known.charter.signatures if known and not self._is_patient else len(self._gathering)
         keys = OfferedKeys(hpke=self._keys.hpke.public).digest()
@@ -115,7 +126,7 @@ class Opening:
             ).signed_by(self._keys.receipt)
 
         report_data = binding.report_data()
-        head = known.head.cid() if known else None
+        head = known.head.cid() if known else self._chain.head
         answers, late = self._gathering.released(
             list(nonces), binding, evidence, request_to, known_head=head, needed=needed
         )
@@ -124,7 +135,9 @@ class Opening:
             raise reason_of(failures, liars=liars)
         self._is_patient = known is not None
         try:
-            grounds = agreed_grounds(binding, evidence, answers, anchor=anchor, known=known, asked_at=asked_at)
+            grounds = agreed_grounds(
+                binding, evidence, answers, anchor=anchor, known=known, chain=self._chain, asked_at=asked_at
+            )
         except StaleState as error:
             raise (reason_of(failures, liars=liars) if failures else error) from error
         self._is_patient = False

@@ -12,6 +12,8 @@ from enclave.asked import Asked, Metered
 from enclave.found import Answer
 from enclave.instance import Instance
 from enclave.metering import Meter
+from enclave.output import outgoing
+from enclave.selection import Room
 from vault.entry import Entry
 from vault.errors import AccessDenied, RequestConflict, VaultError
 from vault.evidence import SERVE, Binding, Evidence, Nonce
@@ -49,7 +51,13 @@ class EnclaveService:
         meter = self.instance.meter()
         meter.catch_up()
         spent = meter.books.spent(delegation.cid().digest)
-        session = self._admission.open(license, delegation, opening, grounds, self.instance.now(), spent=spent)
+
+        def credit(currency: str) -> int:
+            return meter.books.balance(licensee_account(license.licensee, currency))
+
+        session = self._admission.open(
+            license, delegation, opening, grounds, self.instance.now(), spent=spent, credit=credit
+        )
         _, previous = meter.books.receipt_chain(license.licensee)
         return session.id, previous, session.expires_at
 
@@ -70,23 +78,24 @@ class EnclaveService:
             raise
         if before is None:
             self._admission.count(asked, self.instance.now())
-            async with self._room(meter, asked) as passages_max:
-                answer = await self._searched(asked)
+            async with self._room(meter, asked) as room:
+                answer = await self.instance.engine().search(asked.query.text, room.datasets, asked.permit.k)
                 meter.catch_up()
                 before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
                 if before is None:
-                    return self._booked(meter, session, query, answer, passages_max), answer, False
+                    return self._booked(meter, session, query, answer, room), answer, False
         if before.query is not None and before.query.instance != self.instance.keys.instance:
             refusal = RequestConflict("an earlier run of the enclave signed this answer; ask with a fresh request id")
             self._refund_undelivered(session, before, last_receipt, refusal)
             raise refusal
-        metered, answer = await self._repeated(before)
+        metered, answer = await self._repeated(before, asked)
         return metered, answer, True
 
     def account(self, id: bytes, sequence: int, mac: bytes) -> tuple[int, int, int, int, int]:
         """Return credit, spent, spend cap, passages seen and passages allowed of a session's licensee.
 
-        Passages lost with an enclave that did not return its window are not allowed any more.
+        Passages lost with an enclave that did not return its window are not allowed any more. Where strangers share one
+        budget, the passages are those of all of them.
         """
         session = self._admission.authenticated(
             id, sequence, mac, body=bytes(32), last_receipt=bytes(32), at=self.instance.now()
@@ -94,13 +103,15 @@ class EnclaveService:
         grounds, books = self.instance.serving(), self.instance.meter().books
         grounds.history.head.require_policy(session.license.policy)
         policy = grounds.history.policies[session.license.policy]
-        licensee = session.license.licensee
+        licensee, whole = session.license.licensee, self._admission.coverage(policy, grounds).whole
+        holder = policy.licensees.holder(licensee)
+        seen = books.seen.count(holder, whole.lineages)
         return (
             books.balance(licensee_account(licensee, policy.currency)),
             books.spent(session.delegation.cid().digest),
             session.spend_cap,
-            books.seen_count(licensee),
-            books.seen_count(licensee) + self.instance.meter().budget_left(licensee, policy.passages_max),
+            seen,
+            seen + books.quota_left(holder, whole),
         )
 
     async def add_credit(self, deposit: Deposit) -> int:
@@ -139,36 +150,34 @@ class EnclaveService:
         return own
 
     @asynccontextmanager
-    async def _room(self, meter: Meter, asked: Asked) -> AsyncIterator[int]:
+    async def _room(self, meter: Meter, asked: Asked) -> AsyncIterator[Room]:
         """Keep room for an answer in the window; where it is used up, wait for the next one first."""
-        with ExitStack() as room:
+        with ExitStack() as reserved:
             for _ in range(RENEWALS_MAX):
                 try:
-                    passages_max = room.enter_context(meter.reserved(asked))
+                    room = reserved.enter_context(meter.reserved(asked))
                     break
                 except WindowUsedUp:
                     await self.instance.renewal()
             else:
-                passages_max = room.enter_context(meter.reserved(asked))
-            yield passages_max
+                room = reserved.enter_context(meter.reserved(asked))
+            yield room
 
-    def _booked(self, meter: Meter, session: Session, query: Query, answer: Answer, passages_max: int) -> Metered:
+    def _booked(self, meter: Meter, session: Session, query: Query, answer: Answer, room: Room) -> Metered:
         grounds, at = self.instance.serving(), self.instance.now()
         asked = self._admission.asked(session, query, grounds, at)  # the head may have moved
-        booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, passages_max=passages_max)
+        booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, room=room)
         if meter.is_window_half_used:
             self.instance.want_renewal()
         return booked
 
-    async def _searched(self, asked: Asked) -> Answer:
-        return await self.instance.engine().search(asked.query.text, asked.permit.datasets, asked.permit.k)
-
-    async def _repeated(self, entry: Entry) -> tuple[Metered, Answer]:
+    async def _repeated(self, entry: Entry, asked: Asked) -> tuple[Metered, Answer]:
         if entry.query is None:
             raise RequestConflict("this request id cannot be used again; choose a fresh one")
         places = [(place.manifest, place.index) for place in entry.query.passages]
         found = await self.instance.engine().passages(places, entry.query.vector)
-        metered = Metered(passages=found, receipt=entry.query.receipt, is_partial=entry.query.is_partial)
+        passages = tuple(outgoing(passage, asked.policy.output) for passage in found)
+        metered = Metered(passages=passages, receipt=entry.query.receipt, is_partial=entry.query.is_partial)
         return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
 
     def _refund_undelivered(

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
+
+from vault.errors import (
+    AccessDenied,
+    ForkedHistory,
+    LedgerTampered,
+    NotYet,
+    RateExceeded,
+    RecordsUnavailable,
+    ServiceUnavailable,
+    StaleState,
+)
+from vault.wire import told
 
 
 class State(Enum):
@@ -24,3 +37,24 @@ class Status:
     total: int = 0
     epoch: int = 0
     reason: str = ""
+
+
+_NEUTRAL: Final[tuple[tuple[type[Exception], str], ...]] = (
+    (NotYet, "another instance holds this ledger, or the custodians are catching up; ask again later"),
+    (StaleState, "its leases are not in force; ask again shortly"),
+    (RateExceeded, "its custodians are busy; ask again shortly"),
+    (RecordsUnavailable, "it cannot use its records; ask again later"),
+    (ForkedHistory, "what it remembers and what was anchored contradict each other; its operator has to act"),
+    (LedgerTampered, "its ledger was tampered with; its operator has to act"),
+    (ServiceUnavailable, "too few of its custodians answer, or its engine is started anew; ask again shortly"),
+)
+
+
+def shown(error: Exception) -> str:
+    """Return why an enclave does not serve, for anyone: in full what the DAO decided, else one sentence.
+
+    Details name addresses and advise operators, so they are for the enclave's own log.
+    """
+    if isinstance(error, AccessDenied):
+        return told(error)
+    return next((words for kind, words in _NEUTRAL if isinstance(error, kind)), "its operator has to act")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enclave.v1 import attestation_pb2 as pb
 from storage.cid import Cid
 from vault.charter import Charter
+from vault.dataset import resolved
 from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, MalformedObject
 from vault.evidence import SERVE, Appraisal, Appraiser, Binding, Evidence
 from vault.head import Head
@@ -116,8 +117,11 @@ def require_same_enclave(renewed: Grounds, attested: Grounds) -> None:
 
 
 def manifests_of(grounds: Grounds, policy: Policy) -> Sequence[Manifest]:
-    """Return the policy's manifests, or raise `MalformedObject` where the enclave withholds one."""
-    missing = [cid for cid in policy.datasets if cid not in grounds.manifests]
+    """Return the policy's manifests as the leases name them, or raise where the enclave withholds one.
+
+    Raises: `MalformedObject` for a withheld one, `AccessDenied` where none of a dataset is leased.
+    """
+    missing = [cid for cid in grounds.terms.manifests if cid not in grounds.manifests]
     if missing:
         raise MalformedObject(f"the enclave did not hand out manifest {missing[0]}")
-    return [grounds.manifests[cid] for cid in policy.datasets]
+    return resolved(policy.datasets, [grounds.manifests[cid] for cid in grounds.terms.manifests])

@@ -104,6 +104,7 @@ class RunningEnclave:
             genesis=world.genesis,
             configuration=world.configuration,
             monotonic=world.clock.monotonic,
+            clock=world.clock,
             sleep=self._naps,
         )
         self.service = EnclaveService(self.instance)

@@ -5,7 +5,7 @@ Everything runs on one `Clock` that tests move by hand.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -23,13 +23,16 @@ from storage.memory import MemoryBlobs
 from storage.model import Blobs
 from storage.unixfs import add_file
 from tests import builders
-from tests.builders import TEXTS, SealedDataset, dao, published, sealed_dataset, seeded, wallet
+from tests.builders import TEXTS, SealedDataset, dao, published, sealed_dataset, seeded, wallet, with_blocks
 from tests.people import DAY_S, NOW, Dao
 from vault import acts
 from vault.charter import Custodian
 from vault.custody import Custody
+from vault.dataset import DatasetRef
 from vault.evidence import Binding, Evidence
-from vault.head import History
+from vault.handing import handed_to_all
+from vault.head_vote import HeadVote
+from vault.history import History
 from vault.lease import Lease
 from vault.license import Delegation, Deposit, License
 from vault.machine import MachineKey
@@ -88,7 +91,7 @@ class World:
 
     def decided(self, decision: Any, policy: Policy | None = None) -> History:
         """Return the history after a decision, published in this world's blocks; the world itself stays."""
-        return published(self.blobs, self.history, decision, policy)
+        return published(self.blobs, self.history, with_blocks(decision, *([policy] if policy else [])))
 
 
 def configuration(genesis: Cid) -> Cid:
@@ -108,14 +111,14 @@ def world(
     """Return a DAO of three members whose policy on one sealed dataset is in force."""
     made = dao(3, custodians=custodians, **charter_fields)
     sealed = sealed_dataset(made, texts, **(manifest or {}))
-    fields = {"datasets": (sealed.manifest.cid(),), "tees": (TEE,), "price_per_query": PRICE}
+    fields = {"datasets": (DatasetRef.pinned(sealed.manifest),), "tees": (TEE,), "price_per_query": PRICE}
     fields |= {"configurations": (configuration(made.genesis),)} | (policy or {})
     adopted = builders.policy(made.genesis, **fields)
     blobs = blobs or MemoryBlobs()
     for segment in sealed.segments:
         add_file(blobs, segment)
-    decision = builders.carried(made.history, builders.adopting(adopted))
-    history = published(blobs, made.history, decision, adopted)
+    decision = builders.carried(made.history, builders.adopting(adopted), adopted)
+    history = published(blobs, made.history, decision)
     return World(dao=made, dataset=sealed, policy=adopted, history=history, blobs=blobs)
 
 
@@ -142,10 +145,13 @@ class Custodians:
         if has_deposits:
             self.deposit(world.dataset)
 
-    def submit(self, history: History) -> None:
-        """Hand every custodian a head."""
-        for custody in self.all:
-            custody.submit_head(history.head.cid(), self.world.blocks().items())
+    def submit(self, history: History, *, but: Collection[int] = (), of: World | None = None) -> None:
+        """Hand every custodian a head, and the votes of the others; of another world's DAO if one is given."""
+        takers = {one.public.key: LocalTaker(one) for index, one in enumerate(self.all) if index not in but}
+        blocks = (of or self.world).blocks()
+        handed = handed_to_all(takers, history.head.cid(), blocks, genesis=history.genesis, charter=history.charter)
+        for error in handed.failures.values():
+            raise error
 
     def deposit(self, dataset: SealedDataset) -> None:
         """Hand every custodian its share."""
@@ -179,6 +185,19 @@ class Custodians:
         self._open.close()
 
 
+class LocalTaker:
+    """A custodian in this process, as whoever hands in heads sees it."""
+
+    def __init__(self, custody: Custody) -> None:
+        self._custody = custody
+
+    def submit_head(self, head: Cid, blocks: Mapping[Cid, bytes], votes: Sequence[HeadVote] = ()) -> int:
+        return self._custody.submit_head(head, blocks.items(), votes)
+
+    def head_votes(self, genesis: Cid) -> tuple[list[HeadVote], list[Cid]]:
+        return self._custody.head_votes(genesis)
+
+
 class LocalCustodian:
     """A `CustodyService` in this process; subclasses lie."""
 
@@ -206,6 +225,9 @@ class LocalCustodian:
     def hand_back(self, hand_back: HandBack) -> None:
         self.custody.hand_back(hand_back)
 
+    def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
+        return self.custody.catching_up.chain(genesis, known)
+
 
 def attester(**fields: Any) -> UnsafeSimulatedAttester:
     """Return the simulated TEE that the policy accepts; `fields` replace its key or measurement."""
@@ -218,6 +240,7 @@ def opening(world: World, custodians: Any, *, keys: InstanceKeys | None = None, 
         "genesis": world.genesis,
         "configuration": world.configuration,
         "monotonic": world.clock.monotonic,
+        "clock": world.clock,
     }
     return Opening(custodians, attester(), keys or InstanceKeys.fresh(), **(usual | fields))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from vault.custody import Custody
 from vault.custody_state import CustodyState, StateQuestion
 from vault.custody_sync import CustodySync
 from vault.errors import ServiceUnavailable
+from vault.head_vote import HeadVote, KnownTip
+from vault.links import next_links
 from vault.manifest import Manifest
 from vault.records.custody import CustodyRecords
 from vault.records.database import open_records
@@ -41,8 +43,22 @@ class LocalPeer:
     def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
         return self.custody.catching_up.chain(genesis, known)
 
-    def submit_head(self, head: Cid, blocks: dict[Cid, bytes]) -> int:
-        return self.custody.submit_head(head, blocks.items())
+    def known_tips(self, custodian: bytes) -> list[KnownTip]:
+        votes = {tip.genesis: tip.votes for tip in self.custody.known_tips(custodian)}
+        return [
+            KnownTip(genesis=genesis, head=head, epoch=epoch, votes=votes.get(genesis, b""))
+            for genesis, head, epoch in self.tips(custodian)
+        ]
+
+    def branch(self, genesis: Cid, known: Cid | None, tip: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
+        branch = self.custody.branch(genesis, tip) if tip else None
+        return next_links(lambda known, skip: self.custody.catching_up.piece(genesis, known, skip, branch), known)
+
+    def head_votes(self, genesis: Cid) -> tuple[list[HeadVote], list[Cid]]:
+        return self.custody.head_votes(genesis)
+
+    def submit_head(self, head: Cid, blocks: Mapping[Cid, bytes], votes: Sequence[HeadVote] = ()) -> int:
+        return self.custody.submit_head(head, blocks.items(), votes)
 
     def custody_state(self, question: StateQuestion) -> CustodyState:
         return self.custody.catching_up.answer(question)

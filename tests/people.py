@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from hashlib import shake_256
 from typing import Any
 
 from storage.cid import Cid
-from vault.charter import Charter, Custodian, Member, Window
-from vault.head import History, founded
+from vault.charter import Charter, Custodian, Voting, Window
+from vault.history import History, founded
 from vault.hpke import CLASSIC, HpkeKeys
 from vault.machine import MachineKey
+from vault.roll import Roll
 from vault.signing import SigningKey
 
 NOW = 1_800_000_000  # UTC seconds
@@ -55,7 +56,8 @@ class Dao:
     """A DAO that has decided nothing yet, with the keys of all its people and machines."""
 
     history: History
-    wallets: tuple[SigningKey, ...]  # in the charter's order
+    roll: Roll
+    wallets: tuple[SigningKey, ...]  # in the roll's order
     custodians: tuple[CustodianKeys, ...]
 
     @property
@@ -69,18 +71,32 @@ class Dao:
         return self.history.genesis
 
 
-def dao(members: int = 5, *, name: str = "Harbor", custodians: int = 1, **charter_fields: Any) -> Dao:
-    """Return a DAO of equal members; `charter_fields` replace fields of its charter, such as `shares`."""
-    wallets = sorted((wallet(f"member {n}") for n in range(members)), key=lambda key: key.address)
+def dao(
+    members: int = 5,
+    *,
+    name: str = "Harbor",
+    custodians: int = 1,
+    weights: tuple[int, ...] | None = None,
+    **charter_fields: Any,
+) -> Dao:
+    """Return a DAO; `charter_fields` replace fields of its charter or its voting, such as `shares`.
+
+    Args:
+        weights: those of member 0, 1, …; without them, members are equal.
+    """
+    roll = roll_of(members) if weights is None else weighted(weights)
+    wallets = sorted((wallet(f"member {n}") for n in range(len(roll.members))), key=lambda key: key.address)
     machines = tuple(custodian(str(n)) for n in range(custodians))
-    fields: dict[str, Any] = {
+    names = {field.name for field in fields(Voting)}
+    changed = {key: charter_fields.pop(key) for key in names & set(charter_fields)}
+    valid: dict[str, Any] = {
         "nonce": seeded(f"nonce {name}"),
         "name": name,
         "chain_id": CHAIN_ID,
-        "members": tuple(Member(address=key.address, weight=weight(1)) for key in wallets),
-        "quorum_bps": 4_000,
-        "threshold_bps": 5_001,
-        "voting_period_s": DAY_S,
+        **roll_fields(roll),
+        "voting": voting(**changed),
+        "guardians": (),
+        "guardian_signatures": 0,
         "lease_s": 600,
         "window": Window(entries=1_000, passages=100, spend=100_000),
         "custodians": tuple(machine.public() for machine in machines),
@@ -90,8 +106,56 @@ def dao(members: int = 5, *, name: str = "Harbor", custodians: int = 1, **charte
         "suite_floor": CLASSIC,
         "treasury": wallet("treasury").address,
     }
-    charter = Charter(**(fields | charter_fields))
-    return Dao(history=founded(charter), wallets=tuple(wallets), custodians=machines)
+    charter = Charter(**(valid | charter_fields))
+    return Dao(history=founded(charter), roll=roll, wallets=tuple(wallets), custodians=machines)
+
+
+def voting(**changed: Any) -> Voting:
+    """Return how the tests' DAOs vote: for a day, with neither delay, extension nor timelock."""
+    valid: dict[str, Any] = {
+        "quorum_bps": 4_000,
+        "threshold_bps": 5_001,
+        "delay_s": 0,
+        "period_s": DAY_S,
+        "extension_s": 0,
+        "round_s": 1,
+        "timelock_s": 0,
+        "proposal_weight": weight(1),
+        "proposals_per_day": 1_000,
+        "delegations_every_s": 0,
+    }
+    return Voting(**(valid | changed))
+
+
+def roll_of(members: int) -> Roll:
+    """Return the roll of a DAO of so many equal members."""
+    return weighted((1,) * members)
+
+
+@cache
+def weighted(weights: tuple[int, ...]) -> Roll:
+    """Return the roll in which member 0, 1, … have these weights."""
+    roll = Roll.of({wallet(f"member {n}").address: weight for n, weight in enumerate(weights)})
+    _ROLLS[roll.cid] = roll
+    return roll
+
+
+_ROLLS: dict[Cid, Roll] = {}
+
+
+def roll_in(charter: Charter) -> Roll:
+    """Return the roll of one of the tests' charters."""
+    return _ROLLS.get(charter.roll) or roll_of(charter.members)
+
+
+def roll_fields(roll: Roll) -> dict[str, Any]:
+    """Return the fields by which a charter names its roll."""
+    return {
+        "roll": roll.cid,
+        "members": len(roll.members),
+        "weights_root": roll.tree().root,
+        "total_weight": weight(roll.total),
+    }
 
 
 def weight(value: int) -> bytes:

@@ -5,55 +5,99 @@ from __future__ import annotations
 import secrets
 
 from storage.cid import Cid
-from vault.ballot import Action, Ballot, Proposal, Scope, Support
+from vault.action import Action, Scope
+from vault.ballot import Ballot, Proposal, Support, Vote
 from vault.charter import Charter
-from vault.head import History
+from vault.guardian import Act
+from vault.history import History
 from vault.inquiry import Inquiry
 from vault.lease import ledger_id
 from vault.license import Delegation, Deposit, License
 from vault.policy import Policy
+from vault.roll import Roll
 from vault.signing import BLANK_SIGNATURE, SigningKey
+from vault.vote_delegation import ProvenDelegation, VoteDelegation
 
 
-def adoption(policy: Cid, drops: tuple[Cid, ...] = ()) -> Action:
-    """Return the action of adopting a policy in place of others."""
-    return Action(adopts=policy, drops=drops, revokes=None, subject=b"")
-
-
-def revocation(scope: Scope, subject: bytes) -> Action:
-    """Return the action of taking something away."""
-    return Action(adopts=None, drops=(), revokes=scope, subject=subject)
-
-
-def propose(history: History, action: Action, proposer: SigningKey, *, at: int) -> Proposal:
-    """Put an action to the vote from now on, for the charter's voting period."""
+def propose(history: History, roll: Roll, action: Action, proposer: SigningKey, *, at: int) -> Proposal:
+    """Put an action to the vote: after the charter's delay, for its voting period."""
+    voting = history.charter.voting
     proposal = Proposal(
         genesis=history.genesis,
         epoch=history.head.epoch,
         head=history.head.cid(),
         proposer=proposer.address,
+        weight=weight_bytes(roll, proposer.address),
+        proof=roll.tree().proof(proposer.address),
         action=action,
-        opens_at=at,
-        closes_at=at + history.charter.voting_period_s,
+        opens_at=at + voting.delay_s,
+        closes_at=at + voting.delay_s + voting.period_s,
         nonce=secrets.token_bytes(32),
         signature=BLANK_SIGNATURE,
     )
     return proposal.signed_by(proposer, history.charter.domain(history.genesis))
 
 
-def vote(
-    history: History, proposal: Proposal, voter: SigningKey, support: Support, *, sequence: int, reason: str = ""
-) -> Ballot:
-    """Answer a proposal; a later answer takes a higher sequence number (rule G1)."""
-    ballot = Ballot(
+def blank_ballot(proposal: Proposal, voter: bytes, support: Support, *, sequence: int, reason: str = "") -> Ballot:
+    """Return an answer as its voter's wallet is to sign it; a later answer takes a higher sequence number (rule G1)."""
+    return Ballot(
         proposal=proposal.cid().digest,
-        voter=voter.address,
+        voter=voter,
         support=support,
         sequence=sequence,
         reason=reason,
         signature=BLANK_SIGNATURE,
     )
-    return ballot.signed_by(voter, history.charter.domain(history.genesis))
+
+
+def vote_of(roll: Roll, ballot: Ballot) -> Vote:
+    """Return a signed ballot with its voter's weight, as it is handed in."""
+    return Vote(ballot=ballot, weight=weight_bytes(roll, ballot.voter), proof=roll.tree().proof(ballot.voter))
+
+
+def delegate_vote(
+    history: History, roll: Roll, delegator: SigningKey, delegate_to: bytes, *, sequence: int
+) -> ProvenDelegation:
+    """Have another member vote for the delegator; oneself takes it back."""
+    blank = VoteDelegation(
+        genesis=history.genesis,
+        delegator=delegator.address,
+        delegate=delegate_to,
+        sequence=sequence,
+        signature=BLANK_SIGNATURE,
+    )
+    return ProvenDelegation(
+        delegation=blank.signed_by(delegator, history.charter.domain(history.genesis)),
+        weight=weight_bytes(roll, delegator.address),
+        proof=roll.tree().proof(delegator.address),
+    )
+
+
+def cancellation(history: History, proposal: Cid) -> Act:
+    """Return the act by which guardians cancel a proposal."""
+    return _act(history, cancels=proposal.digest, revokes=None, subject=b"")
+
+
+def emergency_revocation(history: History, scope: Scope, subject: bytes) -> Act:
+    """Return the act by which guardians revoke at once."""
+    return _act(history, cancels=None, revokes=scope, subject=subject)
+
+
+def _act(history: History, *, cancels: bytes | None, revokes: Scope | None, subject: bytes) -> Act:
+    return Act(
+        genesis=history.genesis,
+        epoch=history.head.epoch,
+        head=history.head.cid(),
+        cancels=cancels,
+        revokes=revokes,
+        subject=subject,
+        nonce=secrets.token_bytes(32),
+    )
+
+
+def weight_bytes(roll: Roll, address: bytes) -> bytes:
+    """Return a member's weight as objects hold it; raise `AccessDenied` for a stranger."""
+    return roll.weight_of(address).to_bytes(32, "big")
 
 
 def grant_license(

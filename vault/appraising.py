@@ -5,18 +5,27 @@ Each policy stands for itself: one whose owner has not deposited yet does not st
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from storage.cid import Cid
 from storage.errors import BlockNotFound
-from vault.ballot import Scope
+from vault.action import Scope
+from vault.contest import takes_away_licenses
 from vault.errors import AccessDenied, NotYet, Revoked
 from vault.evidence import Appraisal, Appraiser, Binding, Evidence
-from vault.head import History
+from vault.history import History
 from vault.known import Known
 from vault.manifest import Manifest
 from vault.policy import SIMULATED, Policy
+
+Latest = Callable[[bytes], tuple[int, Cid] | None]
+"""Gives the version and manifest registered last for a lineage; None where there is none."""
+_NO_SHARE = "a dataset's owner has not deposited its share here yet"
+
+
+def _none(_: bytes) -> None:
+    """Know of no registered version, so that nothing unpinned is released."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +34,11 @@ class Verdict:
 
     policy: Policy
     outcome: Appraisal | AccessDenied | NotYet
+    manifests: tuple[Cid, ...]  # the versions that the policy means here and now, in the order of its datasets
 
     def datasets(self) -> tuple[Cid, ...]:
         """Return the manifests whose keys the policy would let it have."""
-        return self.policy.datasets if isinstance(self.outcome, Appraisal) else ()
+        return self.manifests if isinstance(self.outcome, Appraisal) else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +48,36 @@ class Appraising:
     appraiser: Appraiser
     known: Known
     production: bool
+    latest: Latest = _none  # what owners registered last with this custodian (rule B4)
 
-    def verdicts(self, history: History, binding: Binding, evidence: Evidence, *, at: int) -> list[Verdict]:
-        """Return what every policy in force says, or raise `Revoked` where there is none."""
+    def verdicts(
+        self,
+        history: History,
+        binding: Binding,
+        evidence: Evidence,
+        *,
+        at: int,
+        restricted_by: Sequence[History] = (),
+    ) -> list[Verdict]:
+        """Return what every policy in force says, or raise `Revoked` where there is none.
+
+        Args:
+            restricted_by: histories that may come to hold, each of which has to allow it too (rule F4).
+        Raises: `NotYet` where one of these revokes a licensee, which only an enclave at that head can heed.
+        """
         if not history.policies:
             raise Revoked(f"no policy is in force at epoch {history.head.epoch}: revoked, or none adopted yet")
+        if any(takes_away_licenses(history, other) for other in restricted_by):
+            raise NotYet("a licensee was revoked, and the custodians have yet to agree on the next head; ask again")
         verdicts = []
         for cid, policy in history.policies.items():
             try:
-                verdicts.append(Verdict(policy, self._appraised(history, cid, policy, binding, evidence, at)))
+                for other in restricted_by:
+                    other.head.require_policy(cid)
+                appraisal = self._appraised((history, *restricted_by), cid, policy, binding, evidence, at)
+                verdicts.append(Verdict(policy, appraisal, self._meant(policy)))
             except (AccessDenied, NotYet) as error:
-                verdicts.append(Verdict(policy, error))
+                verdicts.append(Verdict(policy, error, ()))
         return verdicts
 
     def accepted(self, verdicts: Sequence[Verdict], genesis: Cid, deposited: Container[Cid]) -> list[Manifest]:
@@ -64,7 +93,7 @@ class Appraising:
                 refusal = verdict.outcome
                 continue
             try:
-                accepted |= self._manifests(verdict.policy, verdict.outcome, genesis, deposited)
+                accepted |= self._manifests(verdict, verdict.outcome, genesis, deposited)
             except (AccessDenied, NotYet) as error:
                 refusal = error
         if not accepted:
@@ -72,32 +101,50 @@ class Appraising:
         return [accepted[cid] for cid in sorted(accepted)]
 
     def _appraised(
-        self, history: History, cid: Cid, policy: Policy, binding: Binding, evidence: Evidence, at: int
+        self, histories: Sequence[History], cid: Cid, policy: Policy, binding: Binding, evidence: Evidence, at: int
     ) -> Appraisal:
         if at >= policy.expires_at:
             raise AccessDenied("the policy has expired; the DAO has to adopt a new one")
         if binding.configuration not in policy.configurations:
             raise AccessDenied(f"the policy does not accept enclave configuration {binding.configuration}")
         appraisal = self.appraiser.appraise(evidence, binding=binding, accepted=policy.tees, at=at)
-        adopted = history.adopted[cid]
-        if any(history.head.revoked_since(Scope.MEASUREMENT, found, adopted) for found in appraisal.measurements):
+        adopted = histories[0].adopted[cid]
+        if any(
+            history.head.revoked_since(Scope.MEASUREMENT, found, adopted)
+            for found in appraisal.measurements
+            for history in histories
+        ):
             raise Revoked("this measurement was revoked after the policy was adopted")
         if appraisal.kind == SIMULATED and self.production:
             raise AccessDenied("this custodian runs in production and releases nothing to a simulated TEE")
         return appraisal
 
+    def _meant(self, policy: Policy) -> tuple[Cid, ...]:
+        """Return the version of each dataset that the policy means: the pinned one, or the latest registered here."""
+        manifests = []
+        for reference in policy.datasets:
+            if reference.manifest is not None:
+                manifests.append(reference.manifest)
+                continue
+            registered = self.latest(reference.lineage(policy.genesis))
+            if registered is None:
+                raise NotYet(_NO_SHARE)
+            manifests.append(registered[1])
+        return tuple(manifests)
+
     def _manifests(
-        self, policy: Policy, appraisal: Appraisal, genesis: Cid, deposited: Container[Cid]
+        self, verdict: Verdict, appraisal: Appraisal, genesis: Cid, deposited: Container[Cid]
     ) -> dict[Cid, Manifest]:
         try:
-            manifests = {cid: self.known.record(Manifest, cid) for cid in policy.datasets}
+            manifests = [self.known.record(Manifest, cid) for cid in verdict.manifests]
         except BlockNotFound as error:
-            raise NotYet("a dataset's owner has not deposited its share here yet") from error
-        for cid, manifest in manifests.items():
-            if cid not in deposited:
-                raise NotYet("a dataset's owner has not deposited its share here yet")
+            raise NotYet(_NO_SHARE) from error
+        for reference, manifest in zip(verdict.policy.datasets, manifests, strict=True):
+            if manifest.cid() not in deposited:
+                raise NotYet(_NO_SHARE)
             if manifest.genesis != genesis:
                 raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} sealed it for another DAO")
+            reference.require(manifest)
             if appraisal.kind == SIMULATED and not manifest.allow_simulated:
                 raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} does not allow a simulated TEE")
-        return manifests
+        return {manifest.cid(): manifest for manifest in manifests}

@@ -7,6 +7,7 @@ whatever any of `others_needed` remembers; of another one, at its start, only wh
 
 from __future__ import annotations
 
+import logging
 import secrets
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -22,26 +23,29 @@ from vault.custody_state import (
     all_windows,
     highest_standing,
     is_rolled_back,
+    last_hand_back,
     lineage,
     merged,
+    other_state_key,
     others_needed,
     shown_question,
     succeeding,
     verify_question,
     verify_state,
 )
-from vault.decision import Decision
 from vault.errors import MalformedObject, NotYet, StaleState
-from vault.head import Head, History
+from vault.history import History
 from vault.lease import ledger_id
+from vault.links import Piece, next_links, piece_after
 from vault.machine import BLANK
 from vault.manifest import Manifest
+from vault.release import HandBack, StateDeposit
 
-PIECE_BYTES = 2 << 20  # of blocks handed out at once; with one decision more it still fits a message
-MANIFESTS_BYTES = 1 << 20  # likewise, with one manifest more
+MANIFESTS_BYTES = 1 << 20  # handed out at once; with one manifest more they still fit a message
 PAGE_LINEAGES = 32
 LINEAGE_BYTES = 32
 QUESTIONS_KEPT = 16  # of each peer; one after another is asked, so more are hardly under way
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,21 +136,23 @@ class CatchingUp:
         return genesis in self._histories and head in self._histories[genesis].heads
 
     def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
-        """Return the blocks after a known head, or from the charter on, and the last head among them.
+        """Return the next links after a known head, or from the charter on, and the last head among them.
 
         Raises: `StaleState` for a DAO or a head that is not known here.
         """
-        history = self._histories.get(genesis)
-        if history is None or (known is not None and known not in history.heads):
+        return next_links(lambda known, skip: self.piece(genesis, known, skip), known)
+
+    def piece(self, genesis: Cid, known: Cid | None, skip: int, branch: History | None = None) -> Piece:
+        """Return the next blocks after a known head, the taker having `skip` of them. It may run in any thread.
+
+        Args:
+            branch: leads to a head that may come next; by default, the history that is followed.
+        Raises: `StaleState` for a DAO or a head that is not known here.
+        """
+        history = branch or self._histories.get(genesis)
+        if history is None:
             raise StaleState("this custodian knows neither that DAO's head nor what follows it")
-        blocks = {} if known is not None else {genesis: self._blobs.get(genesis)}
-        last = known or history.heads[0]
-        for cid in history.heads[history.heads.index(known) + 1 if known is not None else 0 :]:
-            blocks |= link_blocks(cid, self._blobs.get)
-            last = cid
-            if sum(map(len, blocks.values())) > PIECE_BYTES:
-                break
-        return last, blocks
+        return piece_after(history, known, skip, self._blobs.get)
 
     def manifests(self, genesis: Cid, after: bytes) -> tuple[list[Manifest], bytes]:
         """Return a page of the latest manifests under a DAO, and where the next page begins; empty at the end."""
@@ -186,14 +192,18 @@ class CatchingUp:
         verify_question(question, history.charter, asked=self._keys.signing.public)
         before = self._store.keep_question(question.custodian, question.number, question.encoded())
         self.require(history)
+        ledger = ledger_id(history.genesis)
+        windows, returned = self._store.reports(ledger)
         return CustodyState(
             custodian=self._keys.signing.public,
             question=question.digest(),
             genesis=history.genesis,
             head=history.head.cid(),
             epoch=history.head.epoch,
-            standing=self._store.standing(ledger_id(history.genesis)),
-            windows=tuple(self._store.open_windows(ledger_id(history.genesis))),
+            standing=self._store.standing(ledger),
+            windows=tuple(windows),
+            returned=HandBack.from_bytes(returned) if returned else None,
+            state_key=self._state_key(ledger),
             last_question=before,
             signature=BLANK,
         ).signed_by(self._keys.signing)
@@ -214,15 +224,33 @@ class CatchingUp:
             self._caught_up.clear()
         return Told(state=state, manifests=tuple(manifests), asked_at=asked_at)
 
+    def note_rolled_back(self) -> None:
+        """Note that this custodian was set back in time: it signs nothing before it has caught up."""
+        self._store.mark_restored(self._clock())
+        self._restored_at = self._store.restored_at()
+        self._caught_up.clear()
+
     def _asked_lately(self, state: CustodyState) -> bool:
         """Say whether what is shown was asked since this custodian started, and so by nobody set back in time."""
         return shown_question(state).digest() in self._questions.get(state.custodian, ())
+
+    def takes(self, genesis: Cid, told: Sequence[Told], *, is_starting: bool = False) -> bool:
+        """Say whether `adopt` would take over any of this now; then `keep_manifests` goes before it."""
+        if not self.is_behind(genesis):
+            return is_starting
+        needed = others_needed(self.charter(genesis))
+        return 0 < needed <= len({one.state.custodian for one in self._counted(genesis, told)})
+
+    def keep_manifests(self, told: Sequence[Told]) -> None:
+        """Store the manifests that others told of. It may run in any thread: there may be thousands."""
+        for manifest in {m.cid(): m for one in told for m in one.manifests}.values():
+            self._blobs.put(manifest.cid(), manifest.encoded())
 
     def adopt(self, genesis: Cid, told: Sequence[Told], *, is_starting: bool = False) -> bool:
         """Take over what others told, and say whether this custodian may sign for the DAO.
 
         Args:
-            told: at most one of each custodian.
+            told: at most one of each custodian; their manifests are stored already.
             is_starting: nothing was signed since this custodian started, so it may take over without being behind.
         Raises: `ForkedHistory` where what is remembered contradicts itself.
         """
@@ -231,12 +259,14 @@ class CatchingUp:
             if is_starting:
                 self._take(history, told, support=history.charter.liars + 1, has_caught_up=False)
             return True
-        counted = [one for one in told if one.asked_at >= self._counts_from() and one.state.head in history.heads]
-        needed = others_needed(history.charter)
-        if not needed or len({one.state.custodian for one in counted}) < needed:
+        if not self.takes(genesis, told):
             return False
-        self._take(history, counted, support=1, has_caught_up=True)
+        self._take(history, self._counted(genesis, told), support=1, has_caught_up=True)
         return True
+
+    def _counted(self, genesis: Cid, told: Sequence[Told]) -> list[Told]:
+        heads = self._histories[genesis].heads
+        return [one for one in told if one.asked_at >= self._counts_from() and one.state.head in heads]
 
     def _counts_from(self) -> int:
         """Return from when on answers count: evidence shown before the restore can bring no lease any more.
@@ -258,27 +288,29 @@ class CatchingUp:
         latest: dict[bytes, Manifest] = {}
         for manifest in sorted((m for one in told for m in one.manifests), key=lambda m: (m.version, m.cid().binary)):
             latest[lineage(manifest)] = manifest
-        for manifest in latest.values():
-            self._blobs.put(manifest.cid(), manifest.encoded())
+        returned = last_hand_back(states, ledger, standing.anchor)
         self._store.adopt(
             history.genesis,
             ledger,
             standing,
             [(key, manifest.version, manifest.cid()) for key, manifest in latest.items()],
             windows=all_windows(states) if has_forgotten else None,
+            returned=returned.encoded() if returned is not None else None,
             has_caught_up=has_caught_up,
         )
         if has_caught_up:
             self._caught_up.add(history.genesis)
+            log.warning("caught up with DAO %s: this custodian signs for it again", history.genesis)
+        needed = history.charter.shares
+        if other_state_key(states, self._state_key(ledger), liars=history.charter.liars):
+            log.warning(
+                "the other custodians of DAO %s hold shares of a state key that this one holds no share of: at least %d"
+                " of them must be kept",
+                history.genesis,
+                needed,
+            )
 
-
-def link_blocks(head: Cid, fetch: Callable[[Cid], bytes]) -> dict[Cid, bytes]:
-    """Return a head's block, its decision's and that of the policy it adopted."""
-    blocks = {head: fetch(head)}
-    decision = Head.from_bytes(blocks[head]).decision
-    if decision is not None:
-        blocks[decision] = fetch(decision)
-        adopts = Decision.from_bytes(blocks[decision]).proposal.action.adopts
-        if adopts is not None:
-            blocks[adopts] = fetch(adopts)
-    return blocks
+    def _state_key(self, ledger: bytes) -> bytes:
+        """Return the commitment of the state key that a share is kept of, or nothing."""
+        kept = self._store.kept(ledger, ()).state_share
+        return StateDeposit.from_bytes(kept).key_commitment if kept else b""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import Any, Self, TypeVar
 
 import grpc
@@ -15,30 +17,38 @@ from vault.charter import Custodian
 from vault.custody_state import CustodyState, StateQuestion
 from vault.errors import InvalidSignature, ServiceUnavailable
 from vault.evidence import Binding, Evidence
+from vault.head_vote import MISSING_MAX, VOTE_BYTES_MAX, VOTES_MAX, HeadVote, KnownTip
 from vault.lease import Lease
+from vault.links import Piece, next_links
 from vault.machine import verify_machine
 from vault.manifest import Manifest, ShareDeposit
 from vault.release import HandBack, Identity, LeaseRequest, ShareRelease, StateDeposit
+from vault.submitting import submitted
 from vault.tls import PinnedCertificate
 from vault.v1 import custody_pb2 as pb
 from vault.v1 import custody_pb2_grpc as rpc
+from vault.voting_client import VotingClient
 from vault.wire import error_from
 
 CALL_TIMEOUT_S = 15.0
 Response = TypeVar("Response")
 
 
-class CustodyClient:
+class CustodyClient(VotingClient):
     """One custodian on one pinned channel. When it was lost, the next call has the custodian prove itself anew."""
 
-    def __init__(self, address: str, *, expected: bytes | None = None) -> None:
+    def __init__(
+        self, address: str, *, expected: bytes | None = None, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
         """Name a custodian; nothing is asked before the first call, so one that is down now may be up by then.
 
         Args:
             expected: the signing key a charter names; None only where the charter is still to be learned.
+            sleep: waits before a large chain is handed in further, where its bytes come too fast.
         """
         self.address = address
         self._expected = expected
+        self._sleep = sleep
         self._custodian: Custodian | None = None
         self._channel: grpc.Channel | None = None
         self._stub: rpc.CustodyServiceStub | None = None
@@ -79,10 +89,31 @@ class CustodyClient:
             raise
         return channel, custodian
 
-    def submit_head(self, head: Cid, blocks: Mapping[Cid, bytes]) -> int:
-        """Hand in a head and the blocks that lead to it; return its epoch."""
-        request = pb.SubmitHeadRequest(head=head.binary, car=car_of(blocks))
-        return int(self._call(lambda stub: stub.SubmitHead, request).epoch)
+    def submit_head(self, head: Cid, blocks: Mapping[Cid, bytes], votes: Sequence[HeadVote] = ()) -> int:
+        """Hand in a head and the blocks that lead to it, in as many calls as their size needs.
+
+        Returns the epoch that the custodian follows by then. Where it is one of several, see
+        `vault.submitting.handed_to_all`.
+        """
+        return submitted(self, head, blocks, votes, sleep=self._sleep)
+
+    def submit_blocks(
+        self,
+        head: Cid,
+        blocks: Mapping[Cid, bytes],
+        votes: Sequence[HeadVote] = (),
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> int:
+        """Hand in a head and blocks that fit one message, beside those staged; return the epoch followed."""
+        request = pb.SubmitHeadRequest(
+            head=head.binary, car=car_of(blocks), votes=[vote.encoded() for vote in votes[:VOTES_MAX]]
+        )
+        return int(self._call(lambda stub: stub.SubmitHead, request, timeout_s=timeout_s).epoch)
+
+    def stage_blocks(self, blocks: Mapping[Cid, bytes]) -> None:
+        """Hand in blocks that fit one message, ahead of the head that needs them."""
+        self._call(lambda stub: stub.StageBlocks, pb.StageBlocksRequest(car=car_of(blocks)))
 
     def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
         """Hand in a manifest and this custodian's share."""
@@ -123,14 +154,39 @@ class CustodyClient:
 
     def tips(self, custodian: bytes) -> list[tuple[Cid, Cid, int]]:
         """Return genesis, head and epoch of every DAO it knows whose charter has `custodian`; nothing is verified."""
+        return [(tip.genesis, tip.head, tip.epoch) for tip in self.known_tips(custodian)]
+
+    def known_tips(self, custodian: bytes) -> list[KnownTip]:
+        """Do as `tips`, and say which votes for heads it knows."""
         answer = self._call(lambda stub: stub.GetTips, pb.GetTipsRequest(custodian=custodian))
-        return [(Cid(tip.genesis), Cid(tip.head), int(tip.epoch)) for tip in answer.tips]
+        return [
+            KnownTip(genesis=Cid(tip.genesis), head=Cid(tip.head), epoch=int(tip.epoch), votes=bytes(tip.votes))
+            for tip in answer.tips
+        ]
+
+    def head_votes(self, genesis: Cid) -> tuple[list[HeadVote], list[Cid]]:
+        """Return custodians' votes for heads that it knows, and heads that it lacks; nothing is verified but form."""
+        answer = self._call(lambda stub: stub.GetHeadVotes, pb.GetHeadVotesRequest(genesis=genesis.binary))
+        votes = [HeadVote.from_bytes(vote, bytes_max=VOTE_BYTES_MAX) for vote in islice(answer.votes, VOTES_MAX)]
+        return votes, [Cid(head) for head in islice(answer.missing, MISSING_MAX)]
 
     def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
-        """Return the next head after a known one and the blocks that lead to it; nothing is verified but form."""
-        request = pb.GetChainRequest(genesis=genesis.binary, known_head=known.binary if known else b"")
-        answer = self._call(lambda stub: stub.GetChain, request)
-        return Cid(answer.head), blocks_from_car(answer.car)
+        """Return the next whole links after a known head, and the last head of them; nothing is verified but form.
+
+        At the end it is the known head again. Raises: what `vault.links.next_links` does.
+        """
+        return self.branch(genesis, known, None)
+
+    def branch(self, genesis: Cid, known: Cid | None, tip: Cid | None) -> tuple[Cid, dict[Cid, bytes]]:
+        """Do as `chain`, toward a head that may come next."""
+
+        def ask(known: Cid | None, skip: int) -> Piece:
+            request = pb.GetChainRequest(genesis=genesis.binary, known_head=known.binary if known else b"", skip=skip)
+            request.branch = tip.binary if tip else b""
+            answer = self._call(lambda stub: stub.GetChain, request)
+            return Piece(head=Cid(answer.head) if answer.head else None, blocks=blocks_from_car(answer.car))
+
+        return next_links(ask, known)
 
     def custody_state(self, question: StateQuestion) -> CustodyState:
         """Return what it says it remembers; nothing is verified but form."""
@@ -155,9 +211,15 @@ class CustodyClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, method: Callable[[rpc.CustodyServiceStub], Callable[..., Any]], request: Any) -> Any:
+    def _call(
+        self,
+        method: Callable[[rpc.CustodyServiceStub], Callable[..., Any]],
+        request: Any,
+        *,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> Any:
         try:
-            return method(self._connected())(request, timeout=CALL_TIMEOUT_S)
+            return method(self._connected())(request, timeout=timeout_s)
         except grpc.RpcError as error:
             failure = error_from(error, f"custodian at {self.address}")
             if isinstance(failure, ServiceUnavailable):  # restarted, it has another TLS key and the same signing key

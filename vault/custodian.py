@@ -9,8 +9,10 @@ from typing import Any, Protocol
 from storage.cid import Cid
 from vault.charter import Custodian, Window
 from vault.custody_state import Standing
+from vault.head_vote import HeadVote
 from vault.hpke import HpkeKeys
 from vault.machine import MachineKey
+from vault.polls import PollStore
 from vault.window import Anchor, OpenWindow, WindowId
 
 SEED_BYTES = 160  # Ed25519 seed ‖ HPKE seed
@@ -45,17 +47,35 @@ class StateStore(Protocol):
         manifests: Iterable[tuple[bytes, int, Cid]],
         *,
         windows: Sequence[OpenWindow] | None,
+        returned: bytes | None = None,
         has_caught_up: bool,
     ) -> None: ...
 
 
-class CustodyStore(StateStore, Protocol):
-    """What a custodian remembers; every method is durable when it returns (see `vault.stores`)."""
+class HeadStore(Protocol):
+    """What a custodian remembers of which head comes next; every method is durable when it returns."""
 
     def accept_head(self, genesis: Cid, epoch: int, head: Cid) -> None: ...  # noqa: D102
+    def replace_heads(self, genesis: Cid, heads: Sequence[Cid], *, since: int) -> None: ...  # noqa: D102
     def heads(self, genesis: Cid) -> list[Cid]: ...  # noqa: D102
     def geneses(self) -> list[Cid]: ...  # noqa: D102
-    def register_manifest(self, dataset: bytes, version: int, manifest: Cid) -> None: ...  # noqa: D102
+    def sign_head(self, genesis: Cid, epoch: int, head: Cid) -> Cid: ...  # noqa: D102
+    def signed_head(self, genesis: Cid, epoch: int) -> Cid | None: ...  # noqa: D102
+    def signed_heads(self, genesis: Cid, after: int) -> dict[int, Cid]: ...  # noqa: D102
+    def keep_head_votes(self, genesis: Cid, epoch: int, votes: Sequence[HeadVote]) -> None: ...  # noqa: D102
+    def head_votes(self, genesis: Cid) -> list[HeadVote]: ...  # noqa: D102
+    def drop_head_votes(self, genesis: Cid, before: int) -> None: ...  # noqa: D102
+    def keep_cause(self, genesis: Cid, cause: Cid) -> bool: ...  # noqa: D102
+    def causes(self, genesis: Cid) -> list[Cid]: ...  # noqa: D102
+    def drop_causes(self, genesis: Cid, causes: Collection[Cid]) -> None: ...  # noqa: D102
+
+
+class CustodyStore(StateStore, PollStore, HeadStore, Protocol):
+    """What a custodian remembers; every method is durable when it returns (see `vault.stores`)."""
+
+    def register_manifest(  # noqa: D102
+        self, dataset: bytes, version: int, manifest: Cid, *, genesis: Cid, is_named: bool = False
+    ) -> None: ...
     def latest_manifest(self, dataset: bytes) -> tuple[int, Cid] | None: ...  # noqa: D102
     def store_deposit(self, manifest: Cid, deposit: bytes) -> None: ...  # noqa: D102
     def kept(self, ledger: bytes, manifests: Collection[Cid]) -> Kept: ...  # noqa: D102

@@ -3,18 +3,16 @@
 It trusts no one's row: charters, decisions and heads are verified from raw signatures, manifests and deposits from
 their owners', evidence by an `Appraiser` handed in. A share goes out only under the manifest's own genesis, and to a
 simulated TEE only if the owner's signature allows it (B1); deposits and releases are bound to their context and checked
-against commitments (B2, E1); a nonce is used once; what is signed is on disk first, one head per epoch, one instance
-per ledger until its lease has ended (F1). Time is this custodian's own clock.
+against commitments (B2, E1); a nonce is used once; what is signed is on disk first, one vote for a head per epoch, one
+instance per ledger until its lease has ended (F1). Time is this custodian's own clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 
 from storage.cid import Cid
-from storage.errors import BlockNotFound
 from storage.model import Blobs
 from vault.appraising import Appraising
 from vault.catching_up import CatchingUp
@@ -23,11 +21,13 @@ from vault.charter import Charter, Custodian
 from vault.custodian import CustodianKeys, CustodyStore
 from vault.custody_state import lineage
 from vault.deposited import opened_share, opened_state_share
-from vault.errors import AccessDenied, ForkedHistory, MalformedObject
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject, StaleState
 from vault.evidence import RELEASE, Appraiser, Binding, Evidence
-from vault.head import Head, History, chain_cids, extended, founded
+from vault.head_vote import MISSING_MAX, VOTES_MAX, HeadVote, KnownTip
+from vault.history import Cause, History, extended, founded
 from vault.known import Known
 from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, Lease, Terms, ledger_id, remembered_anchor
+from vault.links import heads_after, linked
 from vault.machine import BLANK
 from vault.manifest import Manifest, ShareDeposit
 from vault.release import (
@@ -40,6 +40,11 @@ from vault.release import (
 )
 from vault.releasing import Released, Releasing
 from vault.served import Served
+from vault.succession import Succession
+from vault.taking import Taking
+from vault.voting import Voting
+
+RELEASED_BYTES = 256 << 10  # of a chain that go with a lease; whoever lacks more of it fetches it
 
 
 class Custody:
@@ -60,15 +65,45 @@ class Custody:
         self._store = store
         self._blobs = blobs
         self._known = Known(blobs)
-        self._appraising = Appraising(appraiser, self._known, production)
+        self._appraising = Appraising(appraiser, self._known, production, store.latest_manifest)
         self._clock = clock
         self._skew_s = skew_s
         self._challenges = Challenges()
         self._instances: dict[bytes, bytes] = {}  # ledger → instance leased by this process
         self._histories = Served(store, blobs)
-        self._histories.update({genesis: self._restored(genesis) for genesis in store.geneses()})
+        for genesis in store.geneses():
+            self._histories.remember(self._restored(genesis))
         self.catching_up = CatchingUp(keys, store, blobs, self._histories, clock=clock, skew_s=skew_s)
-        self.on_head: Callable[[], None] = _nobody  # called when a head was accepted that is new here
+        self.on_head: Callable[[], None] = _nobody  # called when a head or a vote for one is new here
+        self.succession = Succession(
+            keys,
+            store,
+            blobs,
+            self._histories,
+            clock=clock,
+            require_caught_up=self.catching_up.require,
+            require_link=lambda head, fetch: self.voting.require_link(head, fetch),
+            on_rolled_back=self.catching_up.note_rolled_back,
+            on_new=lambda: self.on_head(),
+        )
+        self._taking = Taking(
+            self._histories,
+            blobs,
+            self.succession,
+            clock=clock,
+            require_named=self._require_named,
+            require_link=lambda head, fetch: self.voting.require_link(head, fetch),
+        )
+        self.voting = Voting(
+            keys,
+            store,
+            blobs,
+            self._histories,
+            clock=clock,
+            production=production,
+            require_caught_up=self.catching_up.require,
+            take_effect=self._taking.take_effect,
+        )
 
     @property
     def public(self) -> Custodian:
@@ -81,26 +116,50 @@ class Custody:
         identity = Identity(nonce=nonce, tls_key=tls_key, custodian=sha256(record.encoded()).digest())
         return record, self._keys.signing.sign(identity.encoded())
 
-    def submit_head(self, tip: Cid, blocks: Iterable[tuple[Cid, bytes]]) -> int:
-        """Verify a chain to `tip` from its genesis, remember it, and return its epoch."""
-        offered = dict(blocks)
+    def submit_head(self, tip: Cid, blocks: Iterable[tuple[Cid, bytes]], votes: Sequence[HeadVote] = ()) -> int:
+        """Verify a chain to `tip` from its genesis, vote for its next head, and return the epoch that is followed.
 
-        def fetch(cid: Cid) -> bytes:
-            return offered[cid] if cid in offered else self._blobs.get(cid)
+        Args:
+            votes: of custodians, for its heads or for others.
+        """
+        return self._taking.follow(tip, dict(blocks), votes)
 
-        try:
-            head = Head.from_bytes(fetch(tip))
-            known = self._histories.get(head.genesis) or self._newly_founded(head.genesis, fetch)
-            history = extended(known, tip, fetch, at=self._clock())
-        except BlockNotFound as error:
-            raise MalformedObject(f"the chain lacks a block: {error}") from error
-        for cid in chain_cids(history, known.head.epoch, lambda cid: Head.from_bytes(fetch(cid))):
-            self._blobs.put(cid, fetch(cid))
-        is_new = history != self._histories.get(history.genesis)
-        self._histories.follow(history)
-        if is_new:
-            self.on_head()
-        return history.head.epoch
+    async def submit_head_aside(
+        self, tip: Cid, blocks: Mapping[Cid, bytes], votes: Sequence[HeadVote] = (), *, peer: str
+    ) -> int:
+        """Do as `submit_head`, a large chain being verified in a thread; call it on the loop that serves this one."""
+        return await self._taking.follow_aside(tip, blocks, votes, peer=peer)
+
+    def take_effect(self, genesis: Cid, cause: Cause) -> int:
+        """Have an act of guardians or delegations carried out: next, or after what was voted for before them."""
+        return self._taking.take_effect(genesis, cause)
+
+    def hear_votes(self, genesis: Cid, votes: Sequence[HeadVote]) -> None:
+        """Take custodians' votes for heads; raise `InvalidSignature` for a false one."""
+        is_new = self.succession.hear(genesis, votes)
+        self.succession.settle(genesis, is_new=is_new)
+
+    def head_votes(self, genesis: Cid) -> tuple[list[HeadVote], list[Cid]]:
+        """Return the votes that settle the settled head and those for what may come next, and heads not known here."""
+        if genesis not in self._histories:
+            raise StaleState("this custodian does not know that DAO")
+        votes = self.succession.contest(genesis).shown()
+        return votes[:VOTES_MAX], self.succession.missing(genesis)[:MISSING_MAX]
+
+    def known_tips(self, custodian: bytes) -> list[KnownTip]:
+        """Return the followed head of every DAO here whose charter has that custodian."""
+        found = []
+        for genesis, head, epoch in self.catching_up.tips(custodian):
+            votes = self.succession.contest(genesis).digest(self.succession.missing(genesis))
+            found.append(KnownTip(genesis=genesis, head=head, epoch=epoch, votes=votes))
+        return found
+
+    def branch(self, genesis: Cid, head: Cid) -> History:
+        """Return the history to a head that may come next, or raise `StaleState` where it is not known here."""
+        history = self.succession.branch(genesis, head) if genesis in self._histories else None
+        if history is None:
+            raise StaleState("this custodian knows neither that DAO's head nor what follows it")
+        return history
 
     def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
         """Keep this custodian's share of a dataset's key, after checking owner, context and commitment."""
@@ -122,8 +181,15 @@ class Custody:
         self._check_lineage(manifest)
         opened_share(self._keys.hpke, manifest, deposit)
         self._histories.entrust(manifest.genesis)
+        is_named = any(named.means(manifest) for policy in history.policies.values() for named in policy.datasets)
         self._blobs.put(manifest.cid(), manifest.encoded())
-        self._store.register_manifest(lineage(manifest), manifest.version, manifest.cid())
+        try:
+            self._store.register_manifest(
+                lineage(manifest), manifest.version, manifest.cid(), genesis=manifest.genesis, is_named=is_named
+            )
+        except AccessDenied:  # no room, and so no version of it is known
+            self._blobs.delete(manifest.cid())
+            raise
         self._store.store_deposit(manifest.cid(), deposit.encoded())
 
     def challenge(self, instance: bytes, keys: bytes) -> bytes:
@@ -145,9 +211,10 @@ class Custody:
         now = self._clock()
         report_data = _require_own_request(request, binding, self._keys.signing.public)
         nonce = self._spent_nonce(binding, now)
-        history = self._history(binding.genesis)
-        self.catching_up.require(history)
-        verdicts = self._appraising.verdicts(history, binding, evidence, at=now)
+        self.catching_up.require(self._history(binding.genesis))
+        leasing = self.succession.leasing(binding.genesis)
+        history = leasing.settled
+        verdicts = self._appraising.verdicts(history, binding, evidence, at=now, restricted_by=leasing.restricted_by)
         ledger = ledger_id(binding.genesis)
         kept = self._store.kept(ledger, {cid for verdict in verdicts for cid in verdict.datasets()})
         manifests = self._appraising.accepted(verdicts, history.genesis, kept.deposits)
@@ -245,11 +312,9 @@ class Custody:
         heads = self._store.heads(genesis)
         return extended(history, heads[-1], self._blobs.get, at=self._clock()) if heads else history
 
-    def _newly_founded(self, genesis: Cid, fetch: Callable[[Cid], bytes]) -> History:
-        charter = Charter.from_bytes(fetch(genesis))
+    def _require_named(self, charter: Charter) -> None:
         if charter.custodian(self._keys.signing.public) != self.public:
             raise AccessDenied("this DAO's charter does not name this custodian with its present keys")
-        return founded(charter)
 
     def _history(self, genesis: Cid) -> History:
         return self._histories[genesis]
@@ -276,9 +341,20 @@ class Custody:
     def _blocks(
         self, history: History, known_head: Cid | None, manifests: Iterable[Cid]
     ) -> tuple[tuple[Cid, bytes], ...]:
-        epoch = history.heads.index(known_head) if known_head in history.heads else -1
-        chain = chain_cids(history, epoch, partial(self._known.record, Head))
-        return tuple((cid, self._known.block(cid)) for cid in (*chain, *manifests))
+        """Return the manifests, and the chain after a known head where all of it is short; else it is fetched."""
+        chain: dict[Cid, bytes] = {}
+        if known_head is None or known_head in history.heads:
+            size = 0
+            for cid in (named for head in heads_after(history, known_head) for named in linked(head, self._block)):
+                chain[cid] = self._block(cid)
+                size += len(chain[cid])
+                if size > RELEASED_BYTES:
+                    chain = {}
+                    break
+        return tuple((chain | {cid: self._block(cid) for cid in manifests}).items())
+
+    def _block(self, cid: Cid) -> bytes:
+        return self._known.block(cid)
 
 
 def _nobody() -> None:

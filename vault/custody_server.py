@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import grpc
@@ -11,19 +12,24 @@ from vault.car import blocks_from_car, car_of
 from vault.custodian import NONCE_LIFETIME_S
 from vault.custody import Custody
 from vault.custody_state import QUESTION_BYTES_MAX, StateQuestion
+from vault.errors import MalformedObject
 from vault.evidence import Binding, Evidence
 from vault.guard import guarded_server
+from vault.head_vote import VOTE_BYTES_MAX, VOTES_MAX, HeadVote
 from vault.manifest import Manifest, ShareDeposit
-from vault.rate import PeerLimit
+from vault.rate import BYTES_PER_CALL, PeerLimit, peer_name
 from vault.release import HandBack, LeaseRequest, StateDeposit
+from vault.staging import PEER_BYTES_MAX, Staging
 from vault.tls import TlsIdentity
 from vault.v1 import custody_pb2 as pb
 from vault.v1 import custody_pb2_grpc as rpc
+from vault.voting_server import THREADS_MAX, VOTING_METHODS, VotingMethods
 from vault.wire import answered
 
 PORT_MAX = 65_535
 CALLS_MAX = 100  # at once
 PEER_CALLS_MAX = 24  # of them from one address
+STAGED_BYTES_PER_S = 1 << 20  # from one address, once it staged as much as it may
 LIMITED_METHODS = (
     "/vault.v1.CustodyService/Identify",
     "/vault.v1.CustodyService/Challenge",
@@ -34,19 +40,25 @@ LIMITED_METHODS = (
     "/vault.v1.CustodyService/HandBack",
     "/vault.v1.CustodyService/GetTips",
     "/vault.v1.CustodyService/GetChain",
+    "/vault.v1.CustodyService/GetHeadVotes",
     "/vault.v1.CustodyService/GetCustodyState",
     "/vault.v1.CustodyService/ListManifests",
+    *VOTING_METHODS,
 )
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
 
-class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # generated code is untyped
+class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignore[misc]  # generated code is untyped
     """Serves one `Custody`. Calls run one after another on the event loop, so its state needs no lock."""
 
-    def __init__(self, custody: Custody, tls_key: bytes) -> None:
+    def __init__(self, custody: Custody, tls_key: bytes, *, staging_limit: PeerLimit | None = None) -> None:
         self._custody = custody
         self._tls_key = tls_key
+        self._staging = Staging()
+        self._turns = asyncio.Semaphore(THREADS_MAX)
+        self._deciding = set()
+        self._staging_limit = staging_limit or _staging_limit()
 
     @answered
     async def Identify(self, request: pb.IdentifyRequest, _: Context) -> pb.IdentifyResponse:  # noqa: N802, D102
@@ -54,9 +66,27 @@ class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # gene
         return pb.IdentifyResponse(custodian=record.encoded(), signature=signature)
 
     @answered
-    async def SubmitHead(self, request: pb.SubmitHeadRequest, _: Context) -> pb.SubmitHeadResponse:  # noqa: N802, D102
-        epoch = self._custody.submit_head(Cid(request.head), blocks_from_car(request.car).items())
+    async def SubmitHead(  # noqa: N802, D102
+        self, request: pb.SubmitHeadRequest, context: Context
+    ) -> pb.SubmitHeadResponse:
+        peer = peer_name(context.peer())
+        blocks = self._staging.of(peer) | blocks_from_car(request.car)
+        if len(request.votes) > VOTES_MAX:
+            raise MalformedObject(f"at most {VOTES_MAX} votes for heads are handed in at once")
+        votes = [HeadVote.from_bytes(vote, bytes_max=VOTE_BYTES_MAX) for vote in request.votes]
+        epoch = await self._custody.submit_head_aside(Cid(request.head), blocks, votes, peer=peer)
+        self._staging.drop(peer, blocks)
         return pb.SubmitHeadResponse(epoch=epoch)
+
+    @answered
+    async def StageBlocks(  # noqa: N802, D102
+        self, request: pb.StageBlocksRequest, context: Context
+    ) -> pb.StageBlocksResponse:
+        peer = peer_name(context.peer())
+        self._staging_limit.take(peer)
+        self._staging_limit.charge(peer, len(request.car))
+        self._staging.put(peer, blocks_from_car(request.car))
+        return pb.StageBlocksResponse()
 
     @answered
     async def DepositShare(  # noqa: N802, D102
@@ -100,16 +130,30 @@ class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # gene
 
     @answered
     async def GetTips(self, request: pb.GetTipsRequest, _: Context) -> pb.GetTipsResponse:  # noqa: N802, D102
-        known = self._custody.catching_up.tips(request.custodian)
+        known = self._custody.known_tips(request.custodian)
         return pb.GetTipsResponse(
-            tips=[pb.Tip(genesis=genesis.binary, head=head.binary, epoch=epoch) for genesis, head, epoch in known]
+            tips=[
+                pb.Tip(genesis=tip.genesis.binary, head=tip.head.binary, epoch=tip.epoch, votes=tip.votes)
+                for tip in known
+            ]
+        )
+
+    @answered
+    async def GetHeadVotes(  # noqa: N802, D102
+        self, request: pb.GetHeadVotesRequest, _: Context
+    ) -> pb.GetHeadVotesResponse:
+        votes, missing = self._custody.head_votes(Cid(request.genesis))
+        return pb.GetHeadVotesResponse(
+            votes=[vote.encoded() for vote in votes], missing=[head.binary for head in missing]
         )
 
     @answered
     async def GetChain(self, request: pb.GetChainRequest, _: Context) -> pb.GetChainResponse:  # noqa: N802, D102
         known = Cid(request.known_head) if request.known_head else None
-        head, blocks = self._custody.catching_up.chain(Cid(request.genesis), known)
-        return pb.GetChainResponse(head=head.binary, car=car_of(blocks))
+        genesis, catching_up = Cid(request.genesis), self._custody.catching_up
+        branch = self._custody.branch(genesis, Cid(request.branch)) if request.branch else None
+        piece = await asyncio.to_thread(catching_up.piece, genesis, known, request.skip, branch)
+        return pb.GetChainResponse(head=piece.head.binary if piece.head else b"", car=car_of(piece.blocks))
 
     @answered
     async def GetCustodyState(  # noqa: N802, D102
@@ -124,6 +168,11 @@ class CustodyServicer(rpc.CustodyServiceServicer):  # type: ignore[misc]  # gene
     ) -> pb.ListManifestsResponse:
         manifests, following = self._custody.catching_up.manifests(Cid(request.genesis), request.after)
         return pb.ListManifestsResponse(manifests=[manifest.encoded() for manifest in manifests], next=following)
+
+
+def _staging_limit() -> PeerLimit:
+    """Return the limit that StageBlocks counts by: keeping bytes costs less than what other methods do with them."""
+    return PeerLimit(per_s=STAGED_BYTES_PER_S / BYTES_PER_CALL, burst=PEER_BYTES_MAX / BYTES_PER_CALL)
 
 
 async def custody_server(

@@ -11,8 +11,9 @@ shown another question of its own with as high a number was rolled back, and kno
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar
@@ -22,9 +23,10 @@ from vault.charter import Charter, Window
 from vault.codec import Digest, Length, PublicKey, Record
 from vault.errors import ForkedHistory, InvalidSignature, StaleState
 from vault.lease import CLOCK_SKEW_S
+from vault.lineage import lineage_id
 from vault.machine import MachineSigned
 from vault.manifest import Manifest
-from vault.window import EMPTY_ANCHOR, WINDOWS_MAX, Anchor, OpenWindow, Reported
+from vault.window import EMPTY_ANCHOR, WINDOWS_MAX, Anchor, HandBack, OpenWindow, Reported
 
 QUESTION_BYTES_MAX = 512
 ADOPTED_MAX = WINDOWS_MAX - 1  # windows; one place is left for the instance that renews next
@@ -77,6 +79,8 @@ class CustodyState(MachineSigned):
     epoch: int
     standing: Standing
     windows: Reported  # open ones, as far as this custodian knows
+    returned: HandBack | None  # the last one it was given, as the instance signed it
+    state_key: Annotated[bytes, Length(0, 32)]  # commitment of the state key that it holds a share of; empty for none
     last_question: Annotated[bytes, Length(0, QUESTION_BYTES_MAX)]  # the asker's own of the highest number kept here
 
     def signer(self) -> bytes:
@@ -91,7 +95,7 @@ def others_needed(charter: Charter) -> int:
 
 def lineage(manifest: Manifest) -> bytes:
     """Return what versions are registered under: owner and DAO too, so that nobody can occupy another's dataset id."""
-    return sha256(b"coffer/lineage/v1" + manifest.genesis.binary + manifest.owner + manifest.dataset).digest()
+    return lineage_id(manifest.genesis, manifest.owner, manifest.dataset)
 
 
 def verify_question(question: StateQuestion, charter: Charter, *, asked: bytes) -> None:
@@ -203,6 +207,31 @@ def all_windows(states: Sequence[CustodyState]) -> tuple[OpenWindow, ...]:
     while queues and len(named) < ADOPTED_MAX:
         queues = [queue for queue in queues if _names_another(queue, named)]
     return tuple(_covering(known[instance]) for instance in sorted(list(named)[:ADOPTED_MAX]))
+
+
+def last_hand_back(states: Sequence[CustodyState], ledger: bytes, anchor: Anchor) -> HandBack | None:
+    """Return the hand-back by which an instance stopped at this very anchor, or None where nobody shows one.
+
+    Its instance signed it, so whoever shows it. A liar can sign some with keys of its own: those of an instance that
+    the states report a window of go first, and then those that most show.
+    """
+    shown: dict[HandBack, int] = defaultdict(int)
+    for state in states:
+        back = state.returned
+        if back is not None and (back.genesis, back.ledger, back.anchor) == (state.genesis, ledger, anchor):
+            shown[back] += 1
+    missed = {window.instance for state in states for window in state.windows}
+    for back in sorted(shown, key=lambda back: (back.instance not in missed, -shown[back], back.instance)):
+        with suppress(InvalidSignature):
+            back.verify()
+            return back
+    return None
+
+
+def other_state_key(states: Sequence[CustodyState], ours: bytes, *, liars: int) -> bool:
+    """Say whether more than f states commit to one state key that is not the one we hold a share of."""
+    theirs = Counter(state.state_key for state in states if state.state_key)
+    return any(count > liars and commitment != ours for commitment, count in theirs.items())
 
 
 def _names_another(queue: Iterator[OpenWindow], named: dict[bytes, None]) -> bool:

@@ -10,6 +10,7 @@ from storage.cid import Cid
 from vault.codec import Address, Digest, Length, PublicKey, Record
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.errors import MalformedObject
+from vault.licensees import SHARED_BUDGET
 from vault.policy import K_LIMIT
 from vault.royalty import Transfer
 from vault.window import REPORTED_MAX, OpenWindow
@@ -33,6 +34,7 @@ class PassageId(Record):
 
     manifest: Cid
     index: int
+    lineage: Digest
     identity: Digest
 
 
@@ -46,6 +48,7 @@ class QueryDetail(Record):
     instance: PublicKey  # whose key signed the receipt
     vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
     passages: Annotated[tuple[PassageId, ...], Length(0, K_LIMIT)]
+    shares_budget: bool  # it counts against the one budget of all who ask without a credential (rule O2)
     is_partial: bool
     receipt: Annotated[bytes, Length(64, MESSAGE_BYTES_MAX)]
 
@@ -64,6 +67,10 @@ class Entry(Record):
     transfers: Annotated[tuple[Transfer, ...], Length(0, K_LIMIT + 3)]
     query: QueryDetail | None
     lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()
+
+    def holder(self) -> bytes:
+        """Return whose extraction budget the entry counts against."""
+        return SHARED_BUDGET if self.query is not None and self.query.shares_budget else self.licensee
 
     def check(self) -> None:
         """Refuse a query without detail, or detail without a query."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vault.charter import CUSTODIANS_MAX, Charter, Custodian, Member, Window
+from vault.charter import CUSTODIANS_MAX, Charter, Custodian, Voting, Window
 from vault.errors import MalformedObject
 from vault.hpke import HYBRID
+from vault.roll import Roll
 
-WEIGHT_MAX = (1 << 256) - 1
 # An enclave renews once half of one is used. What is not used of one when an enclave crashes is lost to every licensee:
 # its passages to their budgets for good, its spend to their credit for a day (`vault.ledger`).
 WINDOW = Window(entries=10_000, passages=200, spend=1_000_000)
@@ -43,35 +43,35 @@ def numbers_for(
 
 def charter_of(
     name: str,
-    members: Mapping[bytes, int],
+    roll: Roll,
     custodians: Sequence[Custodian],
     numbers: Numbers,
     *,
     chain_id: int,
-    quorum_bps: int,
-    threshold_bps: int,
-    voting_period_s: int,
+    voting: Voting,
     lease_s: int,
     treasury: bytes,
+    guardians: Sequence[bytes] = (),
+    guardian_signatures: int | None = None,
     window: Window = WINDOW,
 ) -> Charter:
     """Return the charter of a new DAO; its nonce is random, so the same words never found the same DAO twice.
 
     Args:
-        members: weight by address.
+        guardian_signatures: how many guardians act together; more than half of them by default.
     """
-    if any(not 0 < weight <= WEIGHT_MAX for weight in members.values()):
-        raise MalformedObject("a member's weight is at least 1 and fits 256 bits")
+    together = (len(guardians) // 2 + 1 if guardians else 0) if guardian_signatures is None else guardian_signatures
     return Charter(
         nonce=secrets.token_bytes(32),
         name=name,
         chain_id=chain_id,
-        members=tuple(
-            Member(address=address, weight=weight.to_bytes(32, "big")) for address, weight in sorted(members.items())
-        ),
-        quorum_bps=quorum_bps,
-        threshold_bps=threshold_bps,
-        voting_period_s=voting_period_s,
+        roll=roll.cid,
+        members=len(roll.members),
+        weights_root=roll.tree().root,
+        total_weight=roll.total.to_bytes(32, "big"),
+        voting=voting,
+        guardians=tuple(sorted(guardians)),
+        guardian_signatures=together,
         lease_s=lease_s,
         window=window,
         custodians=tuple(custodians),

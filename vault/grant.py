@@ -23,11 +23,11 @@ class Grant(Record):
     charter: Charter
 
     def verify(self, *, licensee: bytes, at: int) -> None:
-        """Raise unless the policy's issuer granted this to `licensee`, and it is still good at `at` (UTC seconds)."""
+        """Raise unless this is a license of `licensee` that the policy admits, still good at `at` (UTC seconds)."""
         genesis = self.charter.cid()
         if genesis != self.license.genesis or self.policy.genesis != genesis:
             raise InvalidSignature("license, policy and charter are not of one DAO")
         self.license.verify(self.charter.domain(genesis))
         if self.license.licensee != licensee:
             raise AccessDenied(f"the license is for 0x{self.license.licensee.hex()}, not for this wallet")
-        self.policy.admit(self.license, k=1, at=at)
+        self.policy.admit(self.license, k=self.policy.k_max, at=at)

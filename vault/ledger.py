@@ -8,21 +8,25 @@ durable.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from vault.entry import Entry, Kind
 from vault.errors import CreditExhausted, LedgerTampered, RequestConflict
 from vault.license import Deposit
+from vault.limits import Quota
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
 from vault.policy import Policy
 from vault.receipt import FIRST_PREVIOUS, receipt_digest
 from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in, shares_of
+from vault.seen import Seen
 from vault.window import OpenWindow
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
     """What an entry did that a window counts."""
+
+    holder: bytes  # whose extraction budget the new passages count against
 
     new_passages: int
     credited: tuple[tuple[str, int], ...]  # licensees' accounts
@@ -32,7 +36,6 @@ class Effect:
 class _Licensee:
     """What the books know of one licensee."""
 
-    seen: set[bytes] = field(default_factory=set)
     receipts: int = 0
     previous: bytes = FIRST_PREVIOUS
 
@@ -41,6 +44,7 @@ class Books:
     """Balances and what else follows from the entries, re-added from the first one on."""
 
     def __init__(self) -> None:
+        self.seen = Seen()
         self.last_sequence = 0
         self._balances: dict[str, int] = {}
         self._spent: dict[bytes, int] = {}  # by delegation
@@ -63,17 +67,17 @@ class Books:
         """Return what was charged under one delegation."""
         return self._spent.get(delegation, 0)
 
-    def seen_count(self, licensee: bytes) -> int:
-        """Return how many distinct passages this licensee was ever shown."""
-        return len(self._licensee(licensee).seen)
+    def seen_count(self, holder: bytes) -> int:
+        """Return how many distinct passages the holder of a budget was ever shown."""
+        return self.seen.passages(holder)
 
-    def has_seen(self, licensee: bytes, identity: bytes) -> bool:
-        """Say whether this licensee was shown that passage before."""
-        return identity in self._licensee(licensee).seen
+    def quota_left(self, holder: bytes, quota: Quota) -> int:
+        """Return how many more passages of a quota its holder may ever be shown."""
+        return max(0, quota.passages_max - self.seen.count(holder, quota.lineages) - self.lost_passages(holder))
 
-    def lost_passages(self, licensee: bytes) -> int:
-        """Return by how many passages lost windows have shrunk this licensee's budget."""
-        return self._losses.passages(licensee)
+    def lost_passages(self, holder: bytes) -> int:
+        """Return by how many passages lost windows have shrunk the holder's budget."""
+        return self._losses.passages(holder)
 
     @property
     def decided(self) -> int:
@@ -106,18 +110,19 @@ class Books:
         """Take in an entry whose row is durable. Raises `LedgerTampered` where it does not follow from the others."""
         if entry.sequence != self.last_sequence + 1:
             raise LedgerTampered(f"entry {entry.sequence} does not follow entry {self.last_sequence}")
-        seen = self.seen_count(entry.licensee)
+        holder = entry.holder()
+        seen = self.seen.showings(holder)
         moved = (*entry.transfers, *self._suspended(entry))
         for transfer in moved:
             self._move(transfer)
         self._note(entry)
         self.last_sequence = entry.sequence
-        new = self.seen_count(entry.licensee) - seen
+        new = self.seen.showings(holder) - seen
         if entry.query is not None:
             account = entry.transfers[0].debit if entry.transfers else ""
             charged = sum(transfer.amount for transfer in entry.transfers)
-            self._losses.note(entry.query.instance, Shown(entry.sequence, entry.licensee, new, account, charged))
-        return Effect(new, tuple((t.credit, t.amount) for t in moved if t.credit.startswith(LICENSEE)))
+            self._losses.note(entry.query.instance, Shown(entry.sequence, holder, new, account, charged))
+        return Effect(holder, new, tuple((t.credit, t.amount) for t in moved if t.credit.startswith(LICENSEE)))
 
     def _suspended(self, entry: Entry) -> list[Transfer]:
         """Return the transfers that an opening or a refund stands for: as many as there are licensees."""
@@ -161,8 +166,8 @@ class Books:
                 self._queries[key] = entry
                 charged = sum(transfer.amount for transfer in entry.transfers)
                 self._spent[entry.query.delegation] = self.spent(entry.query.delegation) + charged
+                self.seen.note(entry.holder(), [(shown.identity, shown.lineage) for shown in entry.query.passages])
                 known = self._licensees.setdefault(entry.licensee, _Licensee())
-                known.seen.update(passage.identity for passage in entry.query.passages)
                 known.receipts += 1
                 known.previous = receipt_digest(entry.query.receipt)
 
@@ -189,12 +194,28 @@ def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
     )
 
 
-def require_credit(books: Books, account: str, delegation: bytes, *, price: int, spend_cap: int) -> None:
-    """Raise `CreditExhausted` unless credit and spend cap both cover the price."""
+@dataclass(frozen=True, slots=True)
+class Held:
+    """What other answers on their way may still be charged."""
+
+    credit: int = 0  # to the same account
+    spend: int = 0  # under the same delegation
+
+
+NOTHING_HELD = Held()
+
+
+def require_credit(
+    books: Books, account: str, delegation: bytes, *, price: int, spend_cap: int, held: Held = NOTHING_HELD
+) -> None:
+    """Raise `CreditExhausted` unless credit and spend cap both cover the price, beside what is held for others."""
+    also = f", {held.credit} of it held for answers on their way" if held.credit else ""
     credit = books.balance(account)
-    if credit < price:
-        raise CreditExhausted(f"credit is {credit} micro-units and the price is {price}; have the treasury add credit")
-    left = spend_cap - books.spent(delegation)
+    if credit - held.credit < price:
+        raise CreditExhausted(
+            f"credit is {credit} micro-units{also} and the price is {price}; have the treasury add credit"
+        )
+    left = spend_cap - books.spent(delegation) - held.spend
     if left < price:
         raise CreditExhausted(
             f"the spend cap leaves {max(left, 0)} micro-units and the price is {price}; delegate anew"
@@ -202,11 +223,14 @@ def require_credit(books: Books, account: str, delegation: bytes, *, price: int,
 
 
 def charge(licensee: bytes, policy: Policy, owners: list[bytes]) -> tuple[Transfer, ...]:
-    """Return the transfers of one answer, which add up to the policy's price; none where the price is zero."""
-    if not policy.price_per_query:
-        return ()
+    """Return the transfers of one answer, which add up to the policy's price for it; none where that is zero.
+
+    Args:
+        owners: the owner of each passage that leaves, best first.
+    """
+    price = policy.price_of(len(owners))
     debit = licensee_account(licensee, policy.currency)
-    shares = shares_of(policy.price_per_query, policy, owners)
+    shares = shares_of(price, policy, owners) if price else []
     return tuple(Transfer(debit=debit, credit=share.account, amount=share.amount) for share in shares)
 
 

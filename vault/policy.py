@@ -1,18 +1,24 @@
-"""A policy: which datasets may be asked, by whom, at what price, within what limits, on which machines."""
+"""A policy: which datasets may be asked, by whom, at what price, within what limits, on which machines.
+
+Its words, one by one: `docs/policy.md`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from storage.cid import DAG_CBOR, Cid
+from storage.cid import Cid
 from vault.charter import BASIS_POINTS
 from vault.codec import Address, Label, Length, Record
+from vault.dataset import DATASETS_MAX as DATASETS_MAX
+from vault.dataset import DatasetRef
 from vault.errors import AccessDenied, MalformedObject
 from vault.expectation import FIELDS_MAX, GPU, KINDS, Expectation, Form, Rule, require_complete
 from vault.license import License
+from vault.licensees import Licensees
+from vault.output_rules import OutputRules
 
-DATASETS_MAX = 64
 TEES_MAX = 32
 K_LIMIT = 100  # answers stay far below gRPC's 4 MiB
 PRICE_MAX = 10**12
@@ -65,10 +71,9 @@ class Permit:
 
     policy: Cid
     licensee: bytes
-    datasets: tuple[Cid, ...]
+    holder: bytes  # whose extraction budget it counts against
     k: int
-    price: int
-    passages_max: int
+    price_max: int  # what an answer of k passages costs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,15 +84,19 @@ class Policy(Record):
 
     genesis: Cid
     title: Label
-    datasets: Annotated[tuple[Cid, ...], Length(1, DATASETS_MAX)]  # manifests
-    issuer: Address  # who may grant licenses
+    datasets: Annotated[tuple[DatasetRef, ...], Length(1, DATASETS_MAX)]
+    licensees: Licensees
     currency: Annotated[str, Length(1, 12)]
     price_per_query: int  # micro-units
+    price_per_passage: int  # micro-units, of each passage returned
     k_max: int
-    queries_per_minute: int
-    passages_max: int  # extraction budget: distinct passages one licensee may ever see
+    queries_per_minute: int  # of one licensee
+    passages_max: int  # extraction budget: distinct passages that one licensee, or all strangers together, may ever see
+    corpus_bps: int  # of each dataset's passages, in basis points: what may ever be seen of it
+    owner_bps: int  # of each owner's passages in all of the policy's datasets
     tees: Annotated[tuple[AcceptedTee, ...], Length(1, TEES_MAX)]
     configurations: Annotated[tuple[Cid, ...], Length(1, TEES_MAX)]  # accepted enclave configurations (rule E3)
+    output: OutputRules
     treasury: Address  # also signs the deposits that credit enters by (rule L2)
     operator: Address
     treasury_bps: int
@@ -96,16 +105,47 @@ class Policy(Record):
 
     def check(self) -> None:
         """Refuse a policy that could never admit anyone, or that divides more than there is."""
-        if len(set(self.datasets)) != len(self.datasets):
-            raise MalformedObject("a dataset stands in a policy once")
-        if any(dataset.codec != DAG_CBOR for dataset in self.datasets):
+        self._check_lists()
+        self._check_limits()
+        self._check_prices()
+        owners, needed = len(self.owners()), f"an answer needs {self.output.owners_min} owners behind it"
+        if self.output.owners_min > owners:
+            raise MalformedObject(f"{needed}, and the datasets have {owners}")
+        if self.output.owners_min > self.k_max:
+            raise MalformedObject(f"{needed}, and holds {self.k_max} passages at most")
+        if self.output.owners_min > self.passages_max:
+            raise MalformedObject(f"{needed}, and the extraction budget is {self.passages_max} passages")
+
+    def _check_lists(self) -> None:
+        if len({(dataset.owner, dataset.dataset) for dataset in self.datasets}) != len(self.datasets):
+            raise MalformedObject("a dataset stands in a policy once, in one version")
+        pinned = [dataset.manifest for dataset in self.datasets if dataset.manifest is not None]
+        if len(set(pinned)) != len(pinned):
+            raise MalformedObject("a manifest stands in a policy once: it is of one owner and one dataset")
+        if len(set(self.tees)) != len(self.tees):
+            raise MalformedObject("an accepted TEE stands in a policy once")
+        if len(set(self.configurations)) != len(self.configurations):
+            raise MalformedObject("an accepted configuration stands in a policy once")
+
+    def _check_limits(self) -> None:
+        if not 1 <= self.k_max <= K_LIMIT:
+            raise MalformedObject(f"k is 1 … {K_LIMIT}")
+        if self.queries_per_minute < 1:
+            raise MalformedObject("with 0 queries a minute nobody could ever ask")
+        if self.passages_max < 1:
+            raise MalformedObject("with an extraction budget of 0 passages no answer could ever leave")
+        if not 1 <= self.corpus_bps <= BASIS_POINTS:
+            raise MalformedObject("the share of a dataset that may be seen is 1 … 10000 basis points")
+        if not 1 <= self.owner_bps <= BASIS_POINTS:
+            raise MalformedObject("the share of an owner's passages that may be seen is 1 … 10000 basis points")
+
+    def _check_prices(self) -> None:
+        if max(self.price_per_query, self.price_per_passage) > PRICE_MAX or self.price_of(self.k_max) > PRICE_MAX:
+            raise MalformedObject(f"an answer of k passages costs at most {PRICE_MAX} micro-units")
+        if self.licensees.shares_budget and self.price_of(self.k_max) == 0:
             raise MalformedObject(
-                "a dataset is named by its manifest's CID, which is DAG-CBOR: one name, one revocation"
+                "anyone who pays may ask, but the price is 0: then nobody pays, and anyone asks forever"
             )
-        if not 1 <= self.k_max <= K_LIMIT or self.queries_per_minute < 1 or self.passages_max < 1:
-            raise MalformedObject(f"k is 1 … {K_LIMIT}; rate and extraction budget are at least 1")
-        if self.price_per_query > PRICE_MAX:
-            raise MalformedObject(f"price per query is at most {PRICE_MAX} micro-units")
         if self.treasury_bps + self.operator_bps > BASIS_POINTS:
             raise MalformedObject("treasury and operator shares are together at most 10000 basis points")
 
@@ -114,27 +154,33 @@ class Policy(Record):
 
         Args:
             license: already verified; what it says of policy and time is judged here.
-            k: passages asked for, 1 … `k_max`.
+            k: passages asked for, at least as many as owners are needed, at most `k_max`.
             at: UTC seconds.
         """
         if at >= self.expires_at:
             raise AccessDenied("the policy has expired; the DAO has to adopt a new one")
         if license.policy != self.cid():
             raise AccessDenied("the license is for another policy; ask the policy's issuer for one")
-        if license.issuer != self.issuer:
-            raise AccessDenied("the license was not granted by the policy's issuer")
+        self.licensees.require(license)
         if at >= license.expires_at:
             raise AccessDenied("the license has expired; ask the policy's issuer for a new one")
-        if not 1 <= k <= self.k_max:
-            raise AccessDenied(f"k must be 1 … {self.k_max} under this policy")
+        if not self.output.owners_min <= k <= self.k_max:
+            raise AccessDenied(f"k must be {self.output.owners_min} … {self.k_max} under this policy")
         return Permit(
             policy=self.cid(),
             licensee=license.licensee,
-            datasets=self.datasets,
+            holder=self.licensees.holder(license.licensee),
             k=k,
-            price=self.price_per_query,
-            passages_max=self.passages_max,
+            price_max=self.price_of(k),
         )
+
+    def price_of(self, passages: int) -> int:
+        """Return what an answer of so many passages costs, in micro-units."""
+        return self.price_per_query + self.price_per_passage * passages
+
+    def owners(self) -> tuple[bytes, ...]:
+        """Return the owners of its datasets, each once."""
+        return tuple(dict.fromkeys(dataset.owner for dataset in self.datasets))
 
     def accepts_simulated(self) -> bool:
         """Say whether the policy names the simulated TEE, which protects nothing."""

@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.ballot import Scope
+from vault.action import Scope
 from vault.charter import Charter
 from vault.codec import Digest, Length, PublicKey, Record
 from vault.cose import MESSAGE_BYTES_MAX, sign1, verified_payload
+from vault.dataset import DATASETS_MAX, resolved
 from vault.envelope import decoded_passage, passage_commitment
 from vault.errors import InvalidReceipt, VaultError
 from vault.evidence import Appraiser, Binding, Evidence
@@ -25,7 +26,7 @@ from vault.license import License
 from vault.machine import MachineKey
 from vault.manifest import Manifest
 from vault.merkle import PATH_MAX, root_from_path
-from vault.policy import DATASETS_MAX, K_LIMIT, SIMULATED, Policy
+from vault.policy import K_LIMIT, SIMULATED, Policy
 from vault.session import TEXT_CHARS_MAX, Query, text_commitment, vector_commitment
 
 AAD = b"coffer/receipt/v1"
@@ -39,8 +40,9 @@ class PassageProof(Record):
 
     manifest: Cid
     index: int
-    commitment: Digest
+    commitment: Digest  # the owner's
     path: Annotated[tuple[Digest, ...], Length(0, PATH_MAX)]
+    redacted: Digest | None  # the commitment to what left in its place, where the policy redacts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +64,10 @@ class Receipt(Record):
     vector: Digest  # commitment to the query's vector
     k: int
     passages: Annotated[tuple[PassageProof, ...], Length(0, K_LIMIT)]  # best first
-    is_partial: bool  # the extraction budget held some back
+    is_partial: bool  # the policy's limits held some back
     price: int
     currency: Annotated[str, Length(1, 12)]
-    budget_left: int  # distinct passages this licensee may still see
+    budget_left: int  # distinct passages that may still be seen: by this licensee, or by all strangers together
     tee: Annotated[str, Length(1, 20)]
     at: int
     sequence: int  # this licensee's receipts, from 1 without gaps
@@ -87,9 +89,14 @@ def receipt_digest(message: bytes) -> bytes:
     return sha256(message).digest()
 
 
+def redacted_commitment(salt: bytes, body: bytes) -> bytes:
+    """Return the commitment to a passage as it left, redacted; it is never one of an owner's."""
+    return sha256(b"coffer/redacted-passage/v1" + salt + body).digest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedPassage(Record):
-    """A passage's bytes and the salt that its commitment was blinded with."""
+    """A passage's bytes as they left, and the salt that the commitment to them was blinded with."""
 
     salt: Digest
     body: Annotated[bytes, Length(4, 1 << 20)] = field(repr=False)
@@ -145,7 +152,7 @@ def verify_answer(file: ReceiptFile, receipt: Receipt, *, genesis: Cid) -> None:
     """Check what is new in an answer whose leases, head and evidence were verified before; raise `InvalidReceipt`.
 
     `receipt` is the file's own, its signature verified already. No wallet library is needed: manifests count by their
-    CIDs, which the voted policy names.
+    CIDs, which the voted policy or the custodians' leases name.
     """
     for check in (_check_signature, _check_head, _check_query, _check_passages):
         _held(check, file, receipt, genesis)
@@ -190,7 +197,8 @@ def _check_head(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
     _require(file.head.cid() == receipt.head, "head: the file holds another head")
     _require(policy.cid() == receipt.policy, "policy: the file holds another policy")
     file.head.require_policy(receipt.policy)
-    _require(receipt.price == policy.price_per_query, f"price: the policy says {policy.price_per_query}")
+    price = policy.price_of(len(receipt.passages))
+    _require(receipt.price == price, f"price: the policy says {price} for {len(receipt.passages)} passages")
     _require(receipt.currency == policy.currency, f"currency: the policy says {policy.currency}")
     _require(receipt.k <= policy.k_max and len(receipt.passages) <= receipt.k, "k: more than the policy allows")
     _require(receipt.budget_left <= policy.passages_max, "budget_left: more than the policy's whole budget")
@@ -219,17 +227,40 @@ def _check_query(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
 
 def _check_passages(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
     _require(len(receipt.passages) == len(file.passages), "passages: the file holds another number of them")
-    manifests = {manifest.cid(): manifest for manifest in file.manifests}
+    manifests = {manifest.cid(): manifest for manifest in _meant(file, receipt)}
     for proof, opened in zip(receipt.passages, file.passages, strict=True):
         manifest = manifests.get(proof.manifest)
-        if manifest is None or proof.manifest not in file.policy.datasets:
+        if manifest is None:
             raise _wrong_passage(proof, "is not from a dataset of the policy")
-        decoded_passage(opened.body)
-        if passage_commitment(opened.salt, opened.body) != proof.commitment:
-            raise _wrong_passage(proof, "was changed")
+        _check_opened(file, proof, opened)
         if root_from_path(proof.commitment, proof.index, manifest.passages, proof.path) != manifest.corpus_root:
             raise _wrong_passage(proof, "is not in the owner's corpus")
-    return f"{len(file.passages)} passages are in the corpora that the policy names"
+    owners = {manifests[proof.manifest].owner for proof in receipt.passages}
+    least = file.policy.output.owners_min
+    _require(not owners or len(owners) >= least, f"passages: of {len(owners)} owners, and the policy says {least}")
+    blacked = sum(proof.redacted is not None for proof in receipt.passages)
+    said = f"; {blacked} of them redacted, so their texts are the enclave's word" if blacked else ""
+    return f"{len(file.passages)} passages are in the corpora that the policy names{said}"
+
+
+def _meant(file: ReceiptFile, receipt: Receipt) -> tuple[Manifest, ...]:
+    """Return the manifests that the policy means among those of the leases that the receipt rests on."""
+    terms = [lease.terms for lease in file.leases if lease.terms.head == receipt.head]
+    agreed = [term for term in terms if terms.count(term) >= file.charter.signatures]
+    _require(bool(agreed), "manifests: fewer custodians' leases than needed name them")
+    return resolved(file.policy.datasets, [one for one in file.manifests if one.cid() in agreed[0].manifests])
+
+
+def _check_opened(file: ReceiptFile, proof: PassageProof, opened: OpenedPassage) -> None:
+    decoded_passage(opened.body)
+    if proof.redacted is None:
+        if passage_commitment(opened.salt, opened.body) != proof.commitment:
+            raise _wrong_passage(proof, "was changed")
+        return
+    if not file.policy.output.redacts:
+        raise _wrong_passage(proof, "was redacted, and the policy redacts nothing")
+    if redacted_commitment(opened.salt, opened.body) != proof.redacted:
+        raise _wrong_passage(proof, "was changed")
 
 
 def _wrong_passage(proof: PassageProof, what: str) -> InvalidReceipt:

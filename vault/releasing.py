@@ -9,7 +9,7 @@ from vault.custodian import CustodianKeys
 from vault.deposited import opened_share, opened_state_share
 from vault.errors import AccessDenied
 from vault.evidence import Binding
-from vault.head import History
+from vault.history import History
 from vault.hpke import strongest
 from vault.lease import Lease
 from vault.machine import BLANK

@@ -55,8 +55,10 @@ def rank_weight(rank: int) -> int:
 def shares_of(price: int, policy: Policy, owners: Sequence[bytes]) -> list[Share]:
     """Return what each account gets of `price`; the amounts add up to it and none is zero.
 
+    Where no passage was returned, no owner has earned anything, and the owners' part is the treasury's.
+
     Args:
-        owners: the owner of each returned passage, best first; not empty.
+        owners: the owner of each returned passage, best first.
     """
     owners_bps = BASIS_POINTS - policy.treasury_bps - policy.operator_bps
     treasury, operator, rest = largest_remainder(price, [policy.treasury_bps, policy.operator_bps, owners_bps])
@@ -65,8 +67,9 @@ def shares_of(price: int, policy: Policy, owners: Sequence[bytes]) -> list[Share
         account = owner_account(owner, policy.currency)
         by_owner[account] = by_owner.get(account, 0) + rank_weight(rank)
     ordered = sorted(by_owner.items())
-    parts = largest_remainder(rest, [weight for _, weight in ordered])
-    amounts = {treasury_account(policy.treasury, policy.currency): treasury}
+    parts = largest_remainder(rest, [weight for _, weight in ordered]) if ordered else []
+    kept = treasury if ordered else treasury + rest
+    amounts = {treasury_account(policy.treasury, policy.currency): kept}
     for account, amount in [
         (operator_account(policy.operator, policy.currency), operator),
         *((account, part) for (account, _), part in zip(ordered, parts, strict=True)),

@@ -11,43 +11,51 @@ from __future__ import annotations
 from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
-from vault.catching_up import link_blocks
 from vault.custodian import CustodyStore
 from vault.errors import AccessDenied
-from vault.head import History
+from vault.history import History
+from vault.links import link_blocks
 
 GENESES_MAX = 1000
 
 
 class Served(dict[Cid, History]):
-    """The newest history of every DAO, by genesis, in the order in which they came; looking up any other is refused."""
+    """The history that is followed of every DAO, by genesis, in the order in which they came; others are refused.
+
+    Only what is settled of it (`vault.head_vote`) is on disk.
+    """
 
     def __init__(self, store: CustodyStore, blobs: Blobs) -> None:
         super().__init__()
         self._store = store
         self._blobs = blobs
         self._idle: dict[Cid, None] = {}  # entrusted nothing to us; the first founded first
+        self.settled: dict[Cid, History] = {}
 
     def __missing__(self, genesis: Cid) -> History:
         raise AccessDenied(f"this custodian knows no DAO {genesis}; submit its head first")
 
-    def follow(self, history: History) -> None:
-        """Take over a verified history that is not behind the known one; its blocks are kept already.
+    def remember(self, history: History) -> None:
+        """Take up what was on disk."""
+        self[history.genesis] = self.settled[history.genesis] = history
 
-        Raises: `ForkedHistory` where another head was accepted; `AccessDenied` where there is no room for a new DAO.
+    def follow(self, history: History, *, settled: History) -> None:
+        """Take over a verified history and as much of it as is settled; its blocks are kept already.
+
+        Raises: `AccessDenied` where there is no room for a new DAO.
         """
         genesis = history.genesis
         if genesis not in self:
             self._make_room()
             self._idle[genesis] = None
-        elif genesis not in self._idle:
-            self._accept(history, after=self[genesis].head.epoch)
-        self[genesis] = history
+        elif genesis not in self._idle and settled is not self.settled[genesis]:
+            self._replace(self.settled[genesis], settled)
+        self[genesis], self.settled[genesis] = history, settled
 
     def entrust(self, genesis: Cid) -> None:
         """Accept a DAO's heads on disk, where they stay, before anything is kept or signed for it."""
         if genesis in self._idle:
-            self._accept(self[genesis], after=-1)
+            self._accept(self.settled[genesis], after=-1)
             del self._idle[genesis]
 
     def _accept(self, history: History, *, after: int) -> None:
@@ -55,12 +63,21 @@ class Served(dict[Cid, History]):
             if epoch > after:
                 self._store.accept_head(history.genesis, epoch, head)
 
+    def _replace(self, before: History, history: History) -> None:
+        if history.heads[before.head.epoch : before.head.epoch + 1] == before.heads[-1:]:
+            self._accept(history, after=before.head.epoch)
+            return
+        pairs = zip(before.heads, history.heads, strict=False)
+        since = next((epoch for epoch, (one, other) in enumerate(pairs) if one != other), len(history.heads))
+        self._store.replace_heads(history.genesis, history.heads, since=since)
+
     def _make_room(self) -> None:
         while len(self) >= GENESES_MAX:
             genesis = next(iter(self._idle), None)
             if genesis is None:
                 raise AccessDenied(f"this custodian serves {GENESES_MAX} DAOs already")
             del self._idle[genesis]
+            del self.settled[genesis]
             self._forget_blocks(self.pop(genesis))
 
     def _forget_blocks(self, history: History) -> None:

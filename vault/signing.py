@@ -17,6 +17,7 @@ from vault.typed_data import Domain, Struct, keccak
 
 CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 BLANK_SIGNATURE = bytes(65)
+_PASTED_CHARS_MAX = 200
 
 
 class SigningKey:
@@ -65,6 +66,36 @@ def recovered(digest: bytes, signature: bytes) -> bytes:
     except Exception as error:  # coincurve raises bare Exception for a point that is not on the curve
         raise InvalidSignature("signature does not recover to any key") from error
     return keccak(key.format(compressed=False)[1:])[12:]
+
+
+def wallet_signature_from(text: str) -> bytes:
+    """Return r ‖ s ‖ v (65 bytes) from what a wallet shows: hex of 65 bytes, or of the 64 of EIP-2098.
+
+    Raises: `InvalidSignature` for anything else. A high s is not turned into the low one: a wallet that follows EIP-2
+    makes none, so it is not the wallet's own signature, and what others hold would not be these bytes.
+    """
+    body = text[:_PASTED_CHARS_MAX].strip().removeprefix("0x")
+    if len(text) > _PASTED_CHARS_MAX:
+        raise InvalidSignature("too long; a contract wallet's signature is checked on its chain, so vote there")
+    try:
+        raw = bytes.fromhex(body)
+    except ValueError:
+        raise InvalidSignature("not a signature in hex") from None  # unsaid, lest a mistaken paste be a key
+    if len(raw) * 2 != len(body) or len(raw) not in (64, 65):
+        raise InvalidSignature(f"a wallet's signature has 65 bytes, or 64 in the short form, not {len(raw)}")
+    if len(raw) == 64:
+        raw = raw[:32] + bytes([raw[32] & 0x7F]) + raw[33:] + bytes([27 + (raw[32] >> 7)])  # EIP-2098: yParity ‖ s
+    r, s, v = int.from_bytes(raw[:32], "big"), int.from_bytes(raw[32:64], "big"), raw[64]
+    if v not in (0, 1, 27, 28):
+        raise InvalidSignature(f"the signature ends in v = {v}; over typed data it is 0, 1, 27 or 28")
+    if not (0 < r < CURVE_ORDER and 0 < s < CURVE_ORDER):
+        raise InvalidSignature("not a signature: r and s are at least 1 and below the curve's order")
+    if s > CURVE_ORDER // 2:
+        raise InvalidSignature(
+            "the signature has a high s, so it is another's altered copy or from a wallet that ignores EIP-2; "
+            "it is not put right here, since then two signatures would pass for one: sign again"
+        )
+    return raw[:64] + bytes([v % 27 + 27])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

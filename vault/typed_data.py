@@ -7,8 +7,9 @@ DAO means nothing to another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from vault.errors import MalformedObject
@@ -16,6 +17,7 @@ from vault.errors import MalformedObject
 DOMAIN_NAME = "Coffer"
 DOMAIN_VERSION = "1"
 TEXT_BYTES_MAX = 8192  # the longest: an action that adopts one policy and drops 64
+_UINT_ENDS = {f"uint{bits}": 1 << bits for bits in range(8, 257, 8)}
 
 
 def keccak(data: bytes) -> bytes:
@@ -26,6 +28,19 @@ def keccak(data: bytes) -> bytes:
     return digest
 
 
+_Encoder = Callable[[Any], bytes | None]
+"""Returns the word of a value, or None where it is none of the type's."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the digests of one struct have in common."""
+
+    type_hash: bytes
+    names: frozenset[str]
+    encoders: tuple[tuple[str, str, _Encoder], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Struct:
     """An EIP-712 struct of atomic fields and strings: (name, type) in order."""
@@ -33,17 +48,29 @@ class Struct:
     name: str
     fields: tuple[tuple[str, str], ...]
 
+    _plan: _Plan | None = field(default=None, init=False, repr=False, compare=False)  # made when first asked for
+
     def type_text(self) -> str:
         """Return `encodeType` of EIP-712."""
         return f"{self.name}({','.join(f'{kind} {name}' for name, kind in self.fields)})"
 
     def hash(self, values: Mapping[str, Any]) -> bytes:
         """Return `hashStruct`, or raise `MalformedObject` where a field is missing, extra or out of range."""
-        if set(values) != {name for name, _ in self.fields}:
+        plan = self._plan or self._planned()
+        if values.keys() != plan.names:
             raise MalformedObject(f"{self.name} takes exactly {', '.join(name for name, _ in self.fields)}")
-        words = [keccak(self.type_text().encode())]
-        words += [_word(kind, values[name], f"{self.name}.{name}") for name, kind in self.fields]
+        words = [plan.type_hash]
+        for name, kind, encode in plan.encoders:
+            if (encoded := encode(values[name])) is None:
+                raise MalformedObject(f"{self.name}.{name} is not a {kind}")
+            words.append(encoded)
         return keccak(b"".join(words))
+
+    def _planned(self) -> _Plan:
+        encoders = tuple((name, kind, _encoder(kind)) for name, kind in self.fields)
+        plan = _Plan(keccak(self.type_text().encode()), frozenset(name for name, _ in self.fields), encoders)
+        object.__setattr__(self, "_plan", plan)
+        return plan
 
 
 DOMAIN_STRUCT = Struct(
@@ -58,17 +85,25 @@ class Domain:
     chain_id: int
     dao_id: bytes  # digest of the genesis charter's CID, 32 bytes
 
+    _separator: bytes | None = field(default=None, init=False, repr=False, compare=False)  # made when first asked for
+
     def values(self) -> dict[str, Any]:
         """Return the domain's fields as a wallet shows them."""
         return {"name": DOMAIN_NAME, "version": DOMAIN_VERSION, "chainId": self.chain_id, "salt": self.dao_id}
 
     def digest(self, struct: Struct, values: Mapping[str, Any]) -> bytes:
         """Return the 32 bytes that a wallet signs (EIP-712, `encode`)."""
-        return keccak(b"\x19\x01" + DOMAIN_STRUCT.hash(self.values()) + struct.hash(values))
+        return keccak(b"\x19\x01" + (self._separator or self.separator()) + struct.hash(values))
+
+    def separator(self) -> bytes:
+        """Return `domainSeparator` of EIP-712."""
+        if self._separator is None:
+            object.__setattr__(self, "_separator", DOMAIN_STRUCT.hash(self.values()))
+        return self._separator  # type: ignore[return-value]  # set above
 
     def typed_data(self, struct: Struct, values: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON of `eth_signTypedData_v4`; integers as decimal text, since JSON numbers end at 2^53."""
-        struct.hash(values)
+        self.digest(struct, values)
         return {
             "types": {
                 item.name: [{"name": name, "type": kind} for name, kind in item.fields]
@@ -86,22 +121,52 @@ def _shown(value: Any) -> Any:
     return str(value) if type(value) is int else value
 
 
-def _word(kind: str, value: Any, where: str) -> bytes:
-    if kind == "string" and type(value) is str and len(text := _utf8(value, where)) <= TEXT_BYTES_MAX:
-        return keccak(text)
-    if kind == "bytes32" and type(value) is bytes and len(value) == 32:
-        return value
-    if kind == "address" and type(value) is bytes and len(value) == 20:
-        return value.rjust(32, b"\x00")
-    if kind == "bool" and type(value) is bool:
-        return int(value).to_bytes(32, "big")
-    if kind.startswith("uint") and type(value) is int and 0 <= value < 1 << int(kind[4:]):
-        return value.to_bytes(32, "big")
-    raise MalformedObject(f"{where} is not a {kind}")
+def word(kind: str, value: Any) -> bytes:
+    """Return the 32 bytes that stand for a value of an atomic type or string, or raise `MalformedObject`."""
+    encoded = _encoder(kind)(value)
+    if encoded is None:
+        raise MalformedObject(f"a value is not a {kind}")
+    return encoded
 
 
-def _utf8(text: str, where: str) -> bytes:
+def _encoder(kind: str) -> _Encoder:
+    if kind in _UINT_ENDS:
+        return partial(_uint, _UINT_ENDS[kind])
+    return _ENCODERS.get(kind, _nothing)
+
+
+def _uint(end: int, value: Any) -> bytes | None:
+    return value.to_bytes(32, "big") if type(value) is int and 0 <= value < end else None
+
+
+def _string(value: Any) -> bytes | None:
+    if type(value) is not str:
+        return None
+    text = _utf8(value)
+    return keccak(text) if len(text) <= TEXT_BYTES_MAX else None
+
+
+def _bytes32(value: Any) -> bytes | None:
+    return value if type(value) is bytes and len(value) == 32 else None
+
+
+def _address(value: Any) -> bytes | None:
+    return value.rjust(32, b"\x00") if type(value) is bytes and len(value) == 20 else None
+
+
+def _bool(value: Any) -> bytes | None:
+    return int(value).to_bytes(32, "big") if type(value) is bool else None
+
+
+def _nothing(_: Any) -> bytes | None:
+    return None
+
+
+_ENCODERS: dict[str, _Encoder] = {"string": _string, "bytes32": _bytes32, "address": _address, "bool": _bool}
+
+
+def _utf8(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        raise MalformedObject(f"{where} holds half of a surrogate pair") from None  # the cause would carry the text
+        raise MalformedObject("text holds half of a surrogate pair") from None  # the cause would carry the text

@@ -125,17 +125,20 @@ def _place(error: Exception) -> str:
     return f"{frame.filename}:{frame.lineno}"
 
 
+def error_of(reason: str, details: str) -> VaultError:
+    """Return the error that a reason stands for."""
+    kinds = (kind for kind, _, name in TABLE if name == reason and issubclass(kind, VaultError))
+    return next(kinds, VaultError)(details)
+
+
 def error_from(failure: grpc.RpcError, who: str) -> VaultError:
     """Return the error that a failed call stands for; `who` is named where nobody answered."""
     code = failure.code() if isinstance(failure, grpc.Call) else None
     details = (failure.details() if isinstance(failure, grpc.Call) else None) or "no details"
     trailing: dict[str, Any] = dict(failure.trailing_metadata() or ()) if isinstance(failure, grpc.Call) else {}
     reason = trailing.get(REASON_KEY)
-    for kind, _, name in TABLE:
-        if name == reason and issubclass(kind, VaultError):
-            return kind(details)
     if reason is not None:
-        return VaultError(details)
+        return error_of(reason, details)
     if code is _Code.DEADLINE_EXCEEDED:
         return ServiceUnavailable(f"{who} did not answer in time; ask again with the same request id")
     if code is _Code.UNAVAILABLE:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,7 +18,7 @@ from cli.demo.documents import Material, folder_material, halves, passages_of, s
 from cli.demo.narration import Narrator
 from cli.demo.refusals import Refusals
 from cli.options import JsonOption
-from cli.stage import Stage, Terms
+from cli.stage import VOTING, Stage, Terms
 from enclave.client import Answer
 from rag.model import Document
 from vault.ballot import Support
@@ -88,7 +89,7 @@ def _play(stage: Stage, narrator: Narrator, documents: Path | None, ipfs: str) -
 
 def _seal(stage: Stage, narrator: Narrator, folder: Path | None) -> Material:
     with narrator.scene("seal", "Two owners seal their documents on their own machines"):
-        stage.found(MEMBERS, voting_period_s=VOTING_PERIOD_S, lease_s=LEASE_S)
+        stage.found(MEMBERS, voting=replace(VOTING, period_s=VOTING_PERIOD_S), lease_s=LEASE_S)
         with narrator.bar("reading documents"):
             material = folder_material(folder) if folder else stdlib_material()
         for skipped in material.skipped:
@@ -140,11 +141,11 @@ def _decide(stage: Stage, narrator: Narrator) -> Policy:
 
 def _open(stage: Stage, narrator: Narrator) -> None:
     with narrator.scene("open", "A custodian and an enclave start; the enclave proves itself and gets the keys"):
-        stage.start_custodian()
+        stage.deposit()
         with narrator.bar("the enclave opens and embeds") as advance:
             stage.start_enclave(advance)
-        custodian, enclave = stage.custodian, stage.enclave
-        narrator.note(f"custodian: process {custodian.pid if custodian else '?'}, keys released by HPKE to the enclave")
+        custodian, enclave = stage.custodians[0], stage.enclave
+        narrator.note(f"custodian: process {custodian.pid}, keys released by HPKE to the enclave")
         pid = enclave.pid if enclave else "?"
         narrator.note(f"enclave: process {pid}, TEE [bold red]SIMULATED[/], serving over TLS 1.3")
 

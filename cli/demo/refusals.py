@@ -14,8 +14,8 @@ from enclave.engine import fetched_passages
 from enclave.found import Dataset
 from storage.directory import DirectoryBlobs
 from storage.errors import BlockMismatch
-from vault.acts import revocation
-from vault.ballot import Scope, Support
+from vault.action import Scope, revocation
+from vault.ballot import Support
 from vault.errors import AccessDenied, CreditExhausted, Revoked, VaultError
 from vault.policy import Policy
 from vault.publishing import copy_dataset

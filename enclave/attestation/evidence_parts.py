@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from enclave.attestation.bundle import DstackBundle, GpuBundle, IntelBundle, SnpBundle
-from enclave.attestation.certificates import certificate_from_der, certificates_from_pem
+from enclave.attestation.certificates import UNREADABLE, certificate_from_der, certificates_from_pem
 from enclave.attestation.errors import EvidenceMalformed, KindUnsupported, NonceMismatch
 from enclave.attestation.recognize import Form, Found
 from enclave.attestation.verify import VERIFIERS, verified
@@ -109,7 +109,7 @@ def _certificates(data: bytes) -> tuple[x509.Certificate, ...]:
         raise MalformedObject(f"a file of certificates cannot be read: {error}") from error
     try:
         _ = [(certificate.subject, certificate.issuer) for certificate in found]  # parsed only when first read
-    except ValueError as error:
+    except UNREADABLE as error:
         raise MalformedObject("a file of certificates cannot be read: it names nobody") from error
     return found
 

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
 
-from enclave.attestation.certificates import certificate_from_der, verified_chain
+from enclave.attestation.certificates import UNREADABLE, certificate_from_der, verified_chain
 from enclave.attestation.claims import Fact, Shown
 from enclave.attestation.errors import BindingMismatch, ChainInvalid, SignatureInvalid
 from enclave.attestation.nitro_document import SIGNATURE_BYTES, NitroDocument, NitroEnvelope
@@ -68,7 +68,7 @@ def verified_nitro(document: bytes, *, at: int, pinned: Mapping[str, bytes] = RO
 def _require_signature(envelope: NitroEnvelope, leaf: x509.Certificate) -> None:
     try:
         key = leaf.public_key()
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ChainInvalid("chain: the signer's key cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ChainInvalid("chain: the signer's key is not on P-384")

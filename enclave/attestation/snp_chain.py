@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from enclave.attestation.certificates import certificate_from_der, verified_chain
+from enclave.attestation.certificates import UNREADABLE, certificate_from_der, verified_chain
 from enclave.attestation.errors import CertificateForged, ChainInvalid, SignatureInvalid
 from enclave.attestation.roots import AMD_GENOA, AMD_MILAN, AMD_TURIN, ROOTS
 from enclave.attestation.snp_report import VCEK, VLEK
@@ -103,7 +103,7 @@ def _kind(leaf: x509.Certificate) -> str:
 def _common_name(certificate: x509.Certificate) -> str:
     try:
         names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ChainInvalid("chain: a certificate's subject cannot be read") from error
     return str(names[0].value) if len(names) == 1 else ""
 
@@ -139,7 +139,7 @@ def _read(leaf: x509.Certificate, kind: str, product: str) -> SnpSigner:
 def _p384(leaf: x509.Certificate) -> ec.EllipticCurvePublicKey:
     try:
         key = leaf.public_key()
-    except ValueError as error:
+    except UNREADABLE as error:
         raise ChainInvalid("chain: the signer's key cannot be read") from error
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP384R1):
         raise ChainInvalid("chain: the signer's key is not on P-384")

@@ -50,13 +50,13 @@ def _pck(pem: bytes) -> tuple[bytes, str]:
     import dcap_qvl
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from enclave.attestation.certificates import certificates_from_pem
+    from enclave.attestation.certificates import UNREADABLE, certificates_from_pem
 
     leaf = certificates_from_pem(pem)[0]
     try:
         fmspc = bytes(dcap_qvl.parse_pck_extension_from_pem(leaf.public_bytes(Encoding.PEM)).fmspc)
         issuer = leaf.issuer.rfc4514_string()
-    except ValueError as error:
+    except UNREADABLE as error:
         raise EvidenceMalformed("PCK certificates: the first is not one of a platform") from error
     named = [name for name in ("platform", "processor") if f"Intel SGX PCK {name.capitalize()} CA" in issuer]
     return fmspc, named[0] if named else "unknown"

@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
@@ -17,13 +19,18 @@ from typer.testing import CliRunner
 from cli import wiring
 from cli.main import app
 from storage.memory import MemoryBlobs
+from tests.loops import Loop
 from tests.people import NOW
 from vault.client import CustodyClient
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.custody import Custody
+from vault.custody_server import custody_server
 from vault.errors import ServiceUnavailable
+from vault.manifest import Manifest, ShareDeposit
+from vault.rate import PeerLimit
 from vault.records.custody import CustodyRecords
 from vault.records.database import Records, open_records
+from vault.tls import TlsIdentity
 
 PASSWORD = "correct horse"  # noqa: S105
 LIGHT = "4096"  # scrypt's n: a standard keystore would cost a second and 256 MiB
@@ -111,50 +118,83 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-class LocalCustodian:
-    """A real custodian, called in this process; `is_down` makes it unreachable."""
+class CountingCustody(Custody):
+    """A custodian that counts the shares it is handed."""
 
-    def __init__(self, address: str, records: Records, clock: Callable[[], int]) -> None:
-        self.address = address
-        self.is_down = False
-        keys = CustodianKeys.from_seed(os.urandom(SEED_BYTES))
-        judge = wiring.EvidenceAppraiser(production=False)
-        self.custody = Custody(
-            keys, CustodyRecords(records), MemoryBlobs(), judge, clock=clock, production=False, skew_s=0
-        )
-        self.custodian = keys.public()
-        self.deposits = 0
+    deposits = 0
 
-    def submit_head(self, head: Any, blocks: Any) -> int:
-        return self.custody.submit_head(head, blocks.items())
-
-    def deposit_share(self, manifest: Any, deposit: Any) -> None:
+    def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
         self.deposits += 1
-        self.custody.deposit_share(manifest, deposit)
+        super().deposit_share(manifest, deposit)
 
-    def close(self) -> None:
-        pass
+
+class LocalCustodian:
+    """A real custodian behind its server on the loopback, started when first asked; `is_down` makes it unreachable."""
+
+    def __init__(self, name: str, records: Records, clock: Callable[[], int], loop: Loop) -> None:
+        self.name = name
+        self.is_down = False
+        self.keys = CustodianKeys.from_seed(os.urandom(SEED_BYTES))
+        judge = wiring.EvidenceAppraiser(production=False)
+        self.custody = CountingCustody(
+            self.keys, CustodyRecords(records), MemoryBlobs(), judge, clock=clock, production=False, skew_s=0
+        )
+        self._loop = loop
+        self._address = ""
+        self._server: grpc.aio.Server | None = None
+
+    @property
+    def deposits(self) -> int:
+        """Return how often it was handed a share."""
+        return self.custody.deposits
+
+    def reached(self, *, expected: bytes | None) -> CustodyClient:
+        """Return a client of it, by the name that its users know."""
+        if self._server is None:
+            limit = PeerLimit(per_s=1000.0, burst=1000.0)  # one address asks for everybody here
+            starting = custody_server(self.custody, TlsIdentity.fresh(), "127.0.0.1:0", limit=limit)
+            self._server, port = self._loop.call(starting)
+            self._address = f"127.0.0.1:{port}"
+        client = REAL_CONNECT(self._address, expected=expected)
+        client.address = self.name
+        return client
+
+    def stop(self) -> None:
+        if self._server is not None:
+            self._loop.call(self._server.stop(0))
+
+
+REAL_CONNECT = CustodyClient.connect
 
 
 @pytest.fixture
-def custodians(
-    tmp_path: Path, first_home: Path, monkeypatch: pytest.MonkeyPatch, clock: Clock
-) -> Iterator[dict[str, LocalCustodian]]:
+def custodians(tmp_path: Path, first_home: Path, clock: Clock) -> Iterator[dict[str, LocalCustodian]]:
     """Four custodians at `one:1`, `two:1`, `three:1` and `four:1`."""
+    with four_custodians(tmp_path, first_home, clock) as known:
+        yield known
+
+
+@contextmanager
+def four_custodians(folder: Path, first_home: Path, clock: Clock) -> Iterator[dict[str, LocalCustodian]]:
+    """Have `CustodyClient.connect` reach four custodians whose records are in a folder."""
     opened = []
     for n in range(4):
-        shutil.copy(first_home / "records.db", tmp_path / f"custodian-{n}.db")
-        opened.append(open_records(f"sqlite:///{tmp_path}/custodian-{n}.db"))
-    names = ("one:1", "two:1", "three:1", "four:1")
-    known = {name: LocalCustodian(name, records, clock) for name, records in zip(names, opened, strict=True)}
+        shutil.copy(first_home / "records.db", folder / f"custodian-{n}.db")
+        opened.append(open_records(f"sqlite:///{folder}/custodian-{n}.db"))
+    names, loop = ("one:1", "two:1", "three:1", "four:1"), Loop()
+    known = {name: LocalCustodian(name, records, clock, loop) for name, records in zip(names, opened, strict=True)}
 
-    def connect(address: str, *, expected: bytes | None = None) -> LocalCustodian:
+    def connect(address: str, *, expected: bytes | None = None) -> CustodyClient:
         if address not in known or known[address].is_down:
             raise ServiceUnavailable(f"nothing answers at {address}; is the service running there?")
-        return known[address]
+        return known[address].reached(expected=expected)
 
-    monkeypatch.setattr(CustodyClient, "connect", connect)
-    yield known
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CustodyClient, "connect", connect)
+        yield known
+    for custodian in known.values():
+        custodian.stop()
+    loop.close()
     for records in opened:
         records.close()
 
@@ -168,20 +208,39 @@ class Founded:
     addresses: dict[str, str]
 
 
+AT_ONCE = ("--voting-delay", "0", "--extension", "0", "--round", "1s", "--timelock", "0")
+
+
+def founded(party: Party, addresses: dict[str, str], custodians: str, *more: object) -> Founded:
+    """Found a DAO with custodians by name, parted by commas, that decides without waits; `more` options override."""
+    names = custodians.split(",")
+    party.env["COFFER_CUSTODIANS"] = json.dumps(names)
+    shown = party.json(*("dao", "init", "Harbor", "--treasury", addresses["treasury"]), *AT_ONCE, *more)
+    return Founded(party, shown["genesis"], addresses)
+
+
 @pytest.fixture
-def dao(party: Party, custodians: dict[str, LocalCustodian], wallets: tuple[Path, dict[str, str]]) -> Founded:
+def people(party: Party, wallets: tuple[Path, dict[str, str]]) -> dict[str, str]:
+    """Everybody's address; their wallets are in the party's home."""
     folder, addresses = wallets
     shutil.copytree(folder, party.home / "wallets")
-    shown = party.json(
-        *("dao", "init", "Harbor", "--treasury", addresses["treasury"], "--custodian", "one:1"),
-        *("--member", f"{addresses['alice']}=2", "--member", addresses["bob"]),
-    )
-    return Founded(party, shown["genesis"], addresses)
+    return addresses
+
+
+@pytest.fixture
+def dao(party: Party, custodians: dict[str, LocalCustodian], people: dict[str, str]) -> Founded:
+    members = ("--member", f"{people['alice']}=2", "--member", people["bob"])
+    return founded(party, people, "one:1", *members)
 
 
 @pytest.fixture
 def enclave_file(dao: Founded, tmp_path: Path) -> Path:
     """What `coffer enclave describe --json` prints, in a file."""
-    file = tmp_path / "enclave.json"
+    return described(dao, tmp_path)
+
+
+def described(dao: Founded, folder: Path) -> Path:
+    """Return a file with what `coffer enclave describe --json` prints."""
+    file = folder / "enclave.json"
     file.write_text(json.dumps(dao.party.json("enclave", "describe", dao.genesis)))
     return file

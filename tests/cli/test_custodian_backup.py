@@ -70,7 +70,8 @@ class Served:
         self.party, self.custodians, self.setting = party, custodians, setting
         self.instance = InstanceKeys.fresh()
         with at_work(party) as custody:
-            custody.submit_head(setting.history.head.cid(), setting.blocks().items())
+            self.custodians.all[0] = custody
+            self.custodians.submit(setting.history)
             custody.deposit_share(setting.dataset.manifest, setting.dataset.deposits[0])
             self.on_all(custody, lambda asking: (asking.release(), asking.renew(BEFORE)))
 

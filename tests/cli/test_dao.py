@@ -1,65 +1,55 @@
-"""`coffer dao`: founding, proposing, voting, carrying out, and verifying it all from the board's bytes."""
+"""`coffer dao`: founding, proposing, voting, queuing, carrying out, with real custodians."""
 
 from __future__ import annotations
 
-import json
-import sqlite3
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from storage.cid import DAG_CBOR, Cid
-from tests.cli.conftest import Clock, Founded, LocalCustodian, Party
+from tests.cli.conftest import Clock, Founded, LocalCustodian, Party, described, founded
+from tests.cli.dao_steps import carried as carried
+from tests.cli.dao_steps import closed, voted
+from tests.cli.dao_steps import proposed as proposed
+from tests.cli.policies import manifest_of, policy_file
+from tests.cli.settled import settled as settled
+from tests.cli.settled import settled_home as settled_home
 from tests.people import DAY_S
 from vault.founding import Numbers, numbers_for
 
-MANIFEST = Cid.of(DAG_CBOR, b"manifest")
 
-
-def proposed(dao: Founded, enclave_file: Path, *more: str) -> str:
-    people = ("--issuer", dao.addresses["issuer"], "--operator", dao.addresses["operator"])
-    what = ("--dataset", str(MANIFEST), "--enclave", str(enclave_file), *people, *more)
-    return str(dao.party.json("dao", "propose", "--wallet", "alice", *what)["proposal"])
-
-
-def carried(dao: Founded, clock: Clock, proposal: str) -> dict[str, Any]:
-    dao.party.run("dao", "vote", proposal, "for", "--wallet", "alice")
-    clock.now += 4 * DAY_S
-    return dao.party.json("dao", "execute", proposal, "--custodian", "one:1")
-
-
-def test_a_policy_is_proposed_voted_on_and_carried_out(dao: Founded, enclave_file: Path, clock: Clock) -> None:
-    proposal = proposed(dao, enclave_file, "--price", "250", "--title", "Tides")
+def test_a_policy_is_proposed_voted_on_queued_and_carried_out(dao: Founded, enclave_file: Path, clock: Clock) -> None:
+    proposal = proposed(dao, enclave_file)
     shown = dao.party.json("dao", "show", proposal)
-    assert (shown["state"], shown["policy"]["price"], shown["for"]) == ("open", 250, 0)
-    assert carried(dao, clock, proposal) | {"head": ""} == {
-        "epoch": 1,
-        "head": "",
-        "custodians": ["one:1"],
-        "failed": {},
-    }
+    assert (shown["state"], shown["policy"]["price"], shown["for"], shown["is_settled"]) == ("open", 250, 0, False)
+    answer = voted(dao, proposal)
+    assert (answer["acknowledged"], answer["custodians"], answer["enough"], answer["for"]) == (1, 1, 1, 2)
+    decided = closed(dao, clock, proposal)
+    assert (decided["is_carried"], decided["count"]) == (True, "2 for, 0 against, 0 abstain of 3")
+    assert (decided["custodians"], decided["failed"]) == (["one:1"], {})
+    assert dao.party.json("dao", "show", proposal)["state"] == "ready"
+    done = dao.party.json("dao", "execute", proposal)
+    assert (done["is_in_effect"], done["epoch"], done["custodians"], done["failed"]) == (True, 1, ["one:1"], {})
     whole = dao.party.json("dao", "show")
     assert (whole["epoch"], [policy["title"] for policy in whole["policies"]]) == (1, ["Tides"])
-    assert whole["proposals"][0]["state"] == "carried out"
+    assert whole["proposals"][0]["state"] == "executed"
     assert "Tides" in dao.party.run("dao", "show").stdout
-    assert proposal in dao.party.run("dao", "show").stdout  # whole, not shortened
+    assert proposal in dao.party.run("dao", "list").stdout  # whole, not shortened
 
 
-def test_a_simulated_tee_is_named_in_what_is_proposed(dao: Founded, enclave_file: Path) -> None:
-    people = ("--issuer", dao.addresses["issuer"], "--operator", dao.addresses["operator"])
-    result = dao.party.run(
-        *("dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", enclave_file), *people
-    )
-    assert "SIMULATED" in result.output
-    assert "adopt policy" in result.stdout
+def test_what_a_proposal_would_change_is_said_when_it_is_made(dao: Founded, enclave_file: Path) -> None:
+    result = dao.party.run("dao", "propose", "--wallet", "alice", "--policy", policy_file(dao, enclave_file))
+    assert "SIMULATED" in result.output and "adopt policy" in result.stdout
+    assert "price per query: 250 micro-USDC" in result.stdout
+    assert "if all licensees collude, all 3 passages" in result.stdout or "at most" in result.stdout
+    assert "1 of 1 custodian hold it" in result.stdout
 
 
-def test_the_last_answer_of_a_voter_counts(dao: Founded, enclave_file: Path) -> None:
+def test_the_last_answer_of_a_voter_counts(dao: Founded, enclave_file: Path, clock: Clock) -> None:
     proposal = proposed(dao, enclave_file)
-    assert dao.party.json("dao", "vote", proposal, "against", "--wallet", "alice")["sequence"] == 0
-    changed = dao.party.json("dao", "vote", proposal, "for", "--wallet", "alice", "--reason", "on reflection")
+    assert voted(dao, proposal, support="against")["sequence"] == 0
+    changed = voted(dao, proposal, "alice", "for", "--reason", "on reflection")
     assert (changed["sequence"], changed["for"], changed["against"]) == (1, 2, 0)
+    assert closed(dao, clock, proposal)["count"] == "2 for, 0 against, 0 abstain of 3"
 
 
 @pytest.mark.parametrize("voters", [("alice", "bob"), ("bob", "alice"), ("alice", "bob", "alice", "bob")])
@@ -68,26 +58,83 @@ def test_in_whatever_order_members_vote_and_change_their_minds_the_decision_is_c
 ) -> None:
     proposal = proposed(dao, enclave_file)
     for turn, voter in enumerate(voters):
-        support = "for" if turn + 2 >= len(voters) else "against"
-        dao.party.run("dao", "vote", proposal, support, "--wallet", voter)
+        voted(dao, proposal, voter, "for" if turn + 2 >= len(voters) else "against")
+    assert closed(dao, clock, proposal)["count"] == "3 for, 0 against, 0 abstain of 3"
+    assert dao.party.json("dao", "execute", proposal)["epoch"] == 1
+
+
+@pytest.mark.parametrize(
+    ("votes", "count"),
+    [
+        ((("alice", "against"), ("bob", "for")), "1 for, 2 against, 0 abstain of 3"),
+        ((("alice", "abstain"), ("bob", "for")), "1 for, 0 against, 2 abstain of 3"),
+        ((("bob", "for"),), "1 for, 0 against, 0 abstain of 3"),
+    ],
+    ids=["against", "abstain", "no-quorum"],
+)
+def test_without_quorum_and_threshold_a_proposal_is_defeated(
+    dao: Founded, enclave_file: Path, clock: Clock, votes: tuple[tuple[str, str], ...], count: str
+) -> None:
+    proposal = proposed(dao, enclave_file)
+    for voter, support in votes:
+        voted(dao, proposal, voter, support)
     clock.now += 4 * DAY_S
-    assert dao.party.json("dao", "execute", proposal, "--custodian", "one:1")["epoch"] == 1
-    assert "3 for, 0 against" in dao.party.run("dao", "verify").stdout
+    assert count in dao.party.refused("dao", "queue", proposal)
+    shown = dao.party.json("dao", "show", proposal)
+    assert (shown["state"], shown["is_settled"]) == ("defeated", True)
+    assert "defeated" in dao.party.refused("dao", "execute", proposal)
+    assert dao.party.json("dao", "show")["epoch"] == 0
 
 
-def test_executing_again_hands_in_the_head_that_a_custodian_missed(
+def test_a_vote_that_nobody_cast_closes_with_nothing(dao: Founded, enclave_file: Path, clock: Clock) -> None:
+    proposal = proposed(dao, enclave_file)
+    clock.now += 4 * DAY_S
+    assert "nobody voted" in dao.party.refused("dao", "queue", proposal)
+
+
+def test_a_vote_has_its_time(dao: Founded, enclave_file: Path, clock: Clock) -> None:
+    proposal = proposed(dao, enclave_file)
+    voted(dao, proposal, "bob")
+    assert "voting is open until" in dao.party.refused("dao", "execute", proposal)
+    assert "close the vote from" in dao.party.refused("dao", "queue", proposal)
+    clock.now += 4 * DAY_S
+    assert "voting closed" in dao.party.refused("dao", "vote", proposal, "for", "--wallet", "alice")
+    assert "coffer dao queue" in dao.party.refused("dao", "execute", proposal)
+
+
+def test_delay_and_timelock_are_waited_for(
+    party: Party, custodians: object, people: dict[str, str], tmp_path: Path, clock: Clock
+) -> None:
+    members = ("--member", f"{people['alice']}=2", "--member", people["bob"])
+    waits = ("--voting-delay", "1h", "--timelock", "2d")
+    dao = founded(party, people, "one:1", *members, *waits)
+    proposal = proposed(dao, described(dao, tmp_path))
+    assert dao.party.json("dao", "show", proposal)["state"] == "pending"
+    assert "voting opens at" in dao.party.refused("dao", "vote", proposal, "for", "--wallet", "alice")
+    clock.now += 3600
+    voted(dao, proposal)
+    decided = closed(dao, clock, proposal, days=3)
+    assert decided["free_at"] == clock.now + 2 * DAY_S
+    assert dao.party.json("dao", "tally", proposal)["state"] == "queued"
+    clock.now += 2 * DAY_S - 1
+    assert "timelock ends" in dao.party.refused("dao", "execute", proposal)
+    clock.now += 1
+    assert dao.party.json("dao", "execute", proposal)["epoch"] == 1
+
+
+def test_executing_again_is_fine_and_hands_in_what_a_custodian_missed(
     dao: Founded, enclave_file: Path, clock: Clock, custodians: dict[str, LocalCustodian]
 ) -> None:
     proposal = proposed(dao, enclave_file)
-    dao.party.run("dao", "vote", proposal, "for", "--wallet", "alice")
-    clock.now += 4 * DAY_S
+    voted(dao, proposal)
+    closed(dao, clock, proposal)
     custodians["one:1"].is_down = True
-    said = dao.party.refused("dao", "execute", proposal, "--custodian", "one:1")
-    assert "one:1" in said and "run the same command again" in said
-    assert dao.party.json("dao", "show")["epoch"] == 1
+    assert "one:1" in dao.party.refused("dao", "execute", proposal)
+    assert dao.party.json("dao", "show")["epoch"] == 0  # nothing happens here that custodians do not follow
     custodians["one:1"].is_down = False
-    assert dao.party.json("dao", "execute", proposal, "--custodian", "one:1")["custodians"] == ["one:1"]
-    assert dao.party.json("dao", "show")["epoch"] == 1
+    for _ in range(2):
+        assert dao.party.json("dao", "execute", proposal)["custodians"] == ["one:1"]
+        assert dao.party.json("dao", "show")["epoch"] == 1
 
 
 def test_a_revocation_takes_its_policy_out_of_force(dao: Founded, enclave_file: Path, clock: Clock) -> None:
@@ -95,11 +142,37 @@ def test_a_revocation_takes_its_policy_out_of_force(dao: Founded, enclave_file: 
     policy = dao.party.json("dao", "show")["policies"][0]["policy"]
     revoking = dao.party.json("dao", "propose", "--wallet", "bob", "--revoke", "policy", policy)
     assert revoking["action"] == f"revoke policy {policy}"
+    assert revoking["changes"] == [f"ends policy {policy} (Tides)"]
     assert carried(dao, clock, revoking["proposal"])["epoch"] == 2
     assert dao.party.json("dao", "show")["policies"] == []
 
 
-@pytest.mark.parametrize(("wallet", "said"), [("owner", "has no vote in this DAO"), ("nobody", "coffer wallet new")])
+def test_a_dataset_is_revoked_by_any_of_its_manifests(dao: Founded, enclave_file: Path, clock: Clock) -> None:
+    first = manifest_of(dao)
+    second = manifest_of(dao, version=2, previous=first.cid())
+    carried(dao, clock, proposed(dao, enclave_file, manifest=first.cid()))
+    revoking = dao.party.json("dao", "propose", "--wallet", "bob", "--revoke", "dataset", second.cid())
+    assert len(revoking["changes"]) == 1 and "Tides" in revoking["changes"][0]
+    carried(dao, clock, revoking["proposal"])
+    assert dao.party.json("dao", "show")["policies"] == []
+
+
+def test_another_policy_takes_the_place_of_one_that_is_dropped(dao: Founded, enclave_file: Path, clock: Clock) -> None:
+    carried(dao, clock, proposed(dao, enclave_file))
+    policy = dao.party.json("dao", "show")["policies"][0]["policy"]
+    price = "price:\n  per_query: 100"
+    second = proposed(dao, enclave_file, "--drop", policy, price=price)
+    told = dao.party.json("dao", "diff", second)["changes"]
+    assert f"dropped: policy {policy}" in told and "price per query goes from 250 to 100 micro-USDC" in told
+    carried(dao, clock, second)
+    assert [one["price"] for one in dao.party.json("dao", "show")["policies"]] == [100]
+    file = policy_file(dao, enclave_file)
+    assert "not in force" in dao.party.refused(
+        "dao", "propose", "--wallet", "alice", "--policy", file, "--drop", policy
+    )
+
+
+@pytest.mark.parametrize(("wallet", "said"), [("owner", "no member of this DAO"), ("nobody", "coffer wallet new")])
 def test_only_members_propose_and_vote(dao: Founded, enclave_file: Path, wallet: str, said: str) -> None:
     proposal = proposed(dao, enclave_file)
     assert said in dao.party.refused("dao", "vote", proposal, "for", "--wallet", wallet)
@@ -115,19 +188,20 @@ def test_a_wrong_password_says_so_and_nothing_is_voted(dao: Founded, enclave_fil
     assert dao.party.json("dao", "show", proposal)["for"] == 0
 
 
-def test_voting_closes_and_carrying_out_waits_for_it(dao: Founded, enclave_file: Path, clock: Clock) -> None:
+def test_what_no_custodian_takes_is_not_kept(
+    dao: Founded, enclave_file: Path, custodians: dict[str, LocalCustodian]
+) -> None:
     proposal = proposed(dao, enclave_file)
-    dao.party.run("dao", "vote", proposal, "for", "--wallet", "bob")
-    assert "voting is open until" in dao.party.refused("dao", "execute", proposal, "--custodian", "one:1")
-    clock.now += 4 * DAY_S
-    assert "voting closed" in dao.party.refused("dao", "vote", proposal, "for", "--wallet", "alice")
-    assert "quorum or threshold" in dao.party.refused("dao", "execute", proposal, "--custodian", "one:1")
-    assert dao.party.json("dao", "show", proposal)["state"] == "failed"
+    custodians["one:1"].is_down = True
+    assert "one:1" in dao.party.refused("dao", "vote", proposal, "for", "--wallet", "alice")
+    assert "one:1" in dao.party.refused("dao", "propose", "--wallet", "alice", "--revoke", "dao")
+    whole = dao.party.json("dao", "show")
+    assert [shown["for"] for shown in whole["proposals"]] == [0]
 
 
 @pytest.mark.parametrize("text", ["nonsense", "bafy", "", "0x" + "11" * 20, "Qm" + "1" * 44])
-def test_what_is_no_cid_is_a_usage_error(dao: Founded, text: str) -> None:
-    assert "is not a CID" in dao.party.refused("dao", "vote", text, "for", "--wallet", "alice", code=2)
+def test_what_is_no_cid_is_a_usage_error(settled: Founded, text: str) -> None:
+    assert "is not a CID" in settled.party.refused("dao", "vote", text, "for", "--wallet", "alice", code=2)
 
 
 @pytest.mark.parametrize(
@@ -137,83 +211,40 @@ def test_what_is_no_cid_is_a_usage_error(dao: Founded, text: str) -> None:
         ("--revoke", "policy"),
         ("--revoke", "licensee", "0x12"),
         ("--revoke", "measurement", "zz"),
+        ("--revoke", "measurement", "00" * 8),
+        ("--revoke", "dataset", "zz"),
         ("--revoke", "everything"),
-        ("--dataset", str(MANIFEST)),
+        ("--set", "quorum"),
+        ("--set", "quorum=60%", "--set", "quorum=61%"),
+        ("--set", "chain-id=2"),
+        ("--set", "timelock=soon"),
+        ("--guardian", "0x" + "11" * 20, "--no-guardians"),
+        ("--drop", "bafy", "--revoke", "dao"),
+        ("--policy", "nowhere.yaml"),
+        ("--policy", "nowhere.yaml", "--revoke", "dao"),
         (),
         ("subject",),
     ],
 )
-def test_a_proposal_that_makes_no_sense_is_a_usage_error(dao: Founded, more: tuple[str, ...]) -> None:
-    dao.party.refused("dao", "propose", "--wallet", "alice", *more, code=2)
+def test_a_proposal_that_makes_no_sense_is_a_usage_error(settled: Founded, more: tuple[str, ...]) -> None:
+    settled.party.refused("dao", "propose", "--wallet", "alice", *more, code=2)
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"kind": 1}', b"[" * 4000, b"x" * 5000])
-def test_an_enclave_file_that_is_none_is_refused(dao: Founded, tmp_path: Path, content: bytes) -> None:
-    file = tmp_path / "enclave.json"
-    file.write_bytes(content)
-    dao.party.refused("dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", file)
+def test_an_enclave_file_that_is_none_is_refused(dao: Founded, enclave_file: Path, content: bytes) -> None:
+    file = policy_file(dao, enclave_file)
+    enclave_file.write_bytes(content)
+    assert "enclave" in dao.party.refused("dao", "propose", "--wallet", "alice", "--policy", file)
+    assert dao.party.json("dao", "list")["proposals"] == []
 
 
-@pytest.mark.parametrize(
-    ("changed", "told"),
-    [
-        ({"configuration": []}, "configuration: a CID was expected"),
-        ({"configuration": None}, "configuration: a CID was expected"),
-        ({"configuration": 7}, "configuration: a CID was expected"),
-        ({"configuration": "bafy"}, '"bafy" is not a CID'),
-        ({"configuration": "@configuration@"}, 'placeholder "@configuration@" was not filled in'),
-        ({"gpu": "@gpu@"}, 'placeholder "@gpu@"'),
-        ({"kind": ["tdx"]}, "no TEE of kind"),
-        ({"expectations": "ANY"}, "a map from fields"),
-        ({"expectation": {}}, 'no member "expectation"'),
-    ],
-)
-def test_an_enclave_file_with_one_mistake_is_told_by_it(
-    dao: Founded, enclave_file: Path, changed: dict[str, Any], told: str
-) -> None:
-    enclave_file.write_text(json.dumps({**json.loads(enclave_file.read_text()), **changed}))
-    sentence = dao.party.refused(
-        "dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", enclave_file
-    )
-    assert told in sentence and sentence.count(str(enclave_file)) == 1
-    assert dao.party.json("dao", "show")["proposals"] == []
-
-
-def test_an_enclave_file_in_which_a_member_stands_twice_is_refused(dao: Founded, enclave_file: Path) -> None:
-    enclave_file.write_text('{"kind": "tdx", ' + enclave_file.read_text().lstrip()[1:])
-    told = dao.party.refused("dao", "propose", "--wallet", "alice", "--dataset", MANIFEST, "--enclave", enclave_file)
-    assert "stands once" in told
-
-
-@pytest.mark.parametrize("option", ["--window-entries", "--window-passages", "--window-spend"])
-@pytest.mark.parametrize("size", ["0", "-1", "9" * 18])
-def test_a_window_without_bound_is_a_usage_error(dao: Founded, option: str, size: str) -> None:
-    told = dao.party.refused("dao", "init", "Quay", "--treasury", dao.addresses["treasury"], option, size, code=2)
-    assert option in told and "Invalid value" in told and "Window" not in told
-
-
-def test_verify_prints_every_link(dao: Founded, enclave_file: Path, clock: Clock) -> None:
-    carried(dao, clock, proposed(dao, enclave_file))
-    links = dao.party.json("dao", "verify")["links"]
-    assert len(links) == 3 and "2 for, 0 against" in links[1]
-    assert dao.party.run("dao", "verify").stdout.count("✓") == 3
-
-
-@pytest.mark.parametrize("kind", ["charter", "policy", "decision", "head"])
-def test_verify_finds_what_somebody_changed_in_the_database(
-    dao: Founded, enclave_file: Path, clock: Clock, kind: str
-) -> None:
-    carried(dao, clock, proposed(dao, enclave_file))
-    with sqlite3.connect(dao.party.home / "records.db") as database:
-        table = next(
-            name
-            for (name,) in database.execute("select name from sqlite_master where type = 'table'")
-            if {"kind", "body"} <= {column[1] for column in database.execute(f"pragma table_info({name})")}
-        )
-        changed = database.execute(f"update {table} set body = cast(body || x'00' as blob) where kind = ?", (kind,))  # noqa: S608
-        assert changed.rowcount
-    database.close()
-    assert "was changed" in dao.party.refused("dao", "verify")
+def test_a_policy_that_could_never_admit_anyone_is_refused(dao: Founded, enclave_file: Path) -> None:
+    soon = policy_file(dao, enclave_file, expires="expires: 1d")
+    assert "expires before" in dao.party.refused("dao", "propose", "--wallet", "alice", "--policy", soon)
+    dao.party.env["COFFER_PRODUCTION"] = "true"
+    file = policy_file(dao, enclave_file)
+    assert "simulated" in dao.party.refused("dao", "propose", "--wallet", "alice", "--policy", file)
+    assert dao.party.json("dao", "list")["proposals"] == []
 
 
 def test_members_come_from_a_file_too(party: Party, custodians: object, tmp_path: Path) -> None:
@@ -227,6 +258,69 @@ def test_members_come_from_a_file_too(party: Party, custodians: object, tmp_path
     whole = party.json("dao", "show")
     assert whole["members"] == {addresses[0]: 3, addresses[1]: 1}
     assert (whole["shares"], whole["signatures"], whole["liars"]) == (3, 3, 1)
+    said = whole["settings"]
+    assert (said["voting-delay"], said["voting-period"], said["extension"], said["timelock"]) == (
+        "1h",
+        "3d",
+        "6h",
+        "2d",
+    )
+
+
+def test_founding_says_how_the_dao_decides(party: Party, custodians: object) -> None:
+    addresses = [party.wallet(name) for name in ("alice", "bob")]
+    said = party.json(
+        *("dao", "init", "Harbor", "--member", addresses[0], "--treasury", addresses[0], "--custodian", "one:1"),
+        *("--guardian", addresses[0], "--guardian", addresses[1], "--guardian-signatures", "1"),
+        *(
+            "--quorum",
+            "40%",
+            "--threshold",
+            "60%",
+            "--voting-period",
+            "30s",
+            "--timelock",
+            "0",
+            "--proposal-weight",
+            "1",
+        ),
+        *("--proposals-per-day", "2", "--delegations-every", "0", "--round", "2s", "--chain-id", "10"),
+    )
+    whole = party.json("dao", "show")
+    assert (whole["genesis"], whole["chain_id"], whole["guardian_signatures"]) == (said["genesis"], 10, 1)
+    assert sorted(whole["guardians"]) == sorted(addresses)
+    expected = {"quorum": "40%", "threshold": "60%", "voting-period": "30s", "extension": "30s", "timelock": "0s"}
+    assert {name: whole["settings"][name] for name in expected} == expected
+    assert "2 guardians, 1 act together" in party.run("dao", "show").stdout
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("--threshold", "50%"),
+        ("--quorum", "0%"),
+        ("--proposal-weight", "9"),
+        ("--voting-period", "1h", "--extension", "2h"),
+        ("--guardian-signatures", "1"),
+        ("--liars", "1"),
+    ],
+)
+def test_a_charter_that_could_never_decide_is_refused_and_nothing_is_founded(
+    party: Party, custodians: object, more: tuple[str, ...]
+) -> None:
+    address = party.wallet("alice")
+    founding = ("dao", "init", "H", "--member", address, "--treasury", address, "--custodian", "one:1")
+    party.refused(*founding, *more)
+    assert "no DAO is on the board" in party.refused("dao", "show")
+
+
+@pytest.mark.parametrize("option", ["--window-entries", "--window-passages", "--window-spend"])
+@pytest.mark.parametrize("size", ["0", "-1", "9" * 18])
+def test_a_window_without_bound_is_a_usage_error(settled: Founded, option: str, size: str) -> None:
+    told = settled.party.refused(
+        "dao", "init", "Quay", "--treasury", settled.addresses["treasury"], option, size, code=2
+    )
+    assert option in told and "Invalid value" in told and "Window" not in told
 
 
 def test_founding_needs_every_custodian(party: Party, custodians: dict[str, LocalCustodian]) -> None:

@@ -58,6 +58,17 @@ def until(party: Party, *args: object) -> dict[str, Any]:
         select.select([], [], [], 0.2)
 
 
+POLICY = """
+datasets: [{manifest}]
+licensees: {{issuer: "{member}"}}
+price: {{per_query: 1000}}
+limits: {{k: 4, passages: 1000}}
+enclaves: [enclave.json]
+split: {{operator: "{member}"}}
+expires: 30d
+"""
+
+
 @pytest.fixture(scope="module")
 def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Party]:
     """One party that plays everybody, with an enclave that serves one small dataset."""
@@ -84,15 +95,18 @@ def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
     member = party.wallet("member")
-    found = ("--member", member, "--treasury", member, "--custodian", custodian, "--voting-period", "1s")
-    genesis = party.json("dao", "init", "Harbor", *found)["genesis"]
+    waits = ("--voting-delay", "0", "--voting-period", "1s", "--extension", "0", "--round", "1s", "--timelock", "0")
+    found = ("--member", member, "--treasury", member, "--custodian", custodian)
+    genesis = party.json("dao", "init", "Harbor", *found, *waits)["genesis"]
     manifest = party.json("dataset", "seal", root / "docs", "--owner", "member", "--allow-simulated")["manifest"]
     party.run("dataset", "publish", manifest, "--owner", "member", "--custodian", custodian)
     (root / "enclave.json").write_text(json.dumps(party.json("enclave", "describe", genesis)))
-    terms = ("--dataset", manifest, "--enclave", root / "enclave.json", "--issuer", member, "--operator", member)
-    made = party.json("dao", "propose", "--wallet", "member", *terms, "--price", "1000", "--k", "4")
-    party.run("dao", "vote", made["proposal"], "for", "--wallet", "member")
-    until(party, "dao", "execute", made["proposal"], "--custodian", custodian)
+    (root / "policy.yaml").write_text(POLICY.format(manifest=manifest, member=member))
+    at = ("--custodian", custodian)
+    made = party.json("dao", "propose", "--wallet", "member", "--policy", root / "policy.yaml", *at)
+    party.run("dao", "vote", made["proposal"], "for", "--wallet", "member", *at)
+    until(party, "dao", "queue", made["proposal"], *at)
+    until(party, "dao", "execute", made["proposal"], *at)
     return {"genesis": genesis, "policy": made["policy"]}
 
 

@@ -64,11 +64,11 @@ def test_the_tables_of_another_application_are_left_alone(records: Records, reco
         assert not inspect(connection).has_table(VERSION_TABLE)
 
 
-@pytest.mark.parametrize("table", ["journal", "custody_head", "custody_manifest", "custody_state_share"])
+@pytest.mark.parametrize("table", ["journal", "custody_signed_head", "custody_manifest", "custody_state_share"])
 def test_the_database_refuses_to_change_what_was_accepted(records: Records, table: str) -> None:
     fill(records)
     before = content(records, table)
-    column = {"journal": "mac", "custody_head": "head", "custody_manifest": "manifest"}.get(table, "sealed")
+    column = {"journal": "mac", "custody_signed_head": "head", "custody_manifest": "manifest"}.get(table, "sealed")
     statements = [f"UPDATE {table} SET {column} = {column}", f"DELETE FROM {table}"]  # noqa: S608  # our own names
     if records.engine.dialect.name == "postgresql":
         statements.append(f"TRUNCATE {table}")
@@ -84,8 +84,8 @@ def test_the_database_refuses_to_change_what_was_accepted(records: Records, tabl
 def fill(records: Records) -> None:
     custody = CustodyRecords(records)
     Journal(records, LEDGER).append([ROW])
-    custody.accept_head(CID, 0, CID)
-    custody.register_manifest(DATASET, 1, CID)
+    custody.sign_head(CID, 1, CID)
+    custody.register_manifest(DATASET, 1, CID, genesis=CID)
     custody.store_state_share(LEDGER, b"sealed")
 
 

@@ -13,8 +13,10 @@ from storage.cid import DAG_CBOR, Cid
 from tests.at_once import at_once, winners
 from vault.charter import Window
 from vault.custodian import Kept
-from vault.errors import ForkedHistory, MalformedObject, NotYet, RecordsUnavailable, StaleState
+from vault.custody_state import UNLEASED
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, RecordsUnavailable, StaleState
 from vault.head import EPOCHS_MAX
+from vault.records import lineages
 from vault.records.custody import DEPOSITS_READ, CustodyRecords
 from vault.records.database import Records
 from vault.window import WINDOWS_MAX, Anchor, OpenWindow, WindowId
@@ -75,7 +77,7 @@ class TestCustody:
     def test_the_latest_manifest_is_the_highest_version(self, custody: CustodyRecords) -> None:
         assert custody.latest_manifest(DATASET) is None
         for version in (1, 2, 2, 4):
-            custody.register_manifest(DATASET, version, cid(f"manifest {version}"))
+            custody.register_manifest(DATASET, version, cid(f"manifest {version}"), genesis=GENESIS)
         assert custody.latest_manifest(DATASET) == (4, cid("manifest 4"))
         assert custody.latest_manifest(bytes(32)) is None
 
@@ -87,10 +89,34 @@ class TestCustody:
         self, custody: CustodyRecords, version: int, manifest: str, reaction: type[Exception]
     ) -> None:
         for accepted in (1, 4):
-            custody.register_manifest(DATASET, accepted, cid(f"manifest {accepted}"))
+            custody.register_manifest(DATASET, accepted, cid(f"manifest {accepted}"), genesis=GENESIS)
         with pytest.raises(reaction, match=f"version {version}"):
-            custody.register_manifest(DATASET, version, cid(manifest))
+            custody.register_manifest(DATASET, version, cid(manifest), genesis=GENESIS)
         assert custody.latest_manifest(DATASET) == (4, cid("manifest 4"))
+
+    def test_lineages_under_one_dao_are_bounded(self, custody: CustodyRecords, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(lineages, "LINEAGES_MAX", 3)
+        names = [bytes([n]) * 32 for n in range(5)]
+        for name in names[:3]:
+            custody.register_manifest(name, 1, cid("one"), genesis=GENESIS)
+        with pytest.raises(AccessDenied, match="3 datasets"):
+            custody.register_manifest(names[3], 1, cid("one"), genesis=GENESIS)
+        assert custody.latest_manifest(names[3]) is None
+        custody.register_manifest(names[0], 2, cid("two"), genesis=GENESIS)
+        custody.register_manifest(names[3], 1, cid("one"), genesis=OTHER_GENESIS)
+        custody.register_manifest(names[4], 1, cid("one"), genesis=GENESIS, is_named=True)
+        assert custody.latest_manifest(names[4]) == (1, cid("one"))
+
+    def test_what_is_taken_over_counts_and_is_never_refused(
+        self, custody: CustodyRecords, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(lineages, "LINEAGES_MAX", 3)
+        taken = [(bytes([n]) * 32, version, cid(f"{n} {version}")) for n in range(5) for version in (1, 2)]
+        for _ in range(2):
+            custody.adopt(GENESIS, LEDGER, UNLEASED, taken, windows=None, has_caught_up=False)
+        with pytest.raises(AccessDenied, match="limit"):
+            custody.register_manifest(bytes([9]) * 32, 1, cid("one"), genesis=GENESIS)
+        assert custody.latest_manifest(bytes([4]) * 32) == (2, cid("4 2"))
 
     def test_a_deposit_is_kept_and_may_be_made_anew(self, custody: CustodyRecords) -> None:
         assert custody.kept(LEDGER, [cid("manifest")]).deposits == {}

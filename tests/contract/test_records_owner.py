@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from storage.cid import DAG_CBOR, Cid
+from vault.board import Kept
 from vault.errors import ForkedHistory, MalformedObject, RecordsUnavailable, StaleState
 from vault.records import board as board_module
 from vault.records.board import Board
@@ -81,10 +82,10 @@ class TestBoard:
         board.put("proposal", GENESIS, proposal, None, b"proposal")
         placed = [("b", proposal), ("a", proposal), ("c", other)]
         for name, parent in placed + placed:
-            board.put("ballot", GENESIS, cid(name), parent, name.encode())
-        board.put("ballot", OTHER_GENESIS, cid("d"), proposal, b"d")
-        assert board.list("ballot", GENESIS, proposal) == [(cid("b"), b"b"), (cid("a"), b"a")]
-        assert board.list("ballot", GENESIS) == [(cid("b"), b"b"), (cid("a"), b"a"), (cid("c"), b"c")]
+            board.put("vote", GENESIS, cid(name), parent, name.encode())
+        board.put("vote", OTHER_GENESIS, cid("d"), proposal, b"d")
+        assert board.list("vote", GENESIS, proposal) == [(cid("b"), b"b"), (cid("a"), b"a")]
+        assert board.list("vote", GENESIS) == [(cid("b"), b"b"), (cid("a"), b"a"), (cid("c"), b"c")]
         assert board.list("proposal", GENESIS) == [(proposal, b"proposal")]
         assert board.list("head", GENESIS) == []
         assert board.get(cid("c")) == b"c"
@@ -97,31 +98,48 @@ class TestBoard:
 
     def test_what_its_cid_does_not_name_is_refused(self, records: Records) -> None:
         with pytest.raises(MalformedObject, match="not the object"):
-            Board(records).put("ballot", GENESIS, cid("ballot"), None, b"another ballot")
-        assert Board(records).get(cid("ballot")) is None
+            Board(records).put("vote", GENESIS, cid("vote"), None, b"another vote")
+        assert Board(records).get(cid("vote")) is None
 
-    @pytest.mark.parametrize(
-        "place", [("policy", GENESIS, None), ("ballot", GENESIS, cid("proposal")), ("gossip", GENESIS, None)]
-    )
-    def test_an_object_has_one_place_of_a_known_kind(
-        self, records: Records, place: tuple[str, Cid, Cid | None]
-    ) -> None:
+    @pytest.mark.parametrize("kind", ["policy", "gossip"])
+    def test_an_object_is_of_one_known_kind(self, records: Records, kind: str) -> None:
         board = Board(records)
-        board.put("ballot", GENESIS, cid("ballot"), None, b"ballot")
-        kind, genesis, parent = place
+        board.put("vote", GENESIS, cid("vote"), None, b"vote")
         with pytest.raises(ValueError, match="board"):
-            board.put(kind, genesis, cid("ballot"), parent, b"ballot")
+            board.put(kind, GENESIS, cid("vote"), None, b"vote")
+
+    def test_an_object_named_by_two_others_is_kept_once_and_by_two_daos_once_in_each(self, records: Records) -> None:
+        board = Board(records)
+        for parent in ("roll", "another roll"):
+            board.put("block", GENESIS, cid("page"), cid(parent), b"page")
+        board.put("block", OTHER_GENESIS, cid("page"), cid("roll"), b"page")
+        assert board.list("block", GENESIS, cid("roll")) == [(cid("page"), b"page")]
+        assert board.list("block", GENESIS, cid("another roll")) == []
+        assert board.list("block", OTHER_GENESIS) == [(cid("page"), b"page")]
+
+    def test_what_is_kept_is_counted_by_quota_and_by_what_is_open(self, records: Records) -> None:
+        board = Board(records)
+        for name, quota, until in (("a", b"one", 10), ("b", b"one", 20), ("c", b"two", 20)):
+            one = Kept(kind="proposal", cid=cid(name), parent=None, body=name.encode(), quota=quota, until=until)
+            board.keep(GENESIS, [one, one])
+        board.put("proposal", GENESIS, cid("d"), None, b"d")
+        assert board.count("proposal", GENESIS) == 4
+        assert board.count("proposal", GENESIS, quota=b"one") == 2
+        assert board.count("proposal", OTHER_GENESIS, quota=b"one") == 0
+        assert [board.open_count("proposal", GENESIS, at=at) for at in (9, 10, 19, 20)] == [3, 2, 2, 0]
+        assert board.missing(GENESIS, [cid("a"), cid("e"), cid("d")]) == [cid("e")]
+        assert board.missing(OTHER_GENESIS, [cid("a")]) == [cid("a")]
 
     def test_a_full_board_says_so(self, records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(board_module, "OBJECTS_MAX", 2)
         board = Board(records)
         for name in "ab":
-            board.put("ballot", GENESIS, cid(name), None, name.encode())
+            board.put("vote", GENESIS, cid(name), None, name.encode())
         with pytest.raises(RecordsUnavailable, match="its limit"):
-            board.put("ballot", GENESIS, cid("c"), None, b"c")
-        board.put("ballot", GENESIS, cid("a"), None, b"a")
-        board.put("ballot", OTHER_GENESIS, cid("c"), None, b"c")
-        assert len(board.list("ballot", GENESIS)) == 2
+            board.put("vote", GENESIS, cid("c"), None, b"c")
+        board.put("vote", GENESIS, cid("a"), None, b"a")
+        board.put("vote", OTHER_GENESIS, cid("c"), None, b"c")
+        assert len(board.list("vote", GENESIS)) == 2
 
     def test_the_tip_never_goes_lower(self, records: Records) -> None:
         board = Board(records)

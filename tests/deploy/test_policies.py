@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from cli.dao_votes import enclaves_from
+from cli.enclave_files import enclaves_from
 from cli.home import Settings
 from cli.tees import tee_from_json
 from tests.deploy.scripts import DAO, DEPLOY, ROOT

@@ -19,7 +19,8 @@ from tests.builders import seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import PRICE, world
 from tests.toy import GatedEngine
-from vault.ballot import Scope
+from vault.action import Scope
+from vault.custody_state import lineage
 from vault.errors import NotYet, RequestConflict, Revoked, ServiceUnavailable, StaleState
 from vault.lease import CLOCK_SKEW_S
 
@@ -141,7 +142,7 @@ class TestRevocations:
         subjects = {
             Scope.DAO: b"",
             Scope.POLICY: setting.policy.cid().binary,
-            Scope.DATASET: setting.dataset.manifest.cid().binary,
+            Scope.DATASET: lineage(setting.dataset.manifest),
             Scope.MEASUREMENT: setting.policy.tees[0].measurements()[0],
         }
         with deployment.client() as client:

@@ -1,99 +1,24 @@
-"""Actions, proposals and the count: the same for everyone, whatever order ballots arrived in."""
+"""Proposals and ballots: nothing in them can be changed, and nobody votes with another's weight."""
 
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from storage.cid import DAG_CBOR, RAW, Cid
-from tests.builders import ballot, dao, policy, proposal, revoking, voters, wallet, weight
-from vault.ballot import POLICIES_MAX, Action, Ballot, Scope, Support, Tally, subject_text, tally
-from vault.charter import Member
-from vault.errors import InvalidDecision, InvalidSignature, MalformedObject
+from tests.builders import adopting, ballot, dao, policy, proof, proposal, revoking, seeded, vote, wallet, weight
+from vault.action import Scope
+from vault.ballot import Ballot, Proposal, Support, Vote
+from vault.ballot_digest import BallotDigests
+from vault.errors import AccessDenied, InvalidDecision, InvalidSignature, MalformedObject
+from vault.typed_data import Domain
 
-DAO = dao(5)
+DAO = dao(5, weights=(5, 4, 3, 2, 1))
 DOMAIN = DAO.charter.domain(DAO.genesis)
-POLICY = policy(DAO.genesis)
-ADOPT = Action(adopts=POLICY.cid(), drops=(), revokes=None, subject=b"")
-PROPOSAL = proposal(DAO.history, ADOPT)
+PROPOSAL = proposal(DAO.history, adopting(policy(DAO.genesis)))
 FIRST = ballot(DAO.history, PROPOSAL, DAO.wallets[0])
-CID = Cid.of(DAG_CBOR, b"subject").binary
-FOR, AGAINST, ABSTAIN = Support.FOR, Support.AGAINST, Support.ABSTAIN
-
-
-@pytest.mark.parametrize(
-    ("scope", "subject"),
-    [
-        (Scope.DAO, b""),
-        (Scope.DATASET, CID),
-        (Scope.POLICY, CID),
-        (Scope.LICENSEE, bytes(20)),
-        (Scope.MEASUREMENT, bytes(32)),
-        (Scope.MEASUREMENT, bytes(36)),
-        (Scope.MEASUREMENT, bytes(48)),
-        (Scope.MEASUREMENT, bytes(64)),
-    ],
-)
-def test_a_revocation_names_a_subject_of_its_scopes_form(scope: Scope, subject: bytes) -> None:
-    action = revoking(scope, subject)
-    assert Action.from_bytes(action.encoded()) == action
-    assert action.words().startswith(f"revoke {scope}")
-    asked = proposal(DAO.history, action)
-    asked.verify(DOMAIN)
-
-
-@pytest.mark.parametrize(
-    ("scope", "subject"),
-    [
-        (Scope.DAO, bytes(20)),
-        *((scope, b"") for scope in Scope if scope is not Scope.DAO),
-        (Scope.DATASET, bytes(36)),
-        (Scope.DATASET, CID[4:]),
-        (Scope.POLICY, Cid.of(RAW, b"subject").binary),
-        (Scope.POLICY, CID[:-1]),
-        (Scope.LICENSEE, bytes(32)),
-        (Scope.MEASUREMENT, bytes(31)),
-        (Scope.MEASUREMENT, bytes(65)),
-    ],
-)
-def test_a_revocation_that_could_revoke_nothing_is_refused(scope: Scope, subject: bytes) -> None:
-    with pytest.raises(MalformedObject):
-        revoking(scope, subject)
-
-
-@pytest.mark.parametrize(
-    "field",
-    [
-        {"adopts": None},
-        {"revokes": Scope.DAO},
-        {"subject": bytes(20)},
-        {"drops": (POLICY.cid(),) * (POLICIES_MAX + 1)},
-        {"adopts": None, "revokes": Scope.POLICY, "subject": CID, "drops": (POLICY.cid(),)},
-    ],
-    ids=["nothing", "two things", "subject", "too many drops", "revoke and drop"],
-)
-def test_an_action_does_one_thing(field: dict[str, Any]) -> None:
-    with pytest.raises(MalformedObject):
-        replace(ADOPT, **field)
-
-
-def test_the_longest_action_can_still_be_signed_and_read() -> None:
-    dropped = tuple(Cid.of(DAG_CBOR, bytes([n])) for n in range(POLICIES_MAX))
-    longest = proposal(DAO.history, replace(ADOPT, drops=dropped))
-    longest.verify(DOMAIN)
-    assert all(str(cid) in longest.message()["action"] for cid in dropped)
-
-
-def test_words_name_what_is_adopted_dropped_or_revoked() -> None:
-    assert ADOPT.words() == f"adopt policy {POLICY.cid()}"
-    assert replace(ADOPT, drops=(DAO.genesis,)).words() == f"adopt policy {POLICY.cid()}, drop {DAO.genesis}"
-    assert revoking(Scope.DAO).words() == "revoke dao"
-    assert revoking(Scope.POLICY, CID).words() == f"revoke policy {Cid(CID)}"
-    assert revoking(Scope.LICENSEE, b"\xab" * 20).words() == "revoke licensee " + "ab" * 20
-    assert subject_text(bytes(36)) == "00" * 36
+VOTE = vote(DAO.history, FIRST)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +26,7 @@ def test_words_name_what_is_adopted_dropped_or_revoked() -> None:
     [
         {"proposal": bytes(32)},
         {"voter": DAO.wallets[1].address},
-        {"support": AGAINST},
+        {"support": Support.AGAINST},
         {"sequence": 1},
         {"reason": "another"},
     ],
@@ -116,8 +41,12 @@ def test_no_field_of_a_ballot_can_be_changed_after_signing(field: dict[str, Any]
 @pytest.mark.parametrize(
     "field",
     [
+        {"genesis": PROPOSAL.action.adopts},
         {"epoch": 1},
+        {"head": DAO.genesis},
         {"proposer": DAO.wallets[1].address},
+        {"weight": weight(15)},
+        {"proof": PROPOSAL.proof[:-1]},
         {"action": revoking(Scope.DAO)},
         {"opens_at": 0},
         {"closes_at": 2**63 - 1},
@@ -131,93 +60,104 @@ def test_no_field_of_a_proposal_can_be_changed_after_signing(field: dict[str, An
         replace(PROPOSAL, **field).verify(DOMAIN)
 
 
-casts = st.lists(
-    st.tuples(st.integers(0, 4), st.sampled_from(Support), st.integers(0, 3), st.sampled_from(["", "a", "b"])),
-    min_size=1,
-    max_size=12,
-)
+@pytest.mark.parametrize("field", [{"chain_id": 1}, {"dao_id": bytes(32)}], ids=lambda field: next(iter(field)))
+def test_signatures_hold_for_one_dao_on_one_chain(field: dict[str, Any]) -> None:
+    for record in (PROPOSAL, FIRST):
+        with pytest.raises(InvalidSignature):
+            record.verify(replace(DOMAIN, **field))
 
 
-@settings(max_examples=60, deadline=None)
-@given(casts, st.randoms(use_true_random=False))
-def test_the_count_does_not_depend_on_the_order_or_on_repeats(casts: list[Any], random: Any) -> None:
-    ballots = [
-        replace(FIRST, voter=DAO.wallets[who].address, support=support, sequence=sequence, reason=reason)
-        for who, support, sequence, reason in casts
-    ]
-    counted = tally(DAO.charter, ballots)
-    shuffled = ballots + random.choices(ballots, k=3)
-    random.shuffle(shuffled)
-    assert tally(DAO.charter, shuffled) == counted
-    cast = counted.weight_for + counted.weight_against + counted.weight_abstain
-    assert cast == len({ballot.voter for ballot in ballots})  # everyone once
+def test_a_proposals_identity_is_its_proposers() -> None:
+    other = proposal(DAO.history, PROPOSAL.action, proposer=DAO.wallets[3])
+    assert other.cid() != PROPOSAL.cid()
+    assert replace(PROPOSAL, signature=bytes(65)).cid() != PROPOSAL.cid()
 
 
-def test_the_highest_sequence_wins_whenever_it_came() -> None:
-    votes = [
-        replace(FIRST, sequence=sequence, support=support)
-        for sequence, support in ((2, AGAINST), (9, FOR), (10, ABSTAIN))
-    ]
-    for order in (votes, votes[::-1]):
-        assert tally(DAO.charter, order).weight_abstain == 1
-        assert tally(DAO.charter, order).weight_for == 0
+def test_proposing_takes_the_charters_weight() -> None:
+    strict = dao(5, weights=(5, 4, 3, 2, 1), proposal_weight=weight(3))
+    for key, own in zip(strict.wallets, (strict.roll.weight_of(key.address) for key in strict.wallets), strict=True):
+        made = proposal(strict.history, PROPOSAL.action, proposer=key)
+        if own >= 3:
+            made.require_member(strict.charter)
+        else:
+            with pytest.raises(InvalidDecision, match="takes a weight of 3"):
+                made.require_member(strict.charter)
 
 
-def test_of_two_ballots_with_one_sequence_the_greater_hash_wins() -> None:
-    twins = [replace(FIRST, support=support) for support in (FOR, AGAINST)]
-    winner = max(twins, key=lambda ballot: sha256(ballot.encoded()).digest())
-    for order in (twins, twins[::-1]):
-        counted = tally(DAO.charter, order)
-        assert (counted.weight_for, counted.weight_against) == ((1, 0) if winner.support is FOR else (0, 1))
-
-
-def test_a_stranger_or_a_member_without_weight_has_no_ballot() -> None:
-    with pytest.raises(InvalidDecision, match="no vote"):
-        tally(DAO.charter, [FIRST, replace(FIRST, voter=wallet("stranger").address)])
-    weightless = replace(DAO.charter.members[0], weight=weight(0))
-    with pytest.raises(InvalidDecision, match="no vote"):
-        tally(replace(DAO.charter, members=(weightless, *DAO.charter.members[1:])), [FIRST])
-
-
-def test_weights_count_not_heads() -> None:
-    members = tuple(Member(address=key.address, weight=weight(10 ** (19 * n))) for n, key in enumerate(DAO.wallets))
-    charter = replace(DAO.charter, members=members)
-    ballots = [replace(FIRST, voter=key.address, support=AGAINST) for key in DAO.wallets[:4]]
-    counted = tally(charter, [*ballots, replace(FIRST, voter=DAO.wallets[4].address)])
-    assert counted.weight_for == 10**76 and counted.is_carried()
-    assert counted.weight_against == 1 + 10**19 + 10**38 + 10**57
-
-
-BASE = Tally(weight_for=51, weight_against=0, weight_abstain=0, total=100, quorum_bps=4_000, threshold_bps=5_001)
+def test_a_member_votes_with_its_own_weight() -> None:
+    for key in DAO.wallets:
+        handed_in = vote(DAO.history, ballot(DAO.history, PROPOSAL, key))
+        handed_in.verify(DAO.charter, PROPOSAL)
+        assert Vote.from_bytes(handed_in.encoded()) == handed_in
 
 
 @pytest.mark.parametrize(
-    ("field", "is_carried"),
+    ("field", "error"),
     [
-        ({}, True),
-        ({"weight_for": 50}, False),
-        ({"weight_for": 50, "threshold_bps": 5_000}, True),
-        ({"weight_for": 39, "threshold_bps": 1}, False),
-        ({"weight_for": 39, "weight_abstain": 1, "threshold_bps": 1}, True),
-        ({"weight_for": 20, "weight_against": 20, "threshold_bps": 1}, False),
-        ({"weight_for": 21, "weight_against": 20, "threshold_bps": 1}, True),
-        ({"weight_for": 30, "weight_against": 20, "threshold_bps": 3_001}, False),
-        ({"quorum_bps": 5_101}, False),
-        ({"total": 2**256 - 1}, False),
-        ({"weight_for": 2**255, "total": 2**256 - 1, "threshold_bps": 5_000}, True),
-        ({"weight_for": 2**255 - 1, "total": 2**256 - 1, "threshold_bps": 5_000}, False),
-        ({"weight_for": 99, "weight_abstain": 1, "threshold_bps": 10_000}, False),
-        ({"weight_for": 100, "threshold_bps": 10_000, "quorum_bps": 10_000}, True),
+        ({"weight": weight(15)}, AccessDenied),
+        ({"weight": weight(0)}, AccessDenied),
+        ({"proof": ()}, AccessDenied),
+        ({"proof": VOTE.proof[::-1]}, AccessDenied),
+        ({"proof": (*VOTE.proof, bytes(32))}, AccessDenied),
+        ({"proof": proof(DAO.history, DAO.wallets[1].address)}, AccessDenied),
+        ({"ballot": ballot(DAO.history, PROPOSAL, DAO.wallets[1])}, AccessDenied),
+        ({"ballot": ballot(DAO.history, PROPOSAL, wallet("stranger"))}, AccessDenied),
+        ({"ballot": replace(FIRST, proposal=bytes(32))}, InvalidDecision),
+        ({"ballot": replace(FIRST, sequence=9)}, InvalidSignature),
     ],
-    ids=str,
+    ids=lambda item: next(iter(item)) if isinstance(item, dict) else "",
 )
-def test_quorum_and_threshold_are_of_the_total_weight_and_exact(field: dict[str, int], is_carried: bool) -> None:
-    assert replace(BASE, **field).is_carried() is is_carried
+def test_a_vote_with_one_wrong_fact_is_refused(field: dict[str, Any], error: type[Exception]) -> None:
+    VOTE.verify(DAO.charter, PROPOSAL)
+    with pytest.raises(error):
+        replace(VOTE, **field).verify(DAO.charter, PROPOSAL)
 
 
-def test_every_member_finds_its_wallet() -> None:
-    assert [key.address for key in voters(DAO.history)] == [member.address for member in DAO.charter.members]
+def test_a_ballots_digest_covers_its_signature() -> None:
+    assert FIRST.digest() != replace(FIRST, signature=bytes(65)).digest()
+    assert FIRST.digest() == Ballot.from_bytes(FIRST.encoded()).digest()
 
 
-def test_a_ballot_comes_back_from_its_bytes() -> None:
+def test_rank_goes_by_sequence_and_then_by_signature() -> None:
+    later = replace(FIRST, sequence=1, signature=bytes(65))
+    assert later.rank() > FIRST.rank() > replace(FIRST, signature=bytes(65)).rank()
+
+
+def test_a_proposal_and_a_ballot_come_back_from_their_bytes() -> None:
+    assert Proposal.from_bytes(PROPOSAL.encoded()) == PROPOSAL
     assert Ballot.from_bytes(FIRST.encoded()) == FIRST
+
+
+texts = st.text(max_size=200)
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.binary(min_size=20, max_size=20), st.sampled_from(Support), st.integers(0, 2**63 - 1), texts)
+def test_the_digests_of_many_ballots_are_those_that_wallets_sign(
+    voter: bytes, support: Support, sequence: int, reason: str
+) -> None:
+    record = replace(FIRST, voter=voter, support=support, sequence=sequence, reason=reason)
+    digests = BallotDigests(DOMAIN, FIRST.proposal)
+    assert digests.of(voter, support, sequence, reason) == DOMAIN.digest(Ballot.STRUCT, record.message())
+
+
+def test_digests_differ_by_dao_chain_and_proposal() -> None:
+    places = [
+        (DOMAIN, FIRST.proposal),
+        (Domain(chain_id=1, dao_id=DOMAIN.dao_id), FIRST.proposal),
+        (Domain(chain_id=DOMAIN.chain_id, dao_id=seeded("other")), FIRST.proposal),
+        (DOMAIN, seeded("other")),
+    ]
+    made = {BallotDigests(*place).of(FIRST.voter, FIRST.support, 0, "") for place in places}
+    assert len(made) == len(places)
+    for short in (b"", bytes(31), bytes(33)):
+        with pytest.raises(MalformedObject):
+            BallotDigests(DOMAIN, short)
+
+
+def test_a_reason_is_bounded_by_the_room_it_takes() -> None:
+    for reason in ("x" * 200, "é" * 100, "🜚" * 50):
+        assert ballot(DAO.history, PROPOSAL, DAO.wallets[0], reason=reason).reason == reason
+    for reason in ("x" * 201, "é" * 101, "🜚" * 51):
+        with pytest.raises(MalformedObject):
+            ballot(DAO.history, PROPOSAL, DAO.wallets[0], reason=reason)

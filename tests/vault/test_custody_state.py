@@ -24,7 +24,9 @@ from vault.custody_state import (
     all_windows,
     highest_standing,
     is_rolled_back,
+    last_hand_back,
     merged,
+    other_state_key,
     others_needed,
     succeeding,
     verify_question,
@@ -35,6 +37,7 @@ from vault.lease import CLOCK_SKEW_S, ledger_id
 from vault.machine import BLANK, MachineKey
 from vault.records.custody import CustodyRecords
 from vault.records.database import Records
+from vault.release import HandBack
 from vault.window import WINDOWS_MAX, Anchor, OpenWindow
 
 pytest_plugins = ["tests.records"]
@@ -81,6 +84,8 @@ def state(key: MachineKey = OTHER, **fields: Any) -> CustodyState:
         "head": DAO.history.head.cid(),
         "epoch": 0,
         "standing": standing(not_after=LARGEST),
+        "returned": None,
+        "state_key": b"",
         "windows": (),
         "last_question": b"",
         "signature": BLANK,
@@ -256,6 +261,60 @@ class TestTheHighest:
         assert len(all_windows([flood(n) for n in range(4)])) == WINDOWS_MAX - 1
 
 
+INSTANCE, STRANGER = MachineKey(seeded("instance")), MachineKey(seeded("stranger"))
+
+
+def hand_back(key: MachineKey = INSTANCE, at: Anchor | None = None, **fields: Any) -> HandBack:
+    usual: dict[str, Any] = {
+        "genesis": GENESIS,
+        "ledger": LEDGER,
+        "instance": key.public,
+        "anchor": at or anchor(5),
+        "signature": BLANK,
+    }
+    return HandBack(**(usual | fields)).signed_by(key)
+
+
+class TestHandBacks:
+    def found(self, *backs: HandBack | None, windows: tuple[OpenWindow, ...] = ()) -> HandBack | None:
+        states = [state(returned=back, windows=windows if n == 0 else ()) for n, back in enumerate(backs)]
+        return last_hand_back(states, LEDGER, anchor(5))
+
+    def test_one_that_shows_it_is_enough(self) -> None:
+        assert self.found(None, hand_back()) == hand_back()
+        assert self.found(None, None) is None
+
+    @pytest.mark.parametrize(
+        "back",
+        [
+            hand_back(at=anchor(4)),
+            hand_back(at=anchor(5, "other")),
+            hand_back(ledger=seeded("other")),
+            hand_back(genesis=dao(3, name="Other").genesis),
+            replace(hand_back(), instance=STRANGER.public),
+            replace(hand_back(), anchor=None).signed_by(INSTANCE),
+        ],
+    )
+    def test_one_of_another_end_counts_for_nothing(self, back: HandBack) -> None:
+        assert self.found(back) is None
+        assert self.found(back, hand_back()) == hand_back()
+
+    def test_one_of_an_instance_whose_window_is_missed_goes_first(self) -> None:
+        invented = hand_back(STRANGER)
+        missed = replace(window("x"), instance=INSTANCE.public)
+        assert self.found(invented, hand_back(), invented, windows=(missed,)) == hand_back()
+        assert self.found(invented, hand_back(), hand_back()) == hand_back()
+
+
+class TestStateKeys:
+    def test_more_than_f_must_say_so(self) -> None:
+        ours, theirs = seeded("ours"), seeded("theirs")
+        assert not other_state_key([state(state_key=theirs), state(state_key=ours)], ours, liars=1)
+        assert other_state_key([state(state_key=theirs), state(state_key=theirs)], ours, liars=1)
+        assert other_state_key([state(state_key=theirs), state(state_key=theirs)], b"", liars=1)
+        assert not other_state_key([state(), state(), state()], ours, liars=1)
+
+
 class TestRecords:
     @pytest.fixture
     def custody(self, records: Records) -> CustodyRecords:
@@ -311,7 +370,7 @@ class TestRecords:
 
     def test_manifests_are_registered_upwards(self, custody: CustodyRecords) -> None:
         cids = [Cid.of(DAG_CBOR, bytes([n])) for n in range(4)]
-        custody.register_manifest(LINEAGE, 2, cids[2])
+        custody.register_manifest(LINEAGE, 2, cids[2], genesis=GENESIS)
         self.adopt(custody, UNLEASED, manifests=[(LINEAGE, 1, cids[1]), (LINEAGE, 2, cids[0])])
         assert custody.latest_manifest(LINEAGE) == (2, cids[2])
         self.adopt(custody, UNLEASED, manifests=[(LINEAGE, 3, cids[3])])
@@ -320,9 +379,16 @@ class TestRecords:
     def test_registered_manifests_come_in_pages(self, custody: CustodyRecords) -> None:
         lineages = sorted(seeded(f"lineage {n}") for n in range(5))
         for lineage in lineages:
-            custody.register_manifest(lineage, 1, Cid.of(DAG_CBOR, lineage))
+            custody.register_manifest(lineage, 1, Cid.of(DAG_CBOR, lineage), genesis=GENESIS)
         assert [row[0] for row in custody.registered(b"", most=2)] == lineages[:2]
         assert [row[0] for row in custody.registered(lineages[1], most=9)] == lineages[2:]
+
+    def test_a_hand_back_takes_the_place_of_the_one_before(self, custody: CustodyRecords) -> None:
+        self.adopt(custody, standing(5), returned=b"first")
+        self.adopt(custody, standing(6))
+        assert custody.reports(LEDGER)[1] == b"first"
+        self.adopt(custody, standing(7), returned=b"second")
+        assert custody.reports(LEDGER)[1] == b"second"
 
     def test_windows_take_the_place_of_forgotten_ones(self, custody: CustodyRecords) -> None:
         self.adopt(custody, standing(), windows=[window("x"), window("y")])

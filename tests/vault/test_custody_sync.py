@@ -18,7 +18,7 @@ from tests.enclaves import Custodians, world
 from tests.peers import Gossip, LocalPeer, Unreachable, others, visit
 from vault.client import CustodyClient
 from vault.custody_sync import CustodySync
-from vault.head import History
+from vault.history import History
 
 WORLD_OF_THREE: dict[str, Any] = {"custodians": 3}
 
@@ -77,7 +77,7 @@ def test_a_new_dao_reaches_the_others_from_its_charter_on(tmp_path: Path) -> Non
 
 
 def test_a_long_chain_goes_over_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vault.catching_up.PIECE_BYTES", 1)
+    monkeypatch.setattr("vault.links.PIECE_BYTES", 1)
     setting = world(**WORLD_OF_THREE)
     history = setting.history
     for n in range(4):

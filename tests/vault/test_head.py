@@ -1,4 +1,4 @@
-"""The chain of heads: what holds at its tip, and what a verifier refuses to follow."""
+"""The chain of heads: what its blocks are, and what a verifier refuses to follow."""
 
 from dataclasses import replace
 
@@ -7,30 +7,35 @@ import pytest
 from storage.cid import DAG_CBOR, Cid
 from storage.memory import MemoryBlobs
 from tests.builders import (
-    MEASUREMENT,
     NOW,
     adopted,
     adopting,
     carried,
-    dao,
-    decided,
+    dataset,
     policy,
-    proposal,
     publish,
     published,
-    revoked,
     revoking,
-    wallet,
 )
-from vault.ballot import POLICIES_MAX, Scope, Support
-from vault.errors import ForkedHistory, InvalidDecision, MalformedObject, NotYet, Revoked, StaleState
-from vault.head import Head, History, Revocation, advanced, extended, founded, verified_history
+from tests.governing import act, batch, carried_out, choice, guarded, guardians_act, rechartering
+from vault.action import Scope
+from vault.errors import ForkedHistory, InvalidDecision, MalformedObject, NotYet, StaleState
+from vault.head import Head, Revocation
+from vault.history import (
+    Cause,
+    History,
+    cause_from,
+    chain_cids,
+    extended,
+    founded,
+    link_cids,
+    verified_history,
+)
 
-DAO = dao(3)
+DAO = guarded(3)
 FOUNDED, GENESIS = DAO.history, DAO.genesis
 POLICY = policy(GENESIS)
-OTHER = policy(GENESIS, title="Other", datasets=(Cid.of(DAG_CBOR, b"other manifest"),))
-DATASET = POLICY.datasets[0].binary
+OTHER = policy(GENESIS, title="Other", datasets=(dataset("other"),))
 
 
 @pytest.fixture
@@ -41,106 +46,9 @@ def blobs() -> MemoryBlobs:
 @pytest.fixture
 def tip(blobs: MemoryBlobs) -> History:
     """Three epochs: a policy, another, and the first revoked."""
-    first = published(blobs, FOUNDED, carried(FOUNDED, adopting(POLICY)), POLICY)
-    second = published(blobs, first, carried(first, adopting(OTHER)), OTHER)
+    first = published(blobs, FOUNDED, carried(FOUNDED, adopting(POLICY), POLICY))
+    second = published(blobs, first, carried(first, adopting(OTHER), OTHER))
     return published(blobs, second, carried(second, revoking(Scope.POLICY, POLICY.cid().binary)))
-
-
-def test_a_founded_dao_has_decided_nothing() -> None:
-    assert FOUNDED.head.epoch == 0 and FOUNDED.head.previous is None and FOUNDED.head.decision is None
-    assert FOUNDED.genesis == FOUNDED.head.charter == DAO.charter.cid()
-    with pytest.raises(Revoked):
-        FOUNDED.head.require_policy(POLICY.cid())
-
-
-def test_a_carried_proposal_makes_the_next_epoch() -> None:
-    decision = carried(FOUNDED, adopting(POLICY))
-    after = advanced(FOUNDED, decision, policy=POLICY, at=NOW)
-    assert after.head.epoch == 1
-    assert after.head.previous == FOUNDED.head.cid()
-    assert after.head.decision == decision.cid()
-    assert after.heads == (FOUNDED.head.cid(), after.head.cid())
-    assert after.policies == {POLICY.cid(): POLICY}
-    after.head.require_policy(POLICY.cid())
-
-
-def test_adopting_replaces_exactly_what_it_drops() -> None:
-    both = adopted(adopted(FOUNDED, POLICY), OTHER)
-    assert set(both.policies) == {POLICY.cid(), OTHER.cid()}
-    newer = policy(GENESIS, title="Newer")
-    after = adopted(both, newer, POLICY)
-    assert set(after.head.policies) == {OTHER.cid(), newer.cid()}
-    with pytest.raises(Revoked, match="epoch 3"):
-        after.head.require_policy(POLICY.cid())
-
-
-@pytest.mark.parametrize(
-    ("scope", "subject", "left"),
-    [
-        (Scope.DAO, b"", set()),
-        (Scope.POLICY, POLICY.cid().binary, {OTHER.cid()}),
-        (Scope.DATASET, DATASET, {OTHER.cid()}),
-        (Scope.LICENSEE, wallet("licensee").address, {POLICY.cid(), OTHER.cid()}),
-        (Scope.MEASUREMENT, MEASUREMENT, {POLICY.cid(), OTHER.cid()}),
-    ],
-)
-def test_a_revocation_ends_the_policies_in_its_scope_and_stays_on_record(
-    scope: Scope, subject: bytes, left: set[Cid]
-) -> None:
-    after = revoked(adopted(adopted(FOUNDED, POLICY), OTHER), scope, subject)
-    assert set(after.policies) == set(after.head.policies) == left
-    assert after.head.revocations == (Revocation(scope=scope, subject=subject, epoch=3),)
-    assert after.head.revoked_since(scope, subject, 2)
-    assert not after.head.revoked_since(scope, subject, 3)
-
-
-def test_a_revocation_of_the_whole_dao_covers_every_subject() -> None:
-    after = revoked(FOUNDED, Scope.DAO)
-    assert all(after.head.revoked_since(scope, bytes(20), 0) for scope in Scope)
-    other = revoked(FOUNDED, Scope.LICENSEE, wallet("licensee").address)
-    assert not other.head.revoked_since(Scope.LICENSEE, wallet("other").address, 0)
-    assert not other.head.revoked_since(Scope.MEASUREMENT, wallet("licensee").address, 0)
-    assert not other.head.revoked_since(Scope.DAO, b"", 0)
-
-
-def test_what_was_revoked_can_be_adopted_anew_by_a_later_proposal() -> None:
-    after = revoked(adopted(FOUNDED, POLICY), Scope.POLICY, POLICY.cid().binary)
-    assert adopted(after, POLICY).head.policies == (POLICY.cid(),)
-
-
-@pytest.mark.parametrize("early_s", [1, 86_400, NOW])
-def test_a_decision_takes_effect_at_its_close_and_not_before(early_s: int) -> None:
-    decision = carried(FOUNDED, adopting(POLICY))
-    assert advanced(FOUNDED, decision, policy=POLICY, at=NOW).head.epoch == 1
-    with pytest.raises(NotYet, match=str(NOW)):
-        advanced(FOUNDED, decision, policy=POLICY, at=NOW - early_s)
-
-
-@pytest.mark.parametrize("answers", [[Support.FOR] * 1, [Support.AGAINST] * 3, [Support.ABSTAIN] * 3], ids=str)
-def test_a_proposal_that_is_not_carried_changes_nothing(answers: list[Support]) -> None:
-    decision = decided(FOUNDED, proposal(FOUNDED, adopting(POLICY)), answers)
-    with pytest.raises(InvalidDecision, match="quorum or threshold"):
-        advanced(FOUNDED, decision, policy=POLICY, at=NOW)
-
-
-@pytest.mark.parametrize("given", [None, OTHER], ids=["none", "another"])
-def test_the_adopted_policy_itself_has_to_be_given(given: object) -> None:
-    with pytest.raises(MalformedObject, match="adopted policy"):
-        advanced(FOUNDED, carried(FOUNDED, adopting(POLICY)), policy=given, at=NOW)  # type: ignore[arg-type]
-
-
-def test_a_policy_in_force_is_not_adopted_twice() -> None:
-    with pytest.raises(InvalidDecision, match="in force already"):
-        adopted(adopted(FOUNDED, POLICY), POLICY)
-
-
-def test_policies_in_force_are_bounded() -> None:
-    many = {policy(GENESIS, title=str(n)).cid(): policy(GENESIS, title=str(n)) for n in range(POLICIES_MAX)}
-    head = replace(FOUNDED.head, policies=tuple(many))
-    full = replace(FOUNDED, policies=many, head=head, heads=(head.cid(),))
-    with pytest.raises(MalformedObject, match=r"Head\.policies"):
-        adopted(full, POLICY)
-    assert len(adopted(full, POLICY, next(iter(many.values()))).policies) == POLICIES_MAX
 
 
 def test_anyone_with_the_genesis_follows_the_chain_from_blocks(blobs: MemoryBlobs, tip: History) -> None:
@@ -162,14 +70,14 @@ def test_an_older_head_is_stale(blobs: MemoryBlobs, tip: History) -> None:
 
 def test_a_head_that_grew_elsewhere_is_a_fork(blobs: MemoryBlobs, tip: History) -> None:
     first = adopted(FOUNDED, OTHER)
-    branch = published(blobs, FOUNDED, carried(FOUNDED, adopting(OTHER)), OTHER)
+    branch = published(blobs, FOUNDED, carried(FOUNDED, adopting(OTHER), OTHER))
     assert branch.head == first.head
     grown = branch
     for n in range(4):  # until the branch is longer than the history it forks from
         with pytest.raises(ForkedHistory):
             extended(tip, grown.head.cid(), blobs.get, at=NOW)
         newer = policy(GENESIS, title=str(n))
-        grown = published(blobs, grown, carried(grown, adopting(newer)), newer)
+        grown = published(blobs, grown, carried(grown, adopting(newer), newer))
     with pytest.raises(ForkedHistory):
         extended(tip, grown.head.cid(), blobs.get, at=NOW)
 
@@ -183,11 +91,12 @@ def test_a_head_that_grew_elsewhere_is_a_fork(blobs: MemoryBlobs, tip: History) 
         ({"revocations": (Revocation(scope=Scope.DAO, subject=b"", epoch=2**63 - 1),)}, ForkedHistory),
         ({"epoch": 4}, ForkedHistory),
         ({"epoch": 0}, ForkedHistory),
+        ({"delegations": bytes(32)}, ForkedHistory),
         ({"charter": Cid.of(DAG_CBOR, b"other")}, ForkedHistory),
         ({"genesis": Cid.of(DAG_CBOR, b"other")}, ForkedHistory),
         ({"previous": None}, ForkedHistory),
         ({"previous": FOUNDED.head.cid()}, InvalidDecision),
-        ({"decision": None}, MalformedObject),
+        ({"cause": None}, MalformedObject),
     ],
     ids=lambda item: next(iter(item)) if isinstance(item, dict) else "",
 )
@@ -216,3 +125,37 @@ def test_a_tip_that_is_no_head_is_malformed(blobs: MemoryBlobs, block: bytes) ->
 def test_a_head_comes_back_from_its_bytes(tip: History) -> None:
     assert Head.from_bytes(tip.head.encoded()) == tip.head
     assert founded(DAO.charter) == FOUNDED
+
+
+def test_a_chain_of_every_cause_is_followed_from_its_blocks(blobs: MemoryBlobs) -> None:
+    history = published(blobs, FOUNDED, carried(FOUNDED, adopting(POLICY), POLICY))
+    queued = carried(history, adopting(OTHER), OTHER)
+    history = kept(blobs, history, batch(history, choice(history, DAO.wallets[0], DAO.wallets[1])))
+    history = kept(blobs, history, guardians_act(history, act(history, revokes=Scope.LICENSEE, subject=bytes(20))))
+    stopped = act(history, cancels=queued.decision.proposal.cid().digest)
+    history = kept(blobs, history, guardians_act(history, stopped))
+    history = published(blobs, history, rechartering(history, quorum_bps=5_000))
+    again = verified_history(GENESIS, history.head.cid(), blobs.get, at=NOW)
+    assert again == history and again.head.epoch == 5
+    assert len(again.heads) == 6
+
+
+def kept(blobs: MemoryBlobs, history: History, cause: Cause) -> History:
+    changed = carried_out(history, cause)
+    publish(blobs, cause, changed.head)
+    return changed
+
+
+def test_the_blocks_of_a_link_are_its_head_its_cause_and_what_that_names(blobs: MemoryBlobs) -> None:
+    bundle = carried(FOUNDED, adopting(POLICY), POLICY)
+    history = published(blobs, FOUNDED, bundle)
+    link = link_cids(history.head.cid(), blobs.get)
+    assert set(link) == {history.head.cid(), *bundle.blocks}
+    assert set(chain_cids(history, 0, blobs.get)) == {GENESIS, FOUNDED.head.cid(), *link}
+    assert set(chain_cids(history, 1, blobs.get)) == {GENESIS, *link}
+
+
+@pytest.mark.parametrize("block", [POLICY.encoded(), b"\xa0", b"\x80", b"", FOUNDED.head.encoded()], ids=len)
+def test_what_can_cause_no_head_is_malformed(block: bytes) -> None:
+    with pytest.raises(MalformedObject):
+        cause_from(block)

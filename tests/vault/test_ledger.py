@@ -15,8 +15,9 @@ from vault.entry import Entry, Kind, PassageId, QueryDetail
 from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, ledger_id
-from vault.ledger import Books, charge, deposit_entry, require_credit, void_entry
+from vault.ledger import Books, Held, charge, deposit_entry, require_credit, void_entry
 from vault.ledger_seal import LedgerSeal
+from vault.licensees import SHARED_BUDGET
 from vault.royalty import PAID_IN, Transfer, licensee_account
 
 WORLD = world()
@@ -40,9 +41,15 @@ def query(books: Books, name: str = "request", *, owners: int = 2, **fields: Any
         delegation=DELEGATION,
         vector=bytes(4),
         passages=tuple(
-            PassageId(manifest=WORLD.dataset.manifest.cid(), index=n, identity=seeded(f"passage {n}"))
+            PassageId(
+                manifest=WORLD.dataset.manifest.cid(),
+                index=n,
+                lineage=seeded("lineage"),
+                identity=seeded(f"passage {n}"),
+            )
             for n in range(owners)
         ),
+        shares_budget=False,
         is_partial=False,
         receipt=seeded(name, 64),
     )
@@ -83,6 +90,20 @@ def test_a_void_gives_back_everything_but_what_was_seen(books: Books) -> None:
         ACCOUNT: 1_000,
     }
     assert (books.spent(DELEGATION), books.seen_count(LICENSEE)) == (0, 2)
+
+
+def test_what_strangers_see_counts_against_the_one_budget_they_share(books: Books) -> None:
+    alone, shared = query(books), query(books, "another")
+    shared = replace(shared, sequence=shared.sequence + 1, query=replace(shared.query, shares_budget=True))  # type: ignore[type-var]
+    assert (books.book(alone).holder, books.book(shared).holder) == (LICENSEE, SHARED_BUDGET)
+    assert (books.seen_count(LICENSEE), books.seen_count(SHARED_BUDGET)) == (2, 2)
+
+
+def test_what_is_held_for_answers_on_their_way_covers_no_other(books: Books) -> None:
+    require_credit(books, ACCOUNT, DELEGATION, price=400, spend_cap=1_000, held=Held(credit=600, spend=600))
+    for held in (Held(credit=601), Held(spend=601)):
+        with pytest.raises(CreditExhausted):
+            require_credit(books, ACCOUNT, DELEGATION, price=400, spend_cap=1_000, held=held)
 
 
 class TestWhatDoesNotFollow:

@@ -134,10 +134,11 @@ def test_those_that_rest_on_the_signature_fail_without_it(case: Case, field: str
         case.verify(replace(case.file, message=pasted))
 
 
-@pytest.mark.parametrize("field", ["manifest", "index", "commitment", "path"])
+@pytest.mark.parametrize("field", ["manifest", "index", "commitment", "path", "redacted"])
 def test_one_wrong_fact_about_a_passage_is_enough(case: Case, field: str) -> None:
     first, second = case.receipt.passages
     wrong = {"manifest": case.world.genesis, "index": 99, "commitment": OTHER, "path": (OTHER, *first.path[1:])}
+    wrong["redacted"] = OTHER
     with pytest.raises(InvalidReceipt):
         case.verify(case.resigned(passages=(replace(first, **{field: wrong[field]}), second)))
 

@@ -49,7 +49,7 @@ def test_what_cannot_be_split_is_a_misuse(total: int, weights: list[int]) -> Non
 
 @given(
     price=st.integers(0, PRICE_MAX),
-    owners=OWNERS,
+    owners=OWNERS | st.just([]),
     cuts=st.tuples(st.integers(0, 10_000), st.integers(0, 10_000)).filter(lambda cuts: sum(cuts) <= 10_000),
 )
 def test_shares_add_up_to_the_price_and_none_is_zero(price: int, owners: list[bytes], cuts: tuple[int, int]) -> None:
@@ -70,6 +70,15 @@ def test_owners_get_what_treasury_and_operator_leave_by_rank() -> None:
     assert shares[owner_account(first, "USDC")] + shares[owner_account(second, "USDC")] == 850
     assert shares["treasury/0x" + wallet("treasury").address.hex() + "/USDC"] == 100
     assert shares["operator/0x" + wallet("operator").address.hex() + "/USDC"] == 50
+
+
+def test_where_nothing_was_returned_the_owners_part_is_the_treasurys() -> None:
+    made = policy(GENESIS, price_per_query=1_000, treasury_bps=1_000, operator_bps=500)
+    shares = {share.account: share.amount for share in shares_of(1_000, made, [])}
+    assert shares == {
+        "treasury/0x" + wallet("treasury").address.hex() + "/USDC": 950,
+        "operator/0x" + wallet("operator").address.hex() + "/USDC": 50,
+    }
 
 
 def test_the_order_of_owners_in_a_dictionary_decides_nothing() -> None:

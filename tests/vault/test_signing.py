@@ -1,6 +1,7 @@
 """Signatures of people: one form each, for one record, under one DAO."""
 
 import copy
+import json
 import pickle
 from contextlib import suppress
 from dataclasses import replace
@@ -9,14 +10,24 @@ from typing import Any
 import coincurve
 import pytest
 from eth_account import Account
+from eth_account.messages import encode_defunct
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.builders import CHAIN_ID, NOW, ballot, dao, license, policy, proposal, revoking, seeded, signed, wallet
-from vault.ballot import Scope
+from vault.action import Scope
 from vault.errors import InvalidSignature, MalformedObject
 from vault.license import License
-from vault.signing import BLANK_SIGNATURE, CURVE_ORDER, PersonSigned, SigningKey, address_from, address_text, recovered
+from vault.signing import (
+    BLANK_SIGNATURE,
+    CURVE_ORDER,
+    PersonSigned,
+    SigningKey,
+    address_from,
+    address_text,
+    recovered,
+    wallet_signature_from,
+)
 from vault.typed_data import Domain
 
 DIGEST = seeded("digest")
@@ -123,6 +134,12 @@ def test_a_signature_means_nothing_to_another_dao_or_chain(domain: Domain) -> No
         LICENSE.verify(domain)
 
 
+def test_a_record_is_signed_with_any_wallet_that_reads_typed_data() -> None:
+    shown = json.loads(json.dumps(DOMAIN.typed_data(License.STRUCT, LICENSE.message())))
+    signed = Account.sign_typed_data(seeded("wallet issuer"), full_message=shown)
+    assert replace(LICENSE, signature=wallet_signature_from(bytes(signed.signature).hex())) == LICENSE
+
+
 def test_only_the_claimed_signer_can_sign() -> None:
     with pytest.raises(InvalidSignature, match=wallet("issuer").address.hex()):
         LICENSE.signed_by(wallet("mallory"), DOMAIN)
@@ -212,3 +229,111 @@ def test_a_private_key_pasted_for_an_address_is_not_repeated() -> None:
         with pytest.raises(MalformedObject) as caught:
             address_from(text)
         assert text not in str(caught.value)
+
+
+EIP2098 = [  # EIP-2098, section "example implementation in Python": message, r, s, v, yParityAndS
+    (
+        "Hello World",
+        "68a020a209d3d56c46f38cc50a33f704f4a9a10a59377f8dd762ac66910e9b90",
+        "7e865ad05c4035ab5792787d4a0297a43617ae897930a6fe4d822b8faea52064",
+        "1b",
+        "7e865ad05c4035ab5792787d4a0297a43617ae897930a6fe4d822b8faea52064",
+    ),
+    (
+        "It's a small(er) world",
+        "9328da16089fcba9bececa81663203989f2df5fe1faa6291a45381c81bd17f76",
+        "139c6d6b623b42da56557e5e734a43dc83345ddfadec52cbe24d0cc64f550793",
+        "1c",
+        "939c6d6b623b42da56557e5e734a43dc83345ddfadec52cbe24d0cc64f550793",
+    ),
+]
+
+
+@pytest.mark.parametrize(("message", "r", "s", "v", "parity_and_s"), EIP2098, ids=["v=27", "v=28"])
+def test_a_compact_signature_is_the_long_one(message: str, r: str, s: str, v: str, parity_and_s: str) -> None:
+    whole = bytes.fromhex(r + s + v)
+    assert (
+        bytes(Account.sign_message(encode_defunct(text=message), "0x" + "1234567890" * 6 + "1234").signature) == whole
+    )
+    assert wallet_signature_from("0x" + r + s + v) == wallet_signature_from("0x" + r + parity_and_s) == whole
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.binary(min_size=32, max_size=32))
+def test_every_form_of_a_wallets_signature_is_read_as_one(digest: bytes) -> None:
+    signature = KEY.sign(digest)
+    parity = signature[64] - 27
+    compact = signature[:32] + bytes([signature[32] | parity << 7]) + signature[33:64]
+    for form in (signature, signature[:64] + bytes([parity]), compact):
+        for text in (form.hex(), "0x" + form.hex(), "0x" + form.hex().upper(), f"  0x{form.hex()}\n"):
+            assert wallet_signature_from(text) == signature
+
+
+def test_a_pasted_high_s_is_refused_and_never_put_right() -> None:
+    twin = mirrored(KEY.sign(DIGEST))
+    for text in (twin.hex(), (twin[:64] + bytes([twin[64] - 27])).hex()):
+        with pytest.raises(InvalidSignature, match=r"high s.*sign again"):
+            wallet_signature_from(text)
+    just_high = (CURVE_ORDER // 2 + 1).to_bytes(32, "big")  # below 2^255, so the compact form can hold it too
+    with pytest.raises(InvalidSignature, match="high s"):
+        wallet_signature_from((twin[:32] + just_high).hex())
+    assert wallet_signature_from((twin[:32] + (CURVE_ORDER // 2).to_bytes(32, "big")).hex())[64] == 27
+
+
+@pytest.mark.parametrize("v", [2, 3, 26, 29, 31, 35, 36, 37, 255])
+def test_a_pasted_v_is_0_1_27_or_28(v: int) -> None:
+    with pytest.raises(InvalidSignature, match=f"v = {v};"):
+        wallet_signature_from((KEY.sign(DIGEST)[:64] + bytes([v])).hex())
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        bytes(65),
+        bytes(64),
+        bytes(32) + KEY.sign(DIGEST)[32:],
+        KEY.sign(DIGEST)[:32] + bytes(33),
+        b"\xff" * 64 + b"\x00",
+    ],
+    ids=["blank", "blank compact", "r=0", "s=0", "above the order"],
+)
+def test_a_pasted_r_and_s_are_in_range(signature: bytes) -> None:
+    with pytest.raises(InvalidSignature, match="not a signature"):
+        wallet_signature_from(signature.hex())
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "0x", "0x00", "00" * 63, "00" * 66, "0" * 131, "0x" * 2 + KEY.sign(DIGEST).hex(), "00" * 4096),
+        *(KEY.sign(DIGEST).hex(" "), "0X" + KEY.sign(DIGEST).hex(), KEY.sign(DIGEST).hex()[:-1] + "g", "\u0660" * 130),
+        KEY.sign(DIGEST).hex() + " " * 4096,
+    ],
+    ids=lambda text: f"{text[:8]} {len(text)}",
+)
+def test_other_text_is_not_a_signature(text: str) -> None:
+    with pytest.raises(InvalidSignature):
+        wallet_signature_from(text)
+
+
+def test_a_private_key_pasted_for_a_signature_is_not_repeated() -> None:
+    pasted = seeded("wallet alice").hex()
+    for text in (pasted, pasted + "z", "legal winner thank year wave sausage", pasted * 9):
+        with pytest.raises(InvalidSignature) as caught:
+            wallet_signature_from(text)
+        assert pasted not in str(caught.value)
+        assert text not in str(caught.value)
+
+
+@settings(max_examples=300)
+@given(
+    st.text(max_size=140)
+    | st.binary(min_size=64, max_size=65).map(bytes.hex)
+    | st.text("0123456789abcdefx ", max_size=140)
+)
+def test_arbitrary_text_is_one_canonical_signature_or_none(text: str) -> None:
+    with suppress(InvalidSignature):
+        signature = wallet_signature_from(text)
+        assert signature == wallet_signature_from(signature.hex())
+        assert signature[64] in (27, 28)
+        assert 0 < int.from_bytes(signature[32:64], "big") <= CURVE_ORDER // 2

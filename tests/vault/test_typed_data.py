@@ -4,19 +4,21 @@ Origin of the vectors: shared/vectors/eip712.json (ethers.js, eth-sig-util, eth-
 """
 
 import json
+import pickle
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from eth_account import Account
 from eth_account.messages import encode_typed_data
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.shared_data import shared
 from vault.errors import MalformedObject
-from vault.signing import recovered
-from vault.typed_data import TEXT_BYTES_MAX, Domain, Struct, keccak
+from vault.signing import CURVE_ORDER, SigningKey, recovered, wallet_signature_from
+from vault.typed_data import TEXT_BYTES_MAX, Domain, Struct, keccak, word
 
 ATOMIC = re.compile(r"string|bytes32|address|bool|uint\d+")
 DOMAIN_FIELDS = (
@@ -111,11 +113,21 @@ def test_flat_vectors_of_other_libraries_agree_or_are_refused_as_mistyped() -> N
     assert len(flat) - len(refused) == 35
 
 
-def test_flat_vectors_that_only_lenient_encoders_take_are_refused() -> None:
+def test_what_only_lenient_encoders_take_is_refused() -> None:
     vectors = json.loads(shared("vectors/eip712.json").read_text())["vectors"]
-    lenient = [vector for vector in vectors if vector["expect"] == "lenient-encoder-only" and is_flat(vector)]
-    assert len(lenient) == 5
+    lenient = [vector for vector in vectors if vector["expect"] == "lenient-encoder-only"]
+    assert (len(lenient), sum(map(is_flat, lenient))) == (9, 5)
     for vector in lenient:
+        with pytest.raises(MalformedObject):
+            digest_of(vector)
+
+
+def test_invalid_vectors_and_structs_that_are_not_flat_are_refused() -> None:
+    vectors = json.loads(shared("vectors/eip712.json").read_text())["vectors"]
+    others = [v for v in vectors if primary_type(v) in v["types"] and (v["expect"] == "invalid" or not is_flat(v))]
+    assert sum(vector["expect"] == "invalid" for vector in others) == 7
+    assert len(others) > 100
+    for vector in others:
         with pytest.raises(MalformedObject):
             digest_of(vector)
 
@@ -142,6 +154,25 @@ def test_a_wallet_that_reads_our_json_signs_our_digest(values: dict[str, Any], d
     read = json.loads(json.dumps(domain.typed_data(SAMPLE, values)))
     message = encode_typed_data(full_message=read)
     assert keccak(b"\x19" + message.version + message.header + message.body) == domain.digest(SAMPLE, values)
+
+
+@settings(max_examples=20, deadline=None)
+@given(values, st.binary(min_size=32, max_size=32).filter(lambda b: 0 < int.from_bytes(b, "big") < CURVE_ORDER))
+def test_what_a_wallet_signs_of_our_json_recovers_to_its_address(values: dict[str, Any], secret: bytes) -> None:
+    shown = json.dumps(DOMAIN.typed_data(SAMPLE, values))
+    signed = Account.sign_typed_data(secret, full_message=json.loads(shown))
+    pasted = wallet_signature_from("0x" + signed.signature.hex().removeprefix("0x"))
+    assert recovered(DOMAIN.digest(SAMPLE, values), pasted) == SigningKey(secret).address
+
+
+def test_json_has_what_eip712_asks_for_and_nothing_else() -> None:
+    shown = DOMAIN.typed_data(SAMPLE, VALUES)
+    assert set(shown) == {"types", "primaryType", "domain", "message"}
+    assert set(shown["types"]) == {"EIP712Domain", "Sample"}
+    assert [field["type"] for field in shown["types"]["EIP712Domain"]] == ["string", "string", "uint256", "bytes32"]
+    for name, part in (("EIP712Domain", "domain"), ("Sample", "message")):
+        assert [field["name"] for field in shown["types"][name]] == list(shown[part])
+        assert all(set(field) == {"name", "type"} for field in shown["types"][name])
 
 
 def test_json_carries_integers_as_text_and_the_dao_as_salt() -> None:
@@ -207,8 +238,38 @@ def test_another_struct_of_the_same_values_has_another_digest() -> None:
     "domain", [replace(DOMAIN, dao_id=bytes(31)), replace(DOMAIN, chain_id=-1)], ids=["id", "chain"]
 )
 def test_a_domain_out_of_bounds_signs_nothing(domain: Domain) -> None:
-    with pytest.raises(MalformedObject):
-        domain.digest(SAMPLE, VALUES)
+    for use in (domain.digest, domain.typed_data, domain.digest):
+        with pytest.raises(MalformedObject):
+            use(SAMPLE, VALUES)
+
+
+@pytest.mark.parametrize(
+    "kind", ["uint", "uint0", "uint7", "uint264", "uint08", "int8", "bytes", "bytes31", "Person", ""]
+)
+def test_a_field_of_another_type_has_no_value(kind: str) -> None:
+    struct = Struct("Sample", (("field", kind),))
+    for value in (0, b"", bytes(31), "", {}):
+        with pytest.raises(MalformedObject):
+            DOMAIN.digest(struct, {"field": value})
+
+
+@given(st.integers(1, 32), st.data())
+def test_every_width_of_integer_ends_where_it_says(size: int, data: st.DataObject) -> None:
+    value = data.draw(st.integers(0, (1 << 8 * size) - 1))
+    assert word(f"uint{8 * size}", value) == value.to_bytes(32, "big")
+    for outside in (1 << 8 * size, -1):
+        with pytest.raises(MalformedObject):
+            word(f"uint{8 * size}", outside)
+
+
+def test_what_was_computed_before_changes_nothing() -> None:
+    struct, domain = replace(SAMPLE), replace(DOMAIN)
+    first = domain.digest(struct, VALUES)
+    for used, fresh in ((struct, replace(SAMPLE)), (domain, replace(DOMAIN))):
+        assert (used, hash(used), repr(used)) == (fresh, hash(fresh), repr(fresh))
+    for again in (pickle.loads(pickle.dumps(domain)), replace(domain)):  # noqa: S301
+        assert again.digest(pickle.loads(pickle.dumps(struct)), VALUES) == first  # noqa: S301
+    assert replace(domain, chain_id=101).separator() != domain.separator() == replace(DOMAIN).separator()
 
 
 def test_keccak_is_the_one_of_ethereum() -> None:

@@ -16,6 +16,9 @@ from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
 from vault.head import EPOCHS_MAX
 from vault.records.custody_state import CustodyStateRecords
 from vault.records.database import Records
+from vault.records.head_votes import HeadVoteRecords
+from vault.records.lineages import count_lineages, require_lineage_room
+from vault.records.polls import PollRecords
 from vault.records.room import require_room
 from vault.records.tables import (
     AcceptedHead,
@@ -41,7 +44,7 @@ _DEPOSITS: Final = select(StoredDeposit.manifest, StoredDeposit.deposit).where(
 _HAND_BACK: Final = select(LastHandBack.hand_back).where(col(LastHandBack.ledger) == bindparam("own"))
 
 
-class CustodyRecords(CustodyStateRecords):
+class CustodyRecords(CustodyStateRecords, PollRecords, HeadVoteRecords):
     """One custodian's records. What a method accepted is durable when it returns, so the answer may be signed."""
 
     def __init__(self, records: Records) -> None:
@@ -78,18 +81,29 @@ class CustodyRecords(CustodyStateRecords):
         with self._records.reading() as session:
             return [Cid(genesis) for genesis in session.exec(founded.order_by(col(AcceptedHead.genesis)))]
 
-    def register_manifest(self, dataset: bytes, version: int, manifest: Cid) -> None:
+    def register_manifest(
+        self, dataset: bytes, version: int, manifest: Cid, *, genesis: Cid, is_named: bool = False
+    ) -> None:
         """Register the one manifest of a version (rule B4); the latest again is fine.
 
-        Raises: ForkedHistory: this version has another manifest. StaleState: a higher version is registered.
+        Args:
+            is_named: whether a policy in force under the DAO names the manifest: then there is always room for it.
+        Raises:
+            ForkedHistory: this version has another manifest.
+            StaleState: a higher version is registered.
+            AccessDenied: there are too many datasets under the DAO.
         """
-        with self._records.writing(b"manifest" + dataset) as session:
+        with self._records.writing(b"manifest" + genesis.binary) as session:
             known = session.get(RegisteredManifest, (dataset, version))
             if known is not None and known.manifest != manifest.binary:
                 raise ForkedHistory(f"version {version} has another manifest already: {Cid(known.manifest)}")
             latest = _latest(session, dataset)
             if latest is not None and version < latest.version:
                 raise StaleState(f"version {version} is older than version {latest.version}, registered before")
+            if latest is None:
+                if not is_named:
+                    require_lineage_room(session, genesis)
+                count_lineages(session, genesis, 1)
             if known is None:
                 session.add(RegisteredManifest(dataset=dataset, version=version, manifest=manifest.binary))
 

@@ -11,11 +11,13 @@ from storage.cid import Cid
 from vault.custody_state import UNLEASED, Standing, higher_anchor
 from vault.errors import ForkedHistory
 from vault.records.database import Records
+from vault.records.lineages import count_lineages
 from vault.records.tables import (
     CaughtUp,
     CustodyCondition,
     GrantedLease,
     KeptQuestion,
+    LastHandBack,
     RegisteredManifest,
     WindowGranted,
 )
@@ -107,6 +109,7 @@ class CustodyStateRecords:
         manifests: Iterable[tuple[bytes, int, Cid]],
         *,
         windows: Sequence[OpenWindow] | None,
+        returned: bytes | None = None,
         has_caught_up: bool,
     ) -> None:
         """Take over what follows from what others remember; all of it or nothing.
@@ -116,6 +119,7 @@ class CustodyStateRecords:
             manifests: lineage, version and manifest, verified; of a lineage the latest one counts, if it is later than
                 what is registered here.
             windows: the open ones, in place of what is here, which may be closed by now; None to leave it.
+            returned: the `HandBack` by which the ledger was left at this anchor, verified; None to leave what is here.
             has_caught_up: whether the custodian may sign for this DAO from now on.
         Raises: `ForkedHistory` where the ledger is anchored at another or a later entry.
         """
@@ -142,6 +146,9 @@ class CustodyStateRecords:
                 for lineage, (version, manifest) in offered.items()
                 if version > latest.get(lineage, 0)
             )
+            count_lineages(session, genesis, len(offered.keys() - latest.keys()))
+            if returned is not None:
+                session.merge(LastHandBack(ledger=ledger, hand_back=returned))
             if windows is not None:
                 session.exec(delete(WindowGranted).where(col(WindowGranted.ledger) == ledger))
                 for known in windows:

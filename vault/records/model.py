@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from storage.cid import Cid
+from vault.board import Kind
 
 DatasetState: TypeAlias = Literal["sealed", "published"]
 
-BOARD_KINDS: Final = frozenset({"charter", "policy", "proposal", "ballot", "decision", "head", "license"})
+BOARD_KINDS: Final = frozenset({*Kind, "license"})  # licenses are private to issuer and licensee
 
 
 @dataclass(frozen=True, slots=True)

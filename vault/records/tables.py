@@ -19,6 +19,7 @@ STATE_SHARE_BYTES_MAX: Final = 1 << 14
 HAND_BACK_BYTES_MAX: Final = 1024
 TITLE_CHARS_MAX: Final = 200
 KIND_CHARS_MAX: Final = 16
+QUOTA_BYTES_MAX: Final = 64
 QUESTION_BYTES_MAX: Final = 512  # another custodian's signed question
 DIGEST_BYTES: Final = 32  # ledger and dataset ids, MACs, instance keys
 ADDRESS_BYTES: Final = 20
@@ -76,7 +77,7 @@ class JournalEntry(Table, table=True):
 
 
 class AcceptedHead(Table, table=True):
-    """A head that this custodian signed for; triggers refuse to change or delete one."""
+    """A head that is settled, as far as this custodian knows (`vault.head_vote`)."""
 
     __tablename__ = "custody_head"
     __table_args__ = (*_cid("genesis", "head"), *_from(0, "epoch"))
@@ -95,6 +96,16 @@ class RegisteredManifest(Table, table=True):
     dataset: bytes = _key()
     version: int = _number(key=True)
     manifest: bytes
+
+
+class LineageCount(Table, table=True):
+    """How many lineages of manifests were begun under a DAO."""
+
+    __tablename__ = "custody_lineages"
+    __table_args__ = (*_cid("genesis"), *_from(0, "lineages"))
+
+    genesis: bytes = _key()
+    lineages: int = _number()
 
 
 class StoredDeposit(Table, table=True):
@@ -221,8 +232,11 @@ class BoardObject(Table, table=True):
         _is_long("kind", 1, KIND_CHARS_MAX),
         *_cid("genesis", "cid", "parent"),
         _is_long("body", 1, OBJECT_BYTES_MAX),
-        UniqueConstraint("cid"),
+        _is_long("quota", 1, QUOTA_BYTES_MAX),
+        UniqueConstraint("cid", "genesis"),
         Index(None, "genesis", "kind", "parent"),
+        Index(None, "genesis", "kind", "quota"),
+        Index(None, "genesis", "position"),
     )
 
     position: int | None = Field(default=None, sa_type=_Position, primary_key=True)
@@ -231,6 +245,8 @@ class BoardObject(Table, table=True):
     cid: bytes
     parent: bytes | None
     body: bytes
+    quota: bytes | None  # what it counts against, as its voter
+    until: int | None = Field(sa_type=BigInteger)  # UTC seconds; open so long
 
 
 class BoardTip(Table, table=True):

@@ -44,6 +44,11 @@ class CustodyServiceStub:
                 request_serializer=vault_dot_v1_dot_custody__pb2.SubmitHeadRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.SubmitHeadResponse.FromString,
                 _registered_method=True)
+        self.StageBlocks = channel.unary_unary(
+                '/vault.v1.CustodyService/StageBlocks',
+                request_serializer=vault_dot_v1_dot_custody__pb2.StageBlocksRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.StageBlocksResponse.FromString,
+                _registered_method=True)
         self.DepositShare = channel.unary_unary(
                 '/vault.v1.CustodyService/DepositShare',
                 request_serializer=vault_dot_v1_dot_custody__pb2.DepositShareRequest.SerializeToString,
@@ -79,6 +84,11 @@ class CustodyServiceStub:
                 request_serializer=vault_dot_v1_dot_custody__pb2.GetChainRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.GetChainResponse.FromString,
                 _registered_method=True)
+        self.GetHeadVotes = channel.unary_unary(
+                '/vault.v1.CustodyService/GetHeadVotes',
+                request_serializer=vault_dot_v1_dot_custody__pb2.GetHeadVotesRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.GetHeadVotesResponse.FromString,
+                _registered_method=True)
         self.GetCustodyState = channel.unary_unary(
                 '/vault.v1.CustodyService/GetCustodyState',
                 request_serializer=vault_dot_v1_dot_custody__pb2.GetCustodyStateRequest.SerializeToString,
@@ -88,6 +98,61 @@ class CustodyServiceStub:
                 '/vault.v1.CustodyService/ListManifests',
                 request_serializer=vault_dot_v1_dot_custody__pb2.ListManifestsRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.ListManifestsResponse.FromString,
+                _registered_method=True)
+        self.SubmitProposal = channel.unary_unary(
+                '/vault.v1.CustodyService/SubmitProposal',
+                request_serializer=vault_dot_v1_dot_custody__pb2.SubmitProposalRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.SubmitProposalResponse.FromString,
+                _registered_method=True)
+        self.SubmitVotes = channel.unary_unary(
+                '/vault.v1.CustodyService/SubmitVotes',
+                request_serializer=vault_dot_v1_dot_custody__pb2.SubmitVotesRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.SubmitVotesResponse.FromString,
+                _registered_method=True)
+        self.ListProposals = channel.unary_unary(
+                '/vault.v1.CustodyService/ListProposals',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListProposalsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListProposalsResponse.FromString,
+                _registered_method=True)
+        self.ListVotes = channel.unary_unary(
+                '/vault.v1.CustodyService/ListVotes',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListVotesRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListVotesResponse.FromString,
+                _registered_method=True)
+        self.CloseVote = channel.unary_unary(
+                '/vault.v1.CustodyService/CloseVote',
+                request_serializer=vault_dot_v1_dot_custody__pb2.CloseVoteRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.CloseVoteResponse.FromString,
+                _registered_method=True)
+        self.QueueDecision = channel.unary_unary(
+                '/vault.v1.CustodyService/QueueDecision',
+                request_serializer=vault_dot_v1_dot_custody__pb2.QueueDecisionRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.QueueDecisionResponse.FromString,
+                _registered_method=True)
+        self.ListQueued = channel.unary_unary(
+                '/vault.v1.CustodyService/ListQueued',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListQueuedRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListQueuedResponse.FromString,
+                _registered_method=True)
+        self.SubmitAct = channel.unary_unary(
+                '/vault.v1.CustodyService/SubmitAct',
+                request_serializer=vault_dot_v1_dot_custody__pb2.SubmitActRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.SubmitActResponse.FromString,
+                _registered_method=True)
+        self.ListActs = channel.unary_unary(
+                '/vault.v1.CustodyService/ListActs',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListActsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListActsResponse.FromString,
+                _registered_method=True)
+        self.SubmitDelegations = channel.unary_unary(
+                '/vault.v1.CustodyService/SubmitDelegations',
+                request_serializer=vault_dot_v1_dot_custody__pb2.SubmitDelegationsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.SubmitDelegationsResponse.FromString,
+                _registered_method=True)
+        self.GetBlocks = channel.unary_unary(
+                '/vault.v1.CustodyService/GetBlocks',
+                request_serializer=vault_dot_v1_dot_custody__pb2.GetBlocksRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.GetBlocksResponse.FromString,
                 _registered_method=True)
 
 
@@ -102,7 +167,18 @@ class CustodyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SubmitHead(self, request, context):
-        """Hands in a head and the blocks that lead to it. Anyone may: the custodian verifies the chain itself.
+        """Hands in a head and the blocks that lead to it, or to those staged before, and votes of custodians for heads. Anyone
+        may: the custodian verifies all of it. It votes for one head of each epoch, ever, and follows what q of them voted
+        for; ask `GetHeadVotes` for its votes and hand them to the others. FAILED_PRECONDITION for a head that does not grow
+        from what is settled. RESOURCE_EXHAUSTED while another large chain from this address is being verified.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StageBlocks(self, request, context):
+        """Hands in blocks ahead of the head that needs them. They are kept for a minute, at most 32 MiB from one address, the
+        earliest making room. RESOURCE_EXHAUSTED above 1 MiB a second, once 32 MiB came at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -144,14 +220,23 @@ class CustodyServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def GetTips(self, request, context):
-        """Names the newest head of every DAO whose charter has a custodian; a hint, as the chain is verified when fetched.
+        """Names the head that is followed of every DAO whose charter has a custodian; a hint: verify the chain that is fetched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetChain(self, request, context):
-        """Hands out the chain after a head, as much of it as fits a message. Public, and verified by whoever takes it.
+        """Hands out the chain after a head, as much of it as fits a message: whole links while they fit, a larger one block by
+        block. Public, and verified by whoever takes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetHeadVotes(self, request, context):
+        """Hands out custodians' votes for heads of a DAO: those that settle the head followed here, and those for what may
+        come next. Who is behind needs them with the chain.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -171,6 +256,84 @@ class CustodyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SubmitProposal(self, request, context):
+        """Hands in a member's proposal with the block that it names, and what other custodians said of it. Anyone may. The
+        same again returns the same acknowledgment.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitVotes(self, request, context):
+        """Hands in votes on one proposal, each with what other custodians said of it. Anyone may; each is answered for itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListProposals(self, request, context):
+        """Names the proposals that changed here after a position: new ones, and those that others acknowledged since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVotes(self, request, context):
+        """Hands out the votes on a proposal that changed here after a position, with what each custodian said of them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CloseVote(self, request, context):
+        """Signs which ballots were cast on a proposal, once everyone had time to hear of all; one set of each, for ever.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def QueueDecision(self, request, context):
+        """Hands in a decision for its timelock, its blocks being staged or here already; the first of a proposal is kept.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListQueued(self, request, context):
+        """Names the decisions of a DAO that wait for the end of their timelock, or to be carried out.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitAct(self, request, context):
+        """Hands in guardians' signatures of an act; with enough of them it is carried out at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListActs(self, request, context):
+        """Hands out the acts that wait for more signatures.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitDelegations(self, request, context):
+        """Puts members' delegations of their votes into force; as often as the charter allows.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetBlocks(self, request, context):
+        """Hands out blocks of governance that are here: pages of ballots, decisions, policies, charters; none of datasets.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CustodyServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -183,6 +346,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.SubmitHead,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.SubmitHeadRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.SubmitHeadResponse.SerializeToString,
+            ),
+            'StageBlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.StageBlocks,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.StageBlocksRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.StageBlocksResponse.SerializeToString,
             ),
             'DepositShare': grpc.unary_unary_rpc_method_handler(
                     servicer.DepositShare,
@@ -219,6 +387,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     request_deserializer=vault_dot_v1_dot_custody__pb2.GetChainRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.GetChainResponse.SerializeToString,
             ),
+            'GetHeadVotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetHeadVotes,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.GetHeadVotesRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.GetHeadVotesResponse.SerializeToString,
+            ),
             'GetCustodyState': grpc.unary_unary_rpc_method_handler(
                     servicer.GetCustodyState,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.GetCustodyStateRequest.FromString,
@@ -228,6 +401,61 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.ListManifests,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.ListManifestsRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.ListManifestsResponse.SerializeToString,
+            ),
+            'SubmitProposal': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitProposal,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.SubmitProposalRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.SubmitProposalResponse.SerializeToString,
+            ),
+            'SubmitVotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitVotes,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.SubmitVotesRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.SubmitVotesResponse.SerializeToString,
+            ),
+            'ListProposals': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListProposals,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListProposalsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListProposalsResponse.SerializeToString,
+            ),
+            'ListVotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVotes,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListVotesRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListVotesResponse.SerializeToString,
+            ),
+            'CloseVote': grpc.unary_unary_rpc_method_handler(
+                    servicer.CloseVote,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.CloseVoteRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.CloseVoteResponse.SerializeToString,
+            ),
+            'QueueDecision': grpc.unary_unary_rpc_method_handler(
+                    servicer.QueueDecision,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.QueueDecisionRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.QueueDecisionResponse.SerializeToString,
+            ),
+            'ListQueued': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQueued,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListQueuedRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListQueuedResponse.SerializeToString,
+            ),
+            'SubmitAct': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitAct,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.SubmitActRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.SubmitActResponse.SerializeToString,
+            ),
+            'ListActs': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListActs,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListActsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListActsResponse.SerializeToString,
+            ),
+            'SubmitDelegations': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitDelegations,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.SubmitDelegationsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.SubmitDelegationsResponse.SerializeToString,
+            ),
+            'GetBlocks': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetBlocks,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.GetBlocksRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.GetBlocksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -284,6 +512,33 @@ class CustodyService:
             '/vault.v1.CustodyService/SubmitHead',
             vault_dot_v1_dot_custody__pb2.SubmitHeadRequest.SerializeToString,
             vault_dot_v1_dot_custody__pb2.SubmitHeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StageBlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/StageBlocks',
+            vault_dot_v1_dot_custody__pb2.StageBlocksRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.StageBlocksResponse.FromString,
             options,
             channel_credentials,
             insecure,
@@ -484,6 +739,33 @@ class CustodyService:
             _registered_method=True)
 
     @staticmethod
+    def GetHeadVotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/GetHeadVotes',
+            vault_dot_v1_dot_custody__pb2.GetHeadVotesRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.GetHeadVotesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetCustodyState(request,
             target,
             options=(),
@@ -527,6 +809,303 @@ class CustodyService:
             '/vault.v1.CustodyService/ListManifests',
             vault_dot_v1_dot_custody__pb2.ListManifestsRequest.SerializeToString,
             vault_dot_v1_dot_custody__pb2.ListManifestsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitProposal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/SubmitProposal',
+            vault_dot_v1_dot_custody__pb2.SubmitProposalRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.SubmitProposalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitVotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/SubmitVotes',
+            vault_dot_v1_dot_custody__pb2.SubmitVotesRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.SubmitVotesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListProposals(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListProposals',
+            vault_dot_v1_dot_custody__pb2.ListProposalsRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListVotes',
+            vault_dot_v1_dot_custody__pb2.ListVotesRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListVotesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CloseVote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/CloseVote',
+            vault_dot_v1_dot_custody__pb2.CloseVoteRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.CloseVoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def QueueDecision(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/QueueDecision',
+            vault_dot_v1_dot_custody__pb2.QueueDecisionRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.QueueDecisionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQueued(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListQueued',
+            vault_dot_v1_dot_custody__pb2.ListQueuedRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListQueuedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitAct(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/SubmitAct',
+            vault_dot_v1_dot_custody__pb2.SubmitActRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.SubmitActResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListActs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListActs',
+            vault_dot_v1_dot_custody__pb2.ListActsRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListActsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitDelegations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/SubmitDelegations',
+            vault_dot_v1_dot_custody__pb2.SubmitDelegationsRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.SubmitDelegationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetBlocks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/GetBlocks',
+            vault_dot_v1_dot_custody__pb2.GetBlocksRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.GetBlocksResponse.FromString,
             options,
             channel_credentials,
             insecure,

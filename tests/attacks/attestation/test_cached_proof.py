@@ -26,7 +26,7 @@ from tests.attacks.attestation.test_relay import Relay
 from tests.builders import seeded
 from tests.deployment import LOOPBACK, Deployment, deployed
 from tests.enclaves import Clock
-from vault.ballot import Scope
+from vault.action import Scope
 from vault.errors import (
     AccessDenied,
     InvalidReceipt,

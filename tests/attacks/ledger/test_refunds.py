@@ -13,7 +13,8 @@ from tests.attacks.session.machine import ZEROS, Machine
 from tests.builders import seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import PRICE, TEE, configuration, credential, license_of, world
-from vault.ballot import Scope
+from vault.action import Scope
+from vault.dataset import DatasetRef
 from vault.errors import AccessDenied, RequestConflict, Revoked
 from vault.receipt import receipt_digest
 
@@ -84,7 +85,7 @@ def test_asking_again_under_a_license_that_never_allowed_it_refunds_nothing(tmp_
     policy = builders.policy(
         setting.genesis,
         title="Second",
-        datasets=(setting.dataset.manifest.cid(),),
+        datasets=(DatasetRef.pinned(setting.dataset.manifest),),
         tees=(TEE,),
         configurations=(configuration(setting.genesis),),
     )

@@ -101,6 +101,7 @@ class Run:
             genesis=self.world.genesis,
             configuration=self.world.configuration,
             monotonic=self.world.clock.monotonic,
+            clock=self.world.clock,
             sleep=self._sleep,
         )
         self.service = EnclaveService(self.instance)

@@ -9,7 +9,18 @@ import pytest
 
 import enclave
 
-SERVING = ("admission", "engine", "instance", "metering", "opening", "server", "service", "state_key", "worker")
+SERVING = (
+    "admission",
+    "chain",
+    "engine",
+    "instance",
+    "metering",
+    "opening",
+    "server",
+    "service",
+    "state_key",
+    "worker",
+)
 WALL_CLOCK = {"time.time", "time.time_ns", "datetime.now", "datetime.utcnow", "datetime.today", "date.today"}
 
 

@@ -239,8 +239,9 @@ class TestHeads:
         after = WORLD.decided(builders.carried(before, builders.revoking(builders.Scope.LICENSEE, bytes(20))))
         custodians.submit(after)
         custodians.submit(after)
-        with pytest.raises(StaleState):
-            custodians.submit(before)
+        for custody in custodians.all:
+            with pytest.raises(StaleState):
+                custody.submit_head(before.head.cid(), WORLD.blocks().items())
         assert Asking(custodians.world, custodians).release().lease.terms.epoch == 2
 
     def test_a_second_head_of_one_epoch_is_refused_also_after_a_restart(self, custodians: Custodians) -> None:

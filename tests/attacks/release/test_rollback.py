@@ -15,6 +15,7 @@ from tests.builders import wallet
 from tests.enclaves import PRICE, Clock, Custodians, World, world
 from vault.charter import Window
 from vault.errors import BudgetExhausted, CreditExhausted, ForkedHistory, NotYet, VaultError
+from vault.limits import Quota
 from vault.losses import SUSPENSE_S
 
 WORDS = ("anchor", "beacon", "cable", "dinghy", "ebb", "fathom", "galley", "hull", "inlet", "jetty", "keel", "ledge")
@@ -97,7 +98,10 @@ class TestForever:
             first = await killed_and_restored(host, run, entries, TEXTS[:3], licensee="another")
             assert len(first) == 3
             run = await host.start(after_lease=True)
-            assert run.instance.meter().budget_left(wallet("never seen").address, BUDGET) == BUDGET - WINDOW.passages
+            assert (
+                run.books.quota_left(wallet("never seen").address, Quota(frozenset(), BUDGET))
+                == BUDGET - WINDOW.passages
+            )
             second = await shown(run, unseen(first)[:BUDGET], "another")
             await run.renew()
             second |= await shown(run, unseen(first | second)[:BUDGET], "another")

@@ -15,7 +15,8 @@ from tests.builders import SealedDataset, dao, resigned, sealed_dataset, signed,
 from tests.datasets import deposits
 from tests.enclaves import TEE, Custodians, World, configuration, world
 from tests.people import custodian, seeded
-from vault.ballot import Scope
+from vault.action import Scope
+from vault.dataset import DatasetRef
 from vault.errors import (
     AccessDenied,
     ForkedHistory,
@@ -27,7 +28,7 @@ from vault.errors import (
     TamperedManifest,
     WrongKey,
 )
-from vault.head import founded
+from vault.history import founded
 from vault.hpke import CLASSIC, HYBRID, seal, strongest
 from vault.release import deposit_context
 
@@ -44,17 +45,20 @@ class TestForeignCharters:
     """Rule B1: the same custodians, another DAO."""
 
     def test_a_one_member_charter_that_names_the_victims_manifest_gets_no_share(self, custodians: Custodians) -> None:
-        mallory = world(custodians=3, name="Mallory's", policy={"datasets": (WORLD.dataset.manifest.cid(),)})
-        for custody in custodians.all:
-            custody.submit_head(mallory.history.head.cid(), mallory.blocks().items())
+        mallory = world(
+            custodians=3, name="Mallory's", policy={"datasets": (DatasetRef.pinned(WORLD.dataset.manifest),)}
+        )
+        custodians.submit(mallory.history, of=mallory)
         with pytest.raises(AccessDenied, match="sealed it for another DAO"):
             Asking(mallory, custodians).release()
         assert Asking(WORLD, custodians).release().shares  # the victim's own enclave still gets it
 
     @pytest.mark.parametrize("wants_shares", [True, False])
     def test_nor_a_lease_that_names_it(self, custodians: Custodians, wants_shares: bool) -> None:
-        mallory = world(custodians=3, name="Mallory's", policy={"datasets": (WORLD.dataset.manifest.cid(),)})
-        custodians.all[0].submit_head(mallory.history.head.cid(), mallory.blocks().items())
+        mallory = world(
+            custodians=3, name="Mallory's", policy={"datasets": (DatasetRef.pinned(WORLD.dataset.manifest),)}
+        )
+        custodians.submit(mallory.history, of=mallory)
         with pytest.raises(AccessDenied, match="another DAO"):
             Asking(mallory, custodians).release(wants_shares=wants_shares)
 
@@ -193,7 +197,7 @@ class TestOnePolicyOfSeveral:
         policy = builders.policy(
             setting.genesis,
             title="Second",
-            datasets=(other.manifest.cid(),),
+            datasets=(DatasetRef.pinned(other.manifest),),
             tees=(TEE,),
             configurations=(configuration(setting.genesis),),
         )
@@ -223,7 +227,7 @@ class TestOnePolicyOfSeveral:
     [
         (Scope.DAO, b""),
         (Scope.POLICY, WORLD.policy.cid().binary),
-        (Scope.DATASET, WORLD.dataset.manifest.cid().binary),
+        (Scope.DATASET, DatasetRef.pinned(WORLD.dataset.manifest).lineage(WORLD.genesis)),
         (Scope.MEASUREMENT, TEE.measurements()[0]),
     ],
 )

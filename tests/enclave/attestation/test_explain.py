@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import ssl
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,9 +18,10 @@ from enclave.attestation.bundle import DstackBundle, GpuBundle, GpuDevice, Intel
 from enclave.attestation.evidence_parts import Material
 from enclave.attestation.explain import ADVICE, FRESH, Explanation, explained
 from enclave.attestation.index import time_from
-from enclave.attestation.recognize import Form, Unrecognized, recognized
+from enclave.attestation.recognize import Form, Found, Unrecognized, recognized
 from enclave.attestation.simulated import UnsafeSimulatedAttester
 from tests.deployment import deployed
+from tests.enclave.attestation.pki import Subject, p384
 from tests.shared_data import shared
 from vault.errors import MalformedObject
 from vault.evidence import Evidence
@@ -323,3 +325,13 @@ def test_every_reason_has_advice() -> None:
     reasons = {line.split('"')[1] for line in errors.read_text().splitlines() if line.startswith("    reason = ")}
     assert reasons == set(ADVICE)
     assert os.linesep not in "".join(ADVICE.values())
+
+
+@pytest.mark.parametrize("form", ["der", "pem"])
+def test_a_certificate_named_in_bits_is_one_sentence(form: str) -> None:
+    der = Subject(name="bits", key=p384("bits")).der()
+    odd = der.replace(b"\x55\x04\x03\x0c\x04bits", b"\x55\x04\x03\x03\x04\x00its")
+    assert odd != der
+    given = odd if form == "der" else ssl.DER_cert_to_PEM_cert(odd).encode()
+    with pytest.raises(MalformedObject, match="a file of certificates cannot be read"):
+        Material.of([Found(form=Form.CERTIFICATES, data=given)])

@@ -1,0 +1,253 @@
+"""The words of a policy file, in one table: what each key means, how its value is written, and what it is by default.
+
+The reader (`cli.policy_file`), the JSON schema for editors and the table in `docs/policy.md` all come from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, get_args
+
+from vault.codec import Label, Length
+from vault.dataset import DATASETS_MAX
+from vault.licensees import LISTED_MAX
+from vault.output_rules import SCORE_DECIMALS_MAX, Redaction
+from vault.policy import K_LIMIT, PRICE_MAX, TEES_MAX
+
+TITLE_CHARS_MAX: Final = next(bound.most for bound in get_args(Label) if isinstance(bound, Length))
+ADDRESS: Final = "^0x[0-9a-fA-F]{40}$"
+CID: Final = "^b[a-z2-7]{20,120}$"
+SHARE: Final = r"^[0-9]{1,3}(\.[0-9]{1,2})?%$"
+MONEY: Final = r"^[0-9]{1,15}(\.[0-9]{1,6})?( [A-Z0-9]{1,12})?$"
+DURATION_OR_DAY: Final = r"^([0-9]{1,12}[smhdw]|[0-9]{4}-[0-9]{2}-[0-9]{2})$"
+LATEST: Final = "latest"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Word:
+    """One key of a policy file."""
+
+    key: str
+    means: str
+    schema: dict[str, Any]
+    default: str | None = None  # as it would be written; None: it has to be said
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A key that holds other keys."""
+
+    key: str
+    means: str
+    words: tuple[Word, ...]
+    is_needed: bool = True
+
+
+def _text(pattern: str, **more: Any) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern, **more}
+
+
+def _number(least: int, most: int) -> dict[str, Any]:
+    return {"type": "integer", "minimum": least, "maximum": most}
+
+
+def _list(item: dict[str, Any], least: int, most: int) -> dict[str, Any]:
+    return {"type": "array", "items": item, "minItems": least, "maxItems": most, "uniqueItems": True}
+
+
+_COUNT_MAX: Final = (1 << 63) - 1
+_MONEY = {"anyOf": [_number(0, PRICE_MAX), _text(MONEY)]}
+_DATASET = {
+    "anyOf": [
+        _text(CID),
+        {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["dataset"],
+            "properties": {"dataset": _text(CID), "version": {"enum": ["this", LATEST]}},
+        },
+    ]
+}
+
+WORDS: Final[tuple[Word | Section, ...]] = (
+    Word(
+        key="title",
+        means="what people call the policy",
+        schema={"type": "string", "maxLength": TITLE_CHARS_MAX},
+        default="",
+    ),
+    Word(
+        key="datasets",
+        means="each by the CID of one of its manifests, which pins that version; or as `dataset: CID` with "
+        "`version: latest` for whatever its owner registered last",
+        schema=_list(_DATASET, 1, DATASETS_MAX),
+    ),
+    Section(
+        key="licensees",
+        means="who may ask: one of the three",
+        words=(
+            Word(
+                key="addresses",
+                means="these addresses, each by a license it signs itself",
+                schema=_list(_text(ADDRESS), 1, LISTED_MAX),
+                default="",
+            ),
+            Word(key="issuer", means="whoever this address grants a license", schema=_text(ADDRESS), default=""),
+            Word(
+                key="anyone",
+                means="`who-pays`: anyone with credit; all of them share one extraction budget",
+                schema={"enum": ["who-pays"]},
+                default="",
+            ),
+        ),
+    ),
+    Section(
+        key="price",
+        means="what an answer costs: per query, and per passage that it holds",
+        words=(
+            Word(
+                key="currency",
+                means="what amounts are in, and what credit has to be in",
+                schema=_text("^[A-Z0-9]{1,12}$"),
+                default="USDC",
+            ),
+            Word(key="per_query", means="micro-units, or an amount with its currency: 0.0001 USDC", schema=_MONEY),
+            Word(key="per_passage", means="the same, of each passage that leaves", schema=_MONEY, default="0"),
+        ),
+    ),
+    Section(
+        key="limits",
+        means="how much may be asked and seen",
+        words=(
+            Word(key="k", means="most passages an answer holds", schema=_number(1, K_LIMIT), default="10"),
+            Word(key="queries_per_minute", means="of one licensee", schema=_number(1, _COUNT_MAX), default="60"),
+            Word(
+                key="passages",
+                means="extraction budget: distinct passages that one licensee, or all of `anyone` "
+                "together, may ever see",
+                schema=_number(1, _COUNT_MAX),
+                default="1000",
+            ),
+            Word(
+                key="corpus_share",
+                means="of each dataset's passages, how many may ever be seen",
+                schema=_text(SHARE),
+                default="100%",
+            ),
+            Word(
+                key="owner_share",
+                means="of each owner's passages in all the datasets, how many may ever be seen",
+                schema=_text(SHARE),
+                default="100%",
+            ),
+        ),
+        is_needed=False,
+    ),
+    Word(
+        key="enclaves",
+        means="files that `coffer enclave describe --json` wrote: accepted machines, measurements, TCB floors and "
+        "configurations",
+        schema=_list({"type": "string", "minLength": 1, "maxLength": 4096}, 1, TEES_MAX),
+    ),
+    Section(
+        key="output",
+        means="what every answer keeps to",
+        words=(
+            Word(
+                key="owners",
+                means="least number of owners behind an answer; one with fewer holds no passage and costs "
+                "its price per query",
+                schema=_number(1, DATASETS_MAX),
+                default="1",
+            ),
+            Word(
+                key="score_decimals",
+                means="decimals that scores keep",
+                schema=_number(0, SCORE_DECIMALS_MAX),
+                default=str(SCORE_DECIMALS_MAX),
+            ),
+            Word(
+                key="redact",
+                means="what is blacked out of passages",
+                default="",
+                schema=_list({"enum": [str(kind) for kind in Redaction]}, 0, len(Redaction)),
+            ),
+        ),
+        is_needed=False,
+    ),
+    Section(
+        key="split",
+        means="who gets what of each price; the rest is the owners', by the rank of their passages",
+        words=(
+            Word(key="operator", means="address that earns the operator's share", schema=_text(ADDRESS)),
+            Word(key="operator_share", means="of each price", schema=_text(SHARE), default="10%"),
+            Word(
+                key="treasury",
+                means="address of the treasury, which also signs credit; the charter's by default",
+                schema=_text(ADDRESS),
+                default="",
+            ),
+            Word(key="treasury_share", means="of each price", schema=_text(SHARE), default="10%"),
+        ),
+    ),
+    Word(
+        key="expires",
+        means="when it ends: after a time, 30d, or at the beginning of a day of UTC, 2027-01-31",
+        schema=_text(DURATION_OR_DAY),
+        default="30d",
+    ),
+)
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON schema (draft 2020-12) by which editors check policy files."""
+    properties, required = {}, []
+    for word in WORDS:
+        properties[word.key] = _schema_of(word)
+        if word.is_needed if isinstance(word, Section) else word.default is None:
+            required.append(word.key)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Policy of a Coffer DAO",
+        "type": "object",
+        "additionalProperties": False,
+        "required": required,
+        "properties": properties,
+    }
+
+
+def _schema_of(word: Word | Section) -> dict[str, Any]:
+    if isinstance(word, Word):
+        said = {"default": _default(word)} if word.default else {}
+        return {"description": word.means, **word.schema, **said}
+    one_of = {"minProperties": 1, "maxProperties": 1} if word.key == "licensees" else {}
+    return {
+        "description": word.means,
+        "type": "object",
+        "additionalProperties": False,
+        "required": [inner.key for inner in word.words if inner.default is None],
+        "properties": {inner.key: _schema_of(inner) for inner in word.words},
+        **one_of,
+    }
+
+
+def _default(word: Word) -> str | int:
+    text = word.default or ""
+    return int(text) if text.isdigit() else text
+
+
+def markdown_table() -> str:
+    """Return the table of `docs/policy.md`."""
+    lines = ["| Key | Means | By default |", "|---|---|---|"]
+    for word in WORDS:
+        if isinstance(word, Word):
+            lines.append(_row(word.key, word))
+            continue
+        lines.append(f"| **`{word.key}`** | {word.means} | {'' if word.is_needed else 'all defaults'} |")
+        lines += [_row(f"{word.key}.{inner.key}", inner) for inner in word.words]
+    return "\n".join(lines)
+
+
+def _row(key: str, word: Word) -> str:
+    default = "needed" if word.default is None else f"`{word.default}`" if word.default else ""
+    return f"| `{key}` | {word.means} | {default} |"

@@ -1,0 +1,42 @@
+"""A passage as it leaves: its score rounded, and what the policy redacts blacked out.
+
+A redacted passage's own salt stays inside: with it, and with a card or phone number missing from the text, whoever
+holds the owner's commitment could try all numbers until one opens it. What left is committed to under a salt of its
+own, which the passage's salt gives and which does not give that back.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from enclave.asked import Outgoing
+from enclave.found import Found
+from enclave.redaction import redacted
+from vault.envelope import Passage, checked_passage
+from vault.output_rules import OutputRules
+from vault.receipt import redacted_commitment
+
+_SALT_FOR = b"coffer/redacted-salt/v1"
+
+
+def outgoing(found: Found, rules: OutputRules) -> Outgoing:
+    """Return what leaves of a passage that was found; the same every time."""
+    body, salt, commitment = found.body, found.salt, None
+    if rules.redacts:
+        passage = checked_passage(found.body)
+        document, text = redacted(passage.document, rules.redacts), redacted(passage.text, rules.redacts)
+        if (document, text) != (passage.document, passage.text):
+            body = Passage(document, passage.start, passage.end, text).encoded()
+            salt = hmac.digest(found.salt, _SALT_FOR, "sha256")
+            commitment = redacted_commitment(salt, body)
+    return Outgoing(
+        manifest=found.manifest,
+        index=found.index,
+        score=round(found.score, rules.score_decimals) + 0.0,  # never -0.0
+        body=body,
+        salt=salt,
+        commitment=found.commitment,
+        path=found.path,
+        owner=found.owner,
+        redacted=commitment,
+    )

@@ -1,0 +1,105 @@
+"""What of the passages found may leave: as many as every quota of the policy still allows (rules O1 to O3).
+
+What is exhausted refuses before anything is searched; what remains of a found answer is cut to what may be seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from enclave.asked import Asked
+from enclave.found import Found
+from storage.cid import Cid
+from vault.errors import BudgetExhausted
+from vault.ledger import Books
+from vault.licensees import SHARED_BUDGET
+from vault.limits import Quota
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Room:
+    """What an answer may bring, as it stands before the search."""
+
+    datasets: tuple[Cid, ...]  # those of which something may still be seen
+    passages: int  # new ones at most, one that is new out of several datasets counting for each
+    budget_left: int  # of the policy's budget
+    is_whole: bool  # no dataset is used up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selected:
+    """What may leave of what was found, best first."""
+
+    passages: tuple[Found, ...]
+    identities: tuple[bytes, ...]
+    budget_left: int  # once it has left
+
+
+def room_for(books: Books, asked: Asked) -> Room:
+    """Return what the budgets allow, or raise `BudgetExhausted` where no answer could leave."""
+    holder, covered = asked.permit.holder, asked.coverage
+    budget_left = books.quota_left(holder, covered.whole)
+    if budget_left == 0:
+        raise BudgetExhausted(_all_seen(books, asked))
+    left = {
+        cid: min((books.quota_left(holder, quota) for quota in place.quotas), default=budget_left)
+        for cid, place in covered.places.items()
+    }
+    datasets = tuple(cid for cid, passages in left.items() if passages)
+    if not datasets:
+        raise BudgetExhausted("of every dataset, all that the policy's shares allow has been seen")
+    if len({covered.places[cid].owner for cid in datasets}) < asked.policy.output.owners_min:
+        raise BudgetExhausted("too few owners are left of whose passages more may be seen; no answer could leave")
+    return Room(
+        datasets=datasets,
+        passages=min(asked.permit.k, sum(left.values())),
+        budget_left=budget_left,
+        is_whole=len(datasets) == len(left),
+    )
+
+
+def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Sequence[bytes], room: Room) -> Selected:
+    """Return the passages that every quota lets out; none where fewer owners than the policy asks for would be left.
+
+    Args:
+        identities: of the passages found, in their order.
+    """
+    holder, covered = asked.permit.holder, asked.coverage
+    left: dict[Quota, int] = {covered.whole: room.budget_left}
+    shown: dict[bytes, tuple[bytes, ...]] = {}
+    kept: list[tuple[Found, bytes]] = []
+    new = 0
+    for passage, identity in zip(found, identities, strict=True):
+        place = covered.places.get(passage.manifest)
+        if place is None:
+            continue
+        before = shown.get(identity) or books.seen.shown_from(holder, identity)
+        counted = {quota for quota in (covered.whole, *place.quotas) if quota.lineages.isdisjoint(before)}
+        for quota in counted - left.keys():
+            left[quota] = books.quota_left(holder, quota)
+        is_new = place.lineage not in before
+        if not all(left[quota] for quota in counted) or (is_new and new == room.passages):
+            continue
+        for quota in counted:
+            left[quota] -= 1
+        if is_new:
+            new += 1
+            shown[identity] = (*before, place.lineage)
+        kept.append((passage, identity))
+    if len({passage.owner for passage, _ in kept}) < asked.policy.output.owners_min:
+        return Selected(passages=(), identities=(), budget_left=room.budget_left)
+    return Selected(
+        passages=tuple(passage for passage, _ in kept),
+        identities=tuple(identity for _, identity in kept),
+        budget_left=left[covered.whole],
+    )
+
+
+def _all_seen(books: Books, asked: Asked) -> str:
+    holder, most = asked.permit.holder, asked.policy.passages_max
+    lost = books.lost_passages(holder)
+    because = f", {lost} of them lost with an enclave that did not return its window" if lost else ""
+    if holder == SHARED_BUDGET:
+        return f"all who ask without a credential have together been shown the {most} passages they may see{because}"
+    return f"the license has been shown all {most} passages it may see{because}"

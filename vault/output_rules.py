@@ -1,0 +1,43 @@
+"""What an answer may look like: how many owners stand behind it, how exact scores are, what is blacked out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Annotated
+
+from vault.codec import Length, Record
+from vault.dataset import DATASETS_MAX
+from vault.errors import MalformedObject
+
+SCORE_DECIMALS_MAX = 9  # a cosine of float32 vectors has no more that mean anything
+
+
+class Redaction(StrEnum):
+    """What is blacked out of every passage before it leaves."""
+
+    CARD = "card"
+    EMAIL = "email"
+    PHONE = "phone"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputRules(Record):
+    """What every answer under a policy keeps to."""
+
+    owners_min: int  # distinct ones among an answer's passages; an answer with fewer holds no passage at all
+    score_decimals: int
+    redacts: Annotated[tuple[Redaction, ...], Length(0, len(Redaction))]  # in alphabetical order
+
+    def check(self) -> None:
+        """Refuse rules that no answer could keep to."""
+        if not 1 <= self.owners_min <= DATASETS_MAX:
+            raise MalformedObject(f"the least number of owners behind an answer is 1 … {DATASETS_MAX}")
+        if self.score_decimals > SCORE_DECIMALS_MAX:
+            raise MalformedObject(f"scores keep 0 … {SCORE_DECIMALS_MAX} decimals")
+        if list(self.redacts) != sorted(set(self.redacts)):
+            raise MalformedObject("what is redacted stands once each, in alphabetical order")
+
+
+EVERYTHING = OutputRules(owners_min=1, score_decimals=SCORE_DECIMALS_MAX, redacts=())
+"""The rules that hold nothing back."""

@@ -1,0 +1,205 @@
+"""What one policy changes against another, in sentences a person understands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+
+from vault.dataset import DatasetRef
+from vault.disclosure import Disclosure, worst_case
+from vault.licensees import Admits, Licensees
+from vault.policy import SIMULATED, AcceptedTee, Policy
+from vault.signing import address_text
+
+_REDACTED = {"card": "card numbers", "email": "e-mail addresses", "phone": "phone numbers"}
+_NUMBERS = (
+    ("k_max", "an answer's most passages"),
+    ("queries_per_minute", "queries a minute of one licensee"),
+    ("passages_max", "the extraction budget in distinct passages"),
+)
+_SHARES = (
+    ("corpus_bps", "the share of each dataset that may be seen"),
+    ("owner_bps", "the share of each owner's passages that may be seen"),
+    ("treasury_bps", "the treasury's share of each price"),
+    ("operator_bps", "the operator's share of each price"),
+)
+
+
+def changes(before: Policy | None, after: Policy, *, corpora: Mapping[bytes, int]) -> list[str]:
+    """Return a sentence for each thing that `after` changes, and last what it could disclose at worst (rule O2).
+
+    Args:
+        before: what it takes the place of; None: everything is new.
+        corpora: the number of passages of each dataset, by lineage, as far as it is known.
+    """
+    return [
+        *_title(before, after),
+        *_datasets(before, after),
+        *_licensees(before, after),
+        *_prices(before, after),
+        *_figures(before, after),
+        *_output(before, after),
+        *_machines(before, after),
+        *_people(before, after),
+        *_end(before, after),
+        *_disclosure(before, after, corpora),
+    ]
+
+
+def _title(before: Policy | None, after: Policy) -> Iterator[str]:
+    if before is None:
+        yield f"a new policy, {after.title!r}; none is replaced"
+    elif before.title != after.title:
+        yield f"the title goes from {before.title!r} to {after.title!r}"
+
+
+def _datasets(before: Policy | None, after: Policy) -> Iterator[str]:
+    old = {(one.owner, one.dataset): one for one in before.datasets} if before else {}
+    new = {(one.owner, one.dataset): one for one in after.datasets}
+    for key, one in new.items():
+        if key not in old:
+            yield f"{dataset_words(one)} may be asked now"
+        elif old[key].manifest != one.manifest:
+            yield f"{_name(one)} goes from {_version(old[key])} to {_version(one)}"
+    for key, one in old.items():
+        if key not in new:
+            yield f"{dataset_words(one)} may not be asked any more"
+
+
+def dataset_words(reference: DatasetRef) -> str:
+    """Return which dataset, and which version of it, a policy means."""
+    return f"{_name(reference)}, {_version(reference)}"
+
+
+def _name(reference: DatasetRef) -> str:
+    return f"dataset {reference.dataset.hex()[:16]}… of {address_text(reference.owner)}"
+
+
+def _version(reference: DatasetRef) -> str:
+    return "the latest version its owner signed" if reference.manifest is None else f"version {reference.manifest}"
+
+
+def _licensees(before: Policy | None, after: Policy) -> Iterator[str]:
+    if before is None:
+        yield f"{licensees_words(after.licensees)} may ask"
+        return
+    old, new = before.licensees, after.licensees
+    if old.admits is new.admits is Admits.LISTED:
+        yield from (f"{address_text(one)} may ask now" for one in new.addresses if one not in old.addresses)
+        yield from (f"{address_text(one)} may not ask any more" for one in old.addresses if one not in new.addresses)
+    elif old != new:
+        yield f"{licensees_words(new)} may ask now; before: {licensees_words(old)}"
+
+
+def licensees_words(licensees: Licensees) -> str:
+    """Return whom a policy admits, as a person says it."""
+    match licensees.admits:
+        case Admits.ANYONE:
+            return "anyone who pays"
+        case Admits.LISTED:
+            count = len(licensees.addresses)
+            return f"{count} named licensee" + ("s" if count > 1 else "")
+        case Admits.CREDENTIAL:
+            return f"whoever {address_text(licensees.issuer or b'')} licenses"
+
+
+def _prices(before: Policy | None, after: Policy) -> Iterator[str]:
+    if before is not None and before.currency != after.currency:
+        yield f"the currency goes from {before.currency} to {after.currency}, and credit in the former counts no more"
+    for field, name in (("price_per_query", "price per query"), ("price_per_passage", "price per passage")):
+        new = f"{getattr(after, field)} micro-{after.currency}"
+        if before is None:
+            yield f"{name}: {new}"
+        elif (getattr(before, field), before.currency) != (getattr(after, field), after.currency):
+            old = getattr(before, field)
+            yield (
+                f"{name} goes from {old} to {new}"
+                if before.currency == after.currency
+                else (f"{name} goes from {old} micro-{before.currency} to {new}")
+            )
+
+
+def _figures(before: Policy | None, after: Policy) -> Iterator[str]:
+    for fields, text in ((_NUMBERS, str), (_SHARES, percent)):
+        for field, name in fields:
+            new = text(getattr(after, field))
+            if before is None:
+                yield f"{name}: {new}"
+            elif getattr(before, field) != getattr(after, field):
+                yield f"{name} goes from {text(getattr(before, field))} to {new}"
+
+
+def percent(bps: int) -> str:
+    """Return basis points in percent."""
+    whole, rest = divmod(bps, 100)
+    return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
+
+
+def _output(before: Policy | None, after: Policy) -> Iterator[str]:
+    old, new = before.output if before else None, after.output
+    if old is None or old.owners_min != new.owners_min:
+        was = "" if old is None else f"; before: {old.owners_min}"
+        yield f"owners that have to stand behind an answer: {new.owners_min} at least{was}"
+    if old is None or old.score_decimals != new.score_decimals:
+        was = "" if old is None else f"; before: {old.score_decimals}"
+        yield f"decimals that scores keep: {new.score_decimals}{was}"
+    redacted = frozenset(old.redacts) if old else frozenset()
+    yield from (f"{_REDACTED[kind]} are blacked out" for kind in new.redacts if kind not in redacted)
+    yield from (f"{_REDACTED[kind]} are not blacked out any more" for kind in sorted(redacted - set(new.redacts)))
+
+
+def _machines(before: Policy | None, after: Policy) -> Iterator[str]:
+    old, new = set(before.tees if before else ()), set(after.tees)
+    yield from (f"accepted now: {tee_words(tee)}" for tee in after.tees if tee not in old)
+    yield from (f"not accepted any more: {tee_words(tee)}" for tee in (before.tees if before else ()) if tee not in new)
+    known = set(before.configurations if before else ())
+    yield from (f"accepted configuration now: {one}" for one in after.configurations if one not in known)
+    dropped = known - set(after.configurations)
+    yield from (f"not accepted any more: configuration {one}" for one in sorted(dropped))
+
+
+def tee_words(tee: AcceptedTee) -> str:
+    """Return an accepted machine as a person says it."""
+    measured = ", ".join(f"{one.hex()[:16]}…" for one in tee.measurements())
+    if tee.kind == SIMULATED:
+        return f"SIMULATED TEE, which protects nothing, with measurement {measured}"
+    return f"TEE {tee.kind} with measurements {measured}" + ("" if tee.cpu_only else ", and its GPUs")
+
+
+def _people(before: Policy | None, after: Policy) -> Iterator[str]:
+    for field in ("treasury", "operator"):
+        old, new = getattr(before, field) if before else None, getattr(after, field)
+        if old is None:
+            yield f"{field}: {address_text(new)}"
+        elif old != new:
+            yield f"the {field} goes from {address_text(old)} to {address_text(new)}"
+
+
+def _end(before: Policy | None, after: Policy) -> Iterator[str]:
+    if before is None:
+        yield f"it holds until {_day(after.expires_at)}"
+    elif before.expires_at != after.expires_at:
+        yield f"it holds until {_day(after.expires_at)}; before: {_day(before.expires_at)}"
+
+
+def _day(seconds: int) -> str:
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+    except (OverflowError, ValueError, OSError):
+        return f"second {seconds} of UTC"
+
+
+def _disclosure(before: Policy | None, after: Policy, corpora: Mapping[bytes, int]) -> Iterator[str]:
+    past = {one.dataset.lineage(after.genesis): one for one in worst_case(before, corpora)} if before else {}
+    for one in worst_case(after, corpora):
+        was = past.get(one.dataset.lineage(after.genesis))
+        earlier = f"; before: {_bound(was)}" if was is not None and _bound(was) != _bound(one) else ""
+        yield f"if all licensees collude, {_bound(one)} of {_name(one.dataset)} could leave{earlier}"
+
+
+def _bound(one: Disclosure) -> str:
+    if one.passages is None:
+        return "everything" if one.seen is None else f"at most {one.seen} passages"
+    if one.seen is None or one.seen >= one.passages:
+        return f"all {one.passages} passages"
+    return f"at most {one.seen} of {one.passages} passages ({percent(one.bps or 0)})"

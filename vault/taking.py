@@ -1,0 +1,280 @@
+"""Taking over a chain: verified from raw signatures, and a large one beside the event loop.
+
+Verifying a decision of many ballots takes seconds. It then happens in a thread, of which there are few, and what came
+of it counts only if the DAO's history is still the one it began with. One peer has one such chain verified at a time,
+so no stranger takes every thread. What was verified is then a matter of votes (`vault.succession`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from storage.cid import Cid
+from storage.errors import BlockNotFound
+from storage.model import Blobs
+from vault.charter import Charter
+from vault.contest import Contest
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject, RateExceeded, StaleState
+from vault.head import EPOCHS_MAX, Head
+from vault.head_vote import VOTES_MAX, HeadVote, verify_votes, voters_of
+from vault.history import Cause, History, advanced, extended, founded, verified_history
+from vault.links import Fetch
+from vault.served import Served
+from vault.succession import Succession
+
+ASIDE_MAX: Final = 2  # chains verified beside the loop at once
+LARGE_BYTES: Final = 64 << 10  # of blocks offered; less is verified at once
+TRIES_MAX: Final = 3  # where others bring more of the same DAO meanwhile
+
+
+Votes = Sequence[HeadVote]
+
+
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What was known of a DAO at a moment."""
+
+    genesis: Cid
+    settled: History | None  # None for a DAO that is new here
+    known: Mapping[Cid, History]
+    votes: tuple[HeadVote, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Offer:
+    """A chain as it was handed in, and where it grew from what is known."""
+
+    genesis: Cid
+    is_new: bool
+    missing: tuple[Cid, ...]  # heads, earliest first
+    base: History | None  # what the first of them grew from; None where that is long past
+    past: Cid | None  # its head, then
+    voted: frozenset[Cid]  # heads that somebody voted for
+    certified: int  # so many of the missing heads are certified, or lead to one that is
+
+
+class Taking:
+    """Takes over the chains of every DAO served."""
+
+    def __init__(
+        self,
+        histories: Served,
+        blobs: Blobs,
+        succession: Succession,
+        *,
+        clock: Callable[[], int],
+        require_named: Callable[[Charter], None],
+        require_link: Callable[[Cid, Fetch], None],
+    ) -> None:
+        """Begin where the histories are.
+
+        Args:
+            require_named: raises unless a new DAO's charter names this custodian.
+            require_link: raises where this custodian votes for no such head, though it is what its cause leads to.
+        """
+        self._histories = histories
+        self._blobs = blobs
+        self._succession = succession
+        self._clock = clock
+        self._require_named = require_named
+        self._require_link = require_link
+        self._turns = asyncio.Semaphore(ASIDE_MAX)
+        self._peers: set[str] = set()  # whose chains are being verified aside
+
+    def follow(self, tip: Cid, blocks: Mapping[Cid, bytes], votes: Votes = ()) -> int:
+        """Verify a chain to `tip` from its genesis, vote where there is to vote, and return the epoch followed."""
+        view, fetch = self._view(tip, blocks)
+        try:
+            offer = _offered(view, tip, fetch, votes)
+        except (StaleState, ForkedHistory):
+            self._heard(view, votes)
+            raise
+        return self._taken(offer, self._verified(offer, fetch), fetch, votes)
+
+    def take_effect(self, genesis: Cid, cause: Cause) -> int:
+        """Have a cause that names no blocks carried out: next where nothing else was voted for, otherwise after that.
+
+        Returns the epoch followed by then. Raises: what `vault.history.advanced` raises.
+        """
+        after = advanced(self._succession.contest(genesis).followed, cause, self._blobs.get, at=self._clock())
+        head = after.head
+        return self.follow(head.cid(), {head.cid(): head.encoded(), cause.cid(): cause.encoded()})
+
+    async def follow_aside(self, tip: Cid, blocks: Mapping[Cid, bytes], votes: Votes = (), *, peer: str) -> int:
+        """Do as `follow`, without keeping the event loop from its other work; call it on that loop.
+
+        Raises: `RateExceeded` while another chain of this peer's is being verified.
+        """
+        if sum(map(len, blocks.values())) < LARGE_BYTES:
+            return self.follow(tip, blocks, votes)
+        if peer in self._peers:
+            raise RateExceeded("another chain from this address is being verified; wait for its answer")
+        self._peers.add(peer)
+        try:
+            await self._turns.acquire()
+        except asyncio.CancelledError:
+            self._peers.discard(peer)
+            raise
+        task = asyncio.get_running_loop().create_task(self._followed(tip, blocks, votes))
+        task.add_done_callback(lambda _: self._end_turn(peer))
+        return await asyncio.shield(task)  # whoever hangs up neither stops the thread nor frees its place
+
+    async def _followed(self, tip: Cid, blocks: Mapping[Cid, bytes], votes: Votes) -> int:
+        for _ in range(TRIES_MAX):
+            view, fetch = self._view(tip, blocks)
+            before = self._histories.get(view.genesis)
+            try:
+                offer = await asyncio.to_thread(_offered, view, tip, fetch, votes)
+                verified = await asyncio.to_thread(self._verified, offer, fetch)
+            except (StaleState, ForkedHistory):
+                self._heard(view, votes)
+                raise
+            if self._histories.get(view.genesis) is before:
+                epoch = self._taken(offer, verified, fetch, votes)
+                await self._succession.carry_on(view.genesis)
+                return epoch
+        raise StaleState("this DAO's chain grew while what was handed in was verified; ask again")
+
+    def _end_turn(self, peer: str) -> None:
+        self._peers.discard(peer)
+        self._turns.release()
+
+    def _view(self, tip: Cid, blocks: Mapping[Cid, bytes]) -> tuple[_View, Fetch]:
+        """Return what is known of the DAO of a chain, and how to get blocks, as any thread may use it."""
+
+        def fetch(cid: Cid) -> bytes:
+            try:
+                return blocks[cid] if cid in blocks else self._blobs.get(cid)
+            except BlockNotFound as error:
+                raise MalformedObject(f"the chain lacks a block: {error}") from error
+
+        genesis = Head.from_bytes(fetch(tip)).genesis
+        if genesis not in self._histories:
+            return _View(genesis, None, {}, ()), fetch
+        contest = self._succession.contest(genesis)
+        known = {one.heads[-1]: one for one in (*contest.histories.values(), contest.followed, contest.settled)}
+        return _View(genesis, contest.settled, known, tuple(contest.shown())), fetch
+
+    def _heard(self, view: _View, votes: Votes) -> None:
+        """Take votes that came with a chain that is of no use; they were verified."""
+        if view.settled is not None and self._succession.hear(view.genesis, votes):
+            self._succession.settle(view.genesis, is_new=True)
+
+    def _verified(self, offer: _Offer, fetch: Fetch) -> list[History]:
+        """Return the histories to each of the missing heads, the founding one first where the DAO is new."""
+        at = self._clock()
+        found: list[History] = []
+        history = offer.base
+        if history is None and offer.past is not None:
+            history = verified_history(offer.genesis, offer.past, self._blobs.get, at=at)
+        if history is None:
+            raise ForkedHistory(f"the chain does not grow from the charter {offer.genesis}")
+        if offer.is_new:
+            self._require_named(history.charter)
+            found.append(history)
+        for n, head in enumerate(offer.missing):
+            history = extended(history, head, fetch, at=at)
+            if n >= offer.certified and head not in offer.voted:
+                self._require_link(head, fetch)
+            found.append(history)
+        return found
+
+    def _taken(self, offer: _Offer, verified: Sequence[History], fetch: Fetch, votes: Votes) -> int:
+        genesis, is_new = offer.genesis, False
+        if genesis not in self._histories:
+            first, *verified = verified
+            if first.head.epoch:
+                raise AccessDenied(
+                    f"this custodian no longer knows DAO {genesis}; hand in its chain from the charter on"
+                )
+            self._blobs.put(genesis, fetch(genesis))
+            self._blobs.put(first.heads[-1], first.head.encoded())
+            self._histories.follow(first, settled=first)
+            is_new = True
+        contest = self._succession.contest(genesis)
+        self._succession.offer(genesis, verified, fetch)
+        is_new |= self._succession.hear(genesis, votes)
+        self._succession.settle(genesis, is_new=is_new)
+        for history in verified[offer.certified : offer.certified + 1]:
+            is_chosen = history.heads[-1] in (*contest.own.values(), *contest.followed.heads)
+            if not is_chosen and history.head.cause is not None:
+                self._succession.wait_for(genesis, history.head.cause, history)
+                self._succession.settle(genesis)
+        _require_not_lost(contest, verified)
+        return contest.followed.head.epoch
+
+
+def _require_not_lost(contest: Contest, verified: Sequence[History]) -> None:
+    """Raise `ForkedHistory` where another head came in the place of one that was handed in."""
+    for history in verified[-1:]:
+        epoch, head = history.head.epoch, history.heads[-1]
+        if epoch <= contest.followed.head.epoch and contest.followed.heads[epoch] != head:
+            raise ForkedHistory(
+                f"head {contest.followed.heads[epoch]} won epoch {epoch}, not {head}; carry it out after that"
+            )
+
+
+def _is_certified(charter: Charter, epoch: int, head: Cid, votes: Votes) -> bool:
+    voters = voters_of(vote for vote in votes if vote.epoch == epoch)
+    return len(voters.get(head, ())) >= charter.signatures
+
+
+def _offered(view: _View, tip: Cid, fetch: Fetch, votes: Votes) -> _Offer:
+    """Return what is to be verified of a chain, or raise where it does not grow from what is settled here.
+
+    The votes are verified by then, unless they are too many or the chain is malformed.
+    """
+    if len(votes) > VOTES_MAX:
+        raise MalformedObject(f"at most {VOTES_MAX} votes for heads are handed in at once")
+    settled = view.settled
+    charter = settled.charter if settled is not None else Charter.from_bytes(fetch(view.genesis))
+    verify_votes(set(votes).difference(view.votes), charter, genesis=view.genesis)
+    if settled is None:
+        new = founded(charter)
+        view = replace(view, known={new.heads[-1]: new})
+    missing, base, past = _path(view, tip, fetch)
+    epochs = [Head.from_bytes(fetch(cid)).epoch for cid in missing]
+    every = (*view.votes, *votes)
+    signed = [
+        n + 1
+        for n, (cid, epoch) in enumerate(zip(missing, epochs, strict=True))
+        if _is_certified(charter, epoch, cid, every)
+    ]
+    certified = max(signed, default=0)
+    if past is not None and settled is not None:
+        if not missing:
+            raise StaleState(f"head {tip} is older than epoch {settled.head.epoch}, which was accepted before")
+        if not certified or epochs[certified - 1] <= settled.head.epoch:
+            raise ForkedHistory(
+                f"head {tip} does not grow from epoch {settled.head.epoch}, which was accepted before: follow head "
+                f"{settled.heads[-1]}, and carry it out after that"
+            )
+    voted = frozenset(vote.head for vote in every)
+    return _Offer(view.genesis, settled is None, tuple(missing), base, past, voted, certified)
+
+
+def _path(view: _View, tip: Cid, fetch: Fetch) -> tuple[list[Cid], History | None, Cid | None]:
+    """Return the heads to a tip that are not known, what the first grew from, or the name of a head long past.
+
+    Only their names: heads of a chain that nobody signed could be as large as blocks get.
+    """
+    missing: list[Cid] = []
+    settled, cid, above = view.settled, tip, EPOCHS_MAX
+    while True:
+        if (history := view.known.get(cid)) is not None:
+            return missing[::-1], history, None
+        block = fetch(cid)
+        head = Head.from_bytes(block)
+        if not cid.matches(block):
+            raise MalformedObject(f"{cid} is not the CID of the block that came for it")
+        if settled is not None and settled.heads[head.epoch : head.epoch + 1] == (cid,):
+            return missing[::-1], None, cid
+        if head.genesis != view.genesis or not 0 <= head.epoch < above:
+            raise ForkedHistory(f"head {tip} does not grow from the charter {view.genesis}")
+        missing.append(cid)
+        if head.previous is None:
+            raise ForkedHistory(f"head {tip} does not grow from the charter {view.genesis}")
+        cid, above = head.previous, head.epoch
