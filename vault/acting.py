@@ -49,6 +49,7 @@ class Acting:
         self._clock = clock
         self._require_caught_up = require_caught_up
         self._take_effect = take_effect
+        self._delegated = {genesis: history.delegated_epoch for genesis, history in histories.items()}
         self.on_news: Callable[[], None] = _nobody  # called when an act has more signatures than before
 
     def submit_act(self, signed: GuardianAct) -> ActState:
@@ -90,14 +91,28 @@ class Acting:
 
         Raises: `NotYet` where one was taken too lately; what `vault.history.advanced` raises.
         """
-        history, now = self._histories[batch.genesis], self._clock()
-        self._require_caught_up(history)
-        last = self._store.delegated_at(batch.genesis)
-        if last is not None and now < (free_at := last + history.charter.voting.delegations_every_s):
-            raise NotYet(f"delegations are taken again from {free_at} on (UTC seconds)")
+        self._require_caught_up(self._histories[batch.genesis])
+        self.require_due(batch)
         epoch = self._take_effect(batch.genesis, batch)
-        self._store.keep_delegated(batch.genesis, now)
+        self._store.keep_delegated(batch.genesis, self._clock())
         return epoch
+
+    def require_due(self, batch: DelegationBatch) -> None:
+        """Raise `NotYet` where delegations took effect too lately for others: each batch takes an epoch for good."""
+        history = self._histories.get(batch.genesis)
+        last = self._store.delegated_at(batch.genesis) if history is not None else None
+        if history is None or last is None:
+            return
+        if self._clock() < (free_at := last + history.charter.voting.delegations_every_s):
+            raise NotYet(f"delegations are taken again from {free_at} on (UTC seconds)")
+
+    def note_delegations(self) -> None:
+        """Remember when delegations took effect, whoever brought them; what took effect before we knew is long ago."""
+        for genesis, history in self._histories.items():
+            before = self._delegated.get(genesis)
+            if before is not None and history.delegated_epoch > before:
+                self._store.keep_delegated(genesis, self._clock())
+            self._delegated[genesis] = history.delegated_epoch
 
     def _require_admitted(self, signed: GuardianAct) -> None:
         """Raise `InvalidDecision` where a guardian began more acts than it may: each takes room until it is old."""

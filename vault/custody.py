@@ -84,7 +84,7 @@ class Custody:
             require_caught_up=self.catching_up.require,
             require_link=lambda head, fetch: self.voting.require_link(head, fetch),
             on_rolled_back=self.catching_up.note_rolled_back,
-            on_new=lambda: self.on_head(),
+            on_new=self._noted,
         )
         self._taking = Taking(
             self._histories,
@@ -104,6 +104,10 @@ class Custody:
             require_caught_up=self.catching_up.require,
             take_effect=self._taking.take_effect,
         )
+
+    def _noted(self) -> None:
+        self.voting.acting.note_delegations()
+        self.on_head()
 
     @property
     def public(self) -> Custodian:

@@ -15,6 +15,7 @@ from vault.head import Head
 from vault.history import History, cause_from
 from vault.outcomes import Outcomes
 from vault.served import Served
+from vault.vote_delegation import DelegationBatch
 
 
 class Voting:
@@ -48,10 +49,12 @@ class Voting:
         self.balloting.on_news = self.acting.on_news = tell
 
     def require_link(self, head: Cid, fetch: Fetch) -> None:
-        """Raise `InvalidDecision` where a head carries out a decision that is void here (rule G2)."""
+        """Raise where a head carries out a decision that is void here (rule G2), or delegations too soon."""
         cause = Head.from_bytes(fetch(head)).cause
         if cause is None:
             return
         decided = cause_from(fetch(cause))
         if isinstance(decided, Decision):
             self.outcomes.require_complete(decided, fetch)
+        elif isinstance(decided, DelegationBatch):
+            self.acting.require_due(decided)

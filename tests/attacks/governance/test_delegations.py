@@ -26,7 +26,7 @@ from tests.voting import Electorate, voting_dao
 from tests.voting import proposal as opening
 from vault.ballot import Proposal, Support
 from vault.decision import Bundle
-from vault.errors import AccessDenied, InvalidDecision, InvalidSignature, StaleState
+from vault.errors import AccessDenied, InvalidDecision, InvalidSignature, NotYet, StaleState
 from vault.history import History
 from vault.signing import SigningKey
 from vault.vote_delegation import in_force
@@ -199,6 +199,27 @@ def test_a_delegation_does_not_let_the_delegate_propose_with_it() -> None:
     grant = policy(heavy.genesis)
     with pytest.raises(InvalidDecision, match="takes a weight of 16"):
         after(history, carried(history, adopting(grant), grant, proposer=light))
+
+
+def test_delegations_that_come_as_heads_take_effect_no_more_often(tmp_path: Path) -> None:
+    """Else a member could use up the epochs that a DAO has for them in minutes."""
+    with Electorate(tmp_path, voting_dao(1, delegations_every_s=100)) as made:
+        (custody,), history = made.custodies, made.history
+        ann, bob = voters(history)[:2]
+
+        def handed_in(base: History, sequence: int) -> History:
+            cause = batch(base, choice(base, ann, bob, sequence=sequence))
+            grown = carried_out(base, cause)
+            custody.submit_head(
+                grown.head.cid(), [(grown.head.cid(), grown.head.encoded()), (cause.cid(), cause.encoded())]
+            )
+            return grown
+
+        first = handed_in(history, 0)
+        with pytest.raises(NotYet, match="delegations are taken again"):
+            handed_in(first, 1)
+        made.clock.seconds += 100
+        assert handed_in(first, 1).head.epoch == 2 == custody.catching_up.tips(custody.public.key)[0][2]
 
 
 def test_a_proposal_against_a_head_before_delegations_changed_is_taken_by_no_custodian(tmp_path: Path) -> None:
