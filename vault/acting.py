@@ -107,10 +107,13 @@ class Acting:
             raise NotYet(f"delegations are taken again from {free_at} on (UTC seconds)")
 
     def note_delegations(self) -> None:
-        """Remember when delegations took effect, whoever brought them; what took effect before we knew is long ago."""
+        """Remember when delegations took effect, whoever brought them; what took effect before we knew is long ago.
+
+        A new charter ends all of them; members may choose anew at once.
+        """
         for genesis, history in self._histories.items():
             before = self._delegated.get(genesis)
-            if before is not None and history.delegated_epoch > before:
+            if before is not None and history.delegated_epoch > max(before, history.charter_epoch):
                 self._store.keep_delegated(genesis, self._clock())
             self._delegated[genesis] = history.delegated_epoch
 

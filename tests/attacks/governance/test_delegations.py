@@ -20,7 +20,7 @@ from tests.builders import (
     weight,
     weighted,
 )
-from tests.governing import batch, carried_out, charter_changed, choice
+from tests.governing import batch, carried_out, charter_changed, choice, rechartering
 from tests.people import roll_fields
 from tests.voting import Electorate, voting_dao
 from tests.voting import proposal as opening
@@ -220,6 +220,20 @@ def test_delegations_that_come_as_heads_take_effect_no_more_often(tmp_path: Path
             handed_in(first, 1)
         made.clock.seconds += 100
         assert handed_in(first, 1).head.epoch == 2 == custody.catching_up.tips(custody.public.key)[0][2]
+
+
+def test_a_new_charter_ends_delegations_and_keeps_nobody_from_choosing_anew(tmp_path: Path) -> None:
+    with Electorate(tmp_path, voting_dao(1, delegations_every_s=100, timelock_s=0)) as made:
+        (custody,), before = made.custodies, made.history
+        ann, bob = voters(before)[:2]
+        custody.voting.acting.submit_delegations(batch(before, choice(before, ann, bob)))
+        chosen_first = carried_out(before, batch(before, choice(before, ann, bob)))
+        made.clock.seconds += 100
+        bundle = rechartering(chosen_first, lease_s=120)
+        changed = after(chosen_first, bundle)
+        custody.submit_head(changed.head.cid(), [(changed.head.cid(), changed.head.encoded()), *bundle.blocks.items()])
+        assert in_force(changed.delegations, epoch=changed.head.epoch) == {}
+        assert custody.voting.acting.submit_delegations(batch(changed, choice(changed, ann, bob, sequence=1))) == 3
 
 
 def test_a_proposal_against_a_head_before_delegations_changed_is_taken_by_no_custodian(tmp_path: Path) -> None:
