@@ -48,11 +48,15 @@ class Chain:
         return self._ahead.head.cid() if self._ahead else None
 
     def prefetch(self, *, host_time: int) -> None:
-        """Fetch what custodians have before leases are asked for: from f+1 of them, so that one is honest.
+        """Fetch what custodians have before leases are first asked for: from f+1 of them, so that one is honest.
+
+        Once a chain is known, what grew since is short, and is fetched with the leases.
 
         Args:
             host_time: UTC seconds by the host's clock, which nobody vouches for.
         """
+        if self._ahead is not None:
+            return
         at = host_time - CLOCK_SKEW_S
         heard = 0
         for number in tuple(self._order):

@@ -222,7 +222,7 @@ class TestSwaps:
         with pytest.raises(ServiceUnavailable, match="another key than the pinned one"):
             deployment.client(proven=proven, address=address)
         assert relay.asked == []
-        switch.close()
+        deployment.loop.loop.call_soon_threadsafe(switch.close)
         deployment.loop.call(server.stop(0))
         relay.upstream.close()
 
