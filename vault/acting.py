@@ -100,8 +100,11 @@ class Acting:
     def require_due(self, batch: DelegationBatch) -> None:
         """Raise `NotYet` where delegations took effect too lately for others: each batch takes an epoch for good."""
         history = self._histories.get(batch.genesis)
-        last = self._store.delegated_at(batch.genesis) if history is not None else None
-        if history is None or last is None:
+        if history is None:
+            return
+        self._note(history)
+        last = self._store.delegated_at(batch.genesis)
+        if last is None:
             return
         if self._clock() < (free_at := last + history.charter.voting.delegations_every_s):
             raise NotYet(f"delegations are taken again from {free_at} on (UTC seconds)")
@@ -111,11 +114,14 @@ class Acting:
 
         A new charter ends all of them; members may choose anew at once.
         """
-        for genesis, history in self._histories.items():
-            before = self._delegated.get(genesis)
-            if before is not None and history.delegated_epoch > max(before, history.charter_epoch):
-                self._store.keep_delegated(genesis, self._clock())
-            self._delegated[genesis] = history.delegated_epoch
+        for history in self._histories.values():
+            self._note(history)
+
+    def _note(self, history: History) -> None:
+        before = self._delegated.get(history.genesis)
+        if before is not None and history.delegated_epoch > max(before, history.charter_epoch):
+            self._store.keep_delegated(history.genesis, self._clock())
+        self._delegated[history.genesis] = history.delegated_epoch
 
     def _require_admitted(self, signed: GuardianAct) -> None:
         """Raise `InvalidDecision` where a guardian began more acts than it may: each takes room until it is old."""

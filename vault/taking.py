@@ -17,7 +17,7 @@ from storage.errors import BlockNotFound
 from storage.model import Blobs
 from vault.charter import Charter
 from vault.contest import Contest
-from vault.errors import AccessDenied, ForkedHistory, MalformedObject, RateExceeded, StaleState
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, RateExceeded, StaleState
 from vault.head import EPOCHS_MAX, Head
 from vault.head_vote import VOTES_MAX, HeadVote, verify_votes, voters_of
 from vault.history import Cause, History, advanced, extended, founded, verified_history
@@ -175,11 +175,15 @@ class Taking:
         if offer.is_new:
             self._require_named(history.charter)
             found.append(history)
+        free = []
         for n, head in enumerate(offer.missing):
             history = extended(history, head, fetch, at=at)
             if n >= offer.certified and head not in offer.voted:
                 self._require_link(head, fetch)
+                free.append(history)
             found.append(history)
+        if not offer.is_new:
+            _require_apart(free)
         return found
 
     def _taken(self, offer: _Offer, verified: Sequence[History], fetch: Fetch, votes: Votes) -> int:
@@ -205,6 +209,13 @@ class Taking:
                 self._succession.settle(genesis)
         _require_not_lost(contest, verified)
         return contest.followed.head.epoch
+
+
+def _require_apart(histories: Sequence[History]) -> None:
+    """Raise `NotYet` where delegations follow on others in what a lone custodian follows at once, without a vote."""
+    batches = [one.charter for one in histories if one.charter_epoch < one.delegated_epoch == one.head.epoch]
+    if len(batches) > 1 and len(batches[-1].custodians) == 1 and batches[-1].voting.delegations_every_s:
+        raise NotYet("a chain brings several batches of delegations; hand in one after the other")
 
 
 def _require_not_lost(contest: Contest, verified: Sequence[History]) -> None:

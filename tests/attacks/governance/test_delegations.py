@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.cid import Cid
 from tests.builders import (
     adopting,
     after,
@@ -220,6 +221,26 @@ def test_delegations_that_come_as_heads_take_effect_no_more_often(tmp_path: Path
             handed_in(first, 1)
         made.clock.seconds += 100
         assert handed_in(first, 1).head.epoch == 2 == custody.catching_up.tips(custody.public.key)[0][2]
+
+
+def test_a_chain_of_delegations_takes_effect_no_more_often(tmp_path: Path) -> None:
+    """Nor does it help to hand in many at once."""
+    with Electorate(tmp_path, voting_dao(1, delegations_every_s=100)) as made:
+        (custody,), base = made.custodies, made.history
+        ann, bob = voters(base)[:2]
+        chain, blocks = [base], dict[Cid, bytes]()
+        for sequence in range(3):
+            cause = batch(chain[-1], choice(chain[-1], ann, bob, sequence=sequence))
+            chain.append(carried_out(chain[-1], cause))
+            blocks |= {record.cid(): record.encoded() for record in (chain[-1].head, cause)}
+        for history in chain[:1:-1]:
+            with pytest.raises(NotYet, match="hand in one after the other"):
+                custody.submit_head(history.head.cid(), blocks.items())
+        assert custody.submit_head(chain[1].head.cid(), blocks.items()) == 1
+        with pytest.raises(NotYet, match="delegations are taken again"):
+            custody.submit_head(chain[2].head.cid(), blocks.items())
+        made.clock.seconds += 100
+        assert custody.submit_head(chain[2].head.cid(), blocks.items()) == 2
 
 
 def test_a_new_charter_ends_delegations_and_keeps_nobody_from_choosing_anew(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,50 @@ def test_batches_of_one_member_that_exclude_one_another(split: Split) -> None:
     then = published(split.world.blobs, after, builders.carried(after, builders.revoking(Scope.LICENSEE, bytes(20))))
     split.custodians.submit(then)
     assert split.agreed().heads == then.heads
+
+
+def test_custodians_vote_for_delegations_no_more_often_than_the_charter_says(tmp_path: Path) -> None:
+    """Whoever hands each of them another batch, or a chain of batches, uses up no more epochs; votes are followed."""
+    setting = world(custodians=3, delegations_every_s=100, **GUARDED)
+    with Custodians(setting, tmp_path) as made:
+        split, start = Split(setting, made), setting.history.head.epoch
+        first, second, third = delegations(setting.history)
+        chain = Split(replace(setting, history=split.after(first)), made).after(second)
+        for index, one in enumerate([chain, chain, split.after(third)]):
+            with suppress(NotYet):
+                split.hand(index, one)
+        for epoch in (start + 1, start + 2, start + 3):
+            split.converge()
+            assert split.agreed().head.epoch == epoch
+            for custody in split.all:
+                votes, _ = custody.head_votes(setting.genesis)
+                assert all(vote.epoch <= epoch for vote in votes)
+            setting.clock.advance(100)
+        assert {one.cid() for one in causes_of(split, split.agreed())} == {one.cid() for one in (first, second, third)}
+
+
+def test_a_batch_that_came_too_soon_for_one_custodian_is_followed_once_the_others_signed_it(tmp_path: Path) -> None:
+    """A clock that is behind holds up this custodian's vote, and not its following."""
+    setting = world(custodians=3, delegations_every_s=100, **GUARDED)
+    with Custodians(setting, tmp_path) as made:
+        split = Split(setting, made)
+        first, second, _ = delegations(setting.history)
+        made.submit(split.after(first))
+        after = Split(replace(setting, history=split.after(first)), made)
+        with pytest.raises(NotYet, match="delegations are taken again"):
+            split.hand(0, after.after(second))
+        setting.clock.advance(100)
+        grown = after.after(second)
+        votes = [
+            HeadVote.made(setting.dao.custodians[n].signing, setting.genesis, grown.head.epoch, grown.heads[-1])
+            for n in (1, 2)
+        ]
+        setting.clock.advance(-100)
+        blocks = setting.blocks().items()
+        assert split.all[0].submit_head(grown.heads[-1], blocks, votes[:1]) == grown.head.epoch - 1
+        assert own_heads(split.all[0], split, grown.head.epoch) == set()
+        assert split.all[0].submit_head(grown.heads[-1], blocks, votes) == grown.head.epoch
+        assert own_heads(split.all[0], split, grown.head.epoch) == set()
 
 
 def test_two_decisions_at_once(split: Split) -> None:
