@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -88,11 +88,9 @@ def carried_over(
     cause: Cause,
     blocks: Mapping[Cid, bytes],
     places: Places,
-    *,
-    hand_in: Callable[[CustodyClient], object] | None = None,
 ) -> HandedOn:
     """Have the custodians carry something out, and follow them; raise where none of them took it."""
-    done = handed_on(board, history, cause, blocks, places.clients, hand_in=hand_in, clock=wiring.clock)
+    done = handed_on(board, history, cause, blocks, places.clients, clock=wiring.clock)
     if not done.accepted:
         waiting = [error for error in done.failures.values() if isinstance(error, NotYet)]
         if waiting:
@@ -103,17 +101,10 @@ def carried_over(
 
 
 def handed_in(board: Board, history: History, places: Places) -> tuple[list[str], dict[str, str]]:
-    """Hand the chain to every custodian; return the addresses of those that took it, and why others did not."""
-    accepted: list[str] = []
-    failures: dict[bytes, VaultError] = {}
-    for key, client in places.clients.items():
-        try:
-            submit_chain(board, history, client)
-        except VaultError as error:
-            failures[key] = error
-        else:
-            accepted.append(client.address)
-    return sorted(accepted), places.noted(failures)
+    """Hand the chain to every custodian; return who took it, and why others did not; raise where none did."""
+    handed = submit_chain(board, history, places.clients)
+    accepted = sorted(map(places.address, (*handed.followed_by, *handed.waiting)))
+    return accepted, places.noted(handed.failures)
 
 
 def collected_json(collected: Collected, places: Places, of: int) -> dict[str, Any]:
@@ -151,12 +142,15 @@ def carried_json(done: HandedOn, places: Places) -> dict[str, Any]:
         "head": str(done.history.head.cid()),
         "custodians": sorted(places.address(key) for key in done.accepted),
         "failed": places.noted(done.failures),
+        "lost_to": [str(head) for head in done.lost_to],
     }
 
 
 def say_carried(said: Mapping[str, Any], what: str) -> None:
     """Print whether something is in effect, and at which epoch."""
     took = counted(len(said["custodians"]), "custodian")
+    for head in said.get("lost_to", ()):
+        say(f"head {head} won the epoch this was made for; it was handed in again, to come after that one")
     if said["is_in_effect"]:
         say(f"{what}: epoch {said['epoch']}, head {said['head']}; {took} took it")
     else:

@@ -85,9 +85,7 @@ def _delegated(settings: Settings, board: Board, history: History, one: ProvenDe
         put(board, Kind.DELEGATION, history.genesis, one)
         batch = next_batch(board, history, one)
         try:
-            done = carried_over(
-                board, history, batch, {}, places, hand_in=lambda client: client.submit_delegations(batch)
-            )
+            done = carried_over(board, history, batch, {}, places)
         except NotYet as error:
             return said | {"is_in_effect": False, "why": str(error), "failed": places.failures}
         return said | {"why": ""} | carried_json(done, places)

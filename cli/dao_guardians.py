@@ -127,9 +127,7 @@ def _acted(
             put_act(board, history, gathered.signed)
             return _said(gathered) | {"is_in_effect": False, "failed": failures}
         put_act(board, history, gathered.signed)
-        done = carried_over(
-            board, history, gathered.signed, {}, places, hand_in=lambda client: client.submit_act(gathered.signed)
-        )
+        done = carried_over(board, history, gathered.signed, {}, places)
         return _said(gathered) | carried_json(done, places)
 
 

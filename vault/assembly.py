@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Protocol
 
-from storage.cid import Cid
+from storage.cid import DAG_CBOR, Cid
 from vault.action import Action
 from vault.acts import propose, vote_of
 from vault.ballot import Ballot, Proposal, Vote
@@ -19,8 +18,9 @@ from vault.board import Board, Kind
 from vault.charter import Charter
 from vault.codec import Record
 from vault.decision import Decision, verify_proposal
-from vault.errors import InvalidDecision, MalformedObject, StaleState
+from vault.errors import InvalidDecision, MalformedObject
 from vault.guardian import GuardianAct
+from vault.handing import Handed, HeadTaker, handed_to_all
 from vault.head import Head
 from vault.history import Cause, History, advanced, founded, link_cids, verified_history
 from vault.policy import Policy
@@ -29,12 +29,6 @@ from vault.signing import SigningKey
 from vault.vote_delegation import DelegationBatch
 
 BATCH_BYTES = 2 << 20  # of links handed in at once
-
-
-class HeadTaker(Protocol):
-    """Who accepts heads; `vault.client.CustodyClient` is the real one."""
-
-    def submit_head(self, head: Cid, blocks: dict[Cid, bytes]) -> int: ...  # noqa: D102
 
 
 def fetch_from(board: Board) -> Callable[[Cid], bytes]:
@@ -177,23 +171,22 @@ def put_cause(board: Board, genesis: Cid, cause: Cause) -> None:
     """Put what caused a head on the board; a decision's pages are put with `put_decision`."""
     match cause:
         case GuardianAct():
-            put(board, Kind.ACT, genesis, cause)
+            put(board, Kind.ACT, genesis, cause, parent=Cid.from_digest(DAG_CBOR, cause.act.digest()))
         case DelegationBatch():
             put(board, Kind.BLOCK, genesis, cause)
         case Decision():
             put(board, Kind.DECISION, genesis, cause, parent=cause.proposal.cid())
 
 
-def submit_chain(board: Board, history: History, taker: HeadTaker) -> int:
-    """Hand the whole chain to a custodian, in as many calls as its size needs; return the epoch it is at."""
-    epoch = 0
+def submit_chain(board: Board, history: History, takers: Mapping[bytes, HeadTaker]) -> Handed:
+    """Hand the whole chain to custodians, in as many calls as its size needs, with their votes on its heads.
+
+    Raises: what `handed_to_all` raises.
+    """
+    charter = Charter.from_bytes(fetch_from(board)(history.genesis))
     for head, blocks in chain_batches(board, history):
-        try:
-            epoch = taker.submit_head(head, blocks)
-        except StaleState:
-            if head == history.head.cid():
-                raise  # it knows a later head than this board
-    return epoch
+        handed = handed_to_all(takers, head, blocks, genesis=history.genesis, charter=charter)
+    return handed
 
 
 def chain_batches(board: Board, history: History) -> Iterator[tuple[Cid, dict[Cid, bytes]]]:
@@ -213,9 +206,8 @@ def put(board: Board, kind: Kind, genesis: Cid, record: Record, *, parent: Cid |
 
 
 def put_block(board: Board, kind: Kind, genesis: Cid, cid: Cid, body: bytes, *, parent: Cid | None = None) -> None:
-    """Put a block on the board, unless it is there already: one that two objects share stays where it came first."""
-    if board.get(cid) != body:
-        board.put(kind, genesis, cid, parent, body)
+    """Put a block on the board; where it is there already, it stays as it came first."""
+    board.put(kind, genesis, cid, parent, body)
 
 
 def time_text(seconds: int) -> str:

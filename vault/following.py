@@ -7,34 +7,36 @@ A board never goes ahead of the custodians: several things may come next, and on
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
 
 from storage.cid import Cid
 from vault.assembly import fetch_from, submit_chain
 from vault.board import Shelf
 from vault.decision import Decision
-from vault.errors import MalformedObject, NotYet, ServiceUnavailable, VaultError
+from vault.errors import ForkedHistory, MalformedObject, ServiceUnavailable, StaleState, VaultError
 from vault.guardian import GuardianAct
-from vault.handing import votes_exchanged
+from vault.handing import HeadTaker, handed_to_all, votes_exchanged
+from vault.head import Head
 from vault.head_vote import HeadVote
-from vault.history import Cause, History, advanced, extended, link_cids
+from vault.history import Cause, History, advanced, cause_from, extended, link_cids
 from vault.pinboard import Pinboard
-from vault.vote_delegation import DelegationBatch
+from vault.vote_delegation import DelegationBatch, ProvenDelegation
+
+TRIES_MAX: Final = 8  # each after another head that won
+ROUNDS_MAX: Final = 8  # each hands somebody a head that it lacked
+PIECES_MAX: Final = 64  # of one branch
 
 
-class ChainKeeper(Protocol):
+class ChainKeeper(HeadTaker, Protocol):
     """Who hands out the chain and takes what comes next; `vault.client.CustodyClient` is the real one."""
 
     def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, Mapping[Cid, bytes]]: ...  # noqa: D102
-    def submit_head(  # noqa: D102
-        self, head: Cid, blocks: Mapping[Cid, bytes], votes: Sequence[HeadVote] = ()
-    ) -> int: ...
-    def head_votes(self, genesis: Cid) -> tuple[list[HeadVote], list[Cid]]: ...  # noqa: D102
-
-
-K = TypeVar("K", bound=ChainKeeper)
+    def branch(self, genesis: Cid, known: Cid | None, tip: Cid | None) -> tuple[Cid, Mapping[Cid, bytes]]: ...  # noqa: D102
+    def submit_act(self, signed: GuardianAct) -> object: ...  # noqa: D102
+    def submit_delegations(self, batch: DelegationBatch) -> object: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +81,7 @@ class HandedOn:
     is_in_effect: bool
     accepted: tuple[bytes, ...]  # custodians that took it
     failures: Mapping[bytes, VaultError]
+    lost_to: tuple[Cid, ...]  # heads that won the epochs it was first handed in for
 
 
 def handed_on(
@@ -86,33 +89,153 @@ def handed_on(
     history: History,
     cause: Cause,
     blocks: Mapping[Cid, bytes],
-    keepers: Mapping[bytes, K],
+    keepers: Mapping[bytes, ChainKeeper],
     *,
-    hand_in: Callable[[K], object] | None = None,
     clock: Callable[[], int],
 ) -> HandedOn:
-    """Have the custodians carry something out next, and follow them.
+    """Have the custodians carry something out next, and follow them; where something else wins, after that.
 
     Args:
         blocks: what the cause names.
-        hand_in: hands it to a custodian; by default, as the head that it leads to.
-    Raises: what `advanced` raises, where it cannot come next.
+    Raises: what `advanced` raises, where it cannot come next; what the first custodian says, where none takes it;
+        `ForkedHistory` where another head won that cannot be followed from here.
     """
+    lost_to: list[Cid] = []
+    for _ in range(TRIES_MAX):
+        tried = _tried(board, history, cause, blocks, keepers, clock=clock)
+        now = followed(board, history, keepers, clock=clock).history
+        new = now.heads[len(history.heads) :]
+        if new and not _is_like(cause, _cause_of(board, new[0])):
+            lost_to.append(new[0])
+        if is_done(now, cause) or not new:
+            break
+        history, cause = now, _left_of(cause, now)
+    if tried.lost is not None and not is_done(now, cause):
+        raise tried.lost
+    return HandedOn(
+        history=now,
+        is_in_effect=is_done(now, cause),
+        accepted=tuple(key for key in keepers if key not in tried.refused),
+        failures={**tried.unheard, **tried.refused},
+        lost_to=tuple(lost_to),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Tried:
+    refused: Mapping[bytes, VaultError]
+    unheard: Mapping[bytes, VaultError]  # could not be handed the votes of the others
+    lost: ForkedHistory | None = None  # another head won
+
+
+def _tried(
+    board: Shelf,
+    history: History,
+    cause: Cause,
+    blocks: Mapping[Cid, bytes],
+    keepers: Mapping[bytes, ChainKeeper],
+    *,
+    clock: Callable[[], int],
+) -> _Tried:
+    """Hand something in to come right after a history; raise what `handed_on` does, but for what another head won."""
     given = {cause.cid(): cause.encoded(), **blocks}
     after = advanced(history, cause, _overlaid(board, given), at=clock())
-    given[after.head.cid()] = after.head.encoded()
-    link = {cid: given[cid] for cid in link_cids(after.head.cid(), given.__getitem__)}
-    give = hand_in or (lambda keeper: keeper.submit_head(after.head.cid(), link))
-    failures: dict[bytes, VaultError] = {}
+    _bring_up(board, history, keepers)
+    if isinstance(cause, Decision):
+        head = after.head.cid()
+        given[head] = after.head.encoded()
+        link = {cid: given[cid] for cid in link_cids(head, given.__getitem__)}
+        try:
+            handed = handed_to_all(keepers, head, link, genesis=history.genesis, charter=history.charter)
+        except ForkedHistory as error:
+            return _Tried(refused=_voted(history, keepers), unheard={}, lost=error)  # it waits with who took it
+        return _Tried(refused=handed.failures, unheard=_voted(history, keepers))
+    refused: dict[bytes, VaultError] = {}
     for key, keeper in keepers.items():
         try:
-            _hand_in(board, history, keeper, give)
+            _hand_in(keeper, cause)
         except VaultError as error:
-            failures[key] = error
-    votes_exchanged(keepers, genesis=history.genesis, charter=history.charter)
-    now = followed(board, history, keepers, clock=clock).history
-    accepted = tuple(key for key in keepers if key not in failures)
-    return HandedOn(history=now, is_in_effect=is_done(now, cause), accepted=accepted, failures=failures)
+            refused[key] = error
+    return _Tried(refused=refused, unheard=_voted(history, keepers))
+
+
+def _voted(history: History, keepers: Mapping[bytes, ChainKeeper]) -> Mapping[bytes, VaultError]:
+    """Carry votes around, and the heads that they are for, until nobody lacks any; return who could not be asked."""
+    for _ in range(ROUNDS_MAX):
+        unheard = votes_exchanged(keepers, genesis=history.genesis, charter=history.charter)
+        if not _carried_around(history, keepers):
+            break
+    return unheard
+
+
+def _carried_around(history: History, keepers: Mapping[bytes, ChainKeeper]) -> bool:
+    """Hand every custodian the heads that others voted for and it lacks; say whether there was one that it took."""
+    votes: dict[bytes, list[HeadVote]] = {}
+    lacking: dict[bytes, list[Cid]] = {}
+    for key, keeper in keepers.items():
+        with suppress(VaultError):
+            votes[key], lacking[key] = keeper.head_votes(history.genesis)
+    is_news = False
+    for key, missing in lacking.items():
+        for head in missing:
+            for other in (keepers[one] for one in lacking if one != key and head not in lacking[one]):
+                with suppress(VaultError):
+                    blocks = _branch(other, history, head)
+                    with suppress(StaleState, ForkedHistory):
+                        keepers[key].submit_head(head, blocks, votes[key])
+                    is_news = True
+                    break
+    return is_news
+
+
+def _branch(keeper: ChainKeeper, history: History, head: Cid) -> dict[Cid, bytes]:
+    """Return the blocks that lead to a head that may come next; raise where a custodian does not have them."""
+    blocks: dict[Cid, bytes] = {}
+    known = history.head.cid()
+    for _ in range(PIECES_MAX):
+        known, more = keeper.branch(history.genesis, known, head)
+        blocks |= more
+        if known == head:
+            return blocks
+    raise MalformedObject(f"a custodian's chain does not lead to head {head}, which it knows")
+
+
+def _hand_in(keeper: ChainKeeper, cause: GuardianAct | DelegationBatch) -> None:
+    """Hand in what custodians turn into a head themselves, after another one if they must."""
+    with suppress(ForkedHistory):
+        if isinstance(cause, GuardianAct):
+            keeper.submit_act(cause)
+        else:
+            keeper.submit_delegations(cause)
+
+
+def _cause_of(board: Shelf, head: Cid) -> Cause | None:
+    fetch = fetch_from(board)
+    cause = Head.from_bytes(fetch(head)).cause
+    return None if cause is None else cause_from(fetch(cause))
+
+
+def _is_like(cause: Cause, other: Cause | None) -> bool:
+    """Say whether two causes carry out the same: other signatures or closings change nothing of it."""
+    match cause, other:
+        case GuardianAct(), GuardianAct():
+            return cause.act == other.act
+        case Decision(), Decision():
+            return cause.proposal == other.proposal
+        case _:
+            return cause == other
+
+
+def _left_of(cause: Cause, history: History) -> Cause:
+    """Return what a history lacks of a cause: of delegations, those that are newer than its own."""
+    if not isinstance(cause, DelegationBatch):
+        return cause
+    return replace(cause, delegations=tuple(one for one in cause.delegations if not _stands(one, history)))
+
+
+def _stands(one: ProvenDelegation, history: History) -> bool:
+    known = history.delegations.get(one.delegation.delegator, ())
+    return bool(known) and known[-1].sequence >= one.delegation.sequence
 
 
 def is_done(history: History, cause: Cause) -> bool:
@@ -123,30 +246,20 @@ def is_done(history: History, cause: Cause) -> bool:
         case GuardianAct():
             return cause.act.digest() in history.done
         case DelegationBatch():
-            chosen = {one.delegation.delegator: one.delegation.sequence for one in cause.delegations}
-            log = history.delegations
-            return all(who in log and log[who][-1].sequence >= sequence for who, sequence in chosen.items())
+            return all(_stands(one, history) for one in cause.delegations)
 
 
-def _hand_in(board: Shelf, history: History, keeper: K, give: Callable[[K], object]) -> None:
-    try:
-        give(keeper)
-    except (ServiceUnavailable, NotYet):
-        raise
-    except VaultError:
-        if not _is_behind(board, history, keeper):
-            raise
-        give(keeper)
-
-
-def _is_behind(board: Shelf, history: History, keeper: ChainKeeper) -> bool:
-    """Say whether a custodian did not know this head; it does afterwards."""
-    try:
-        keeper.chain(history.genesis, history.head.cid())
-    except VaultError:
-        submit_chain(board, history, keeper)
-        return True
-    return False
+def _bring_up(board: Shelf, history: History, keepers: Mapping[bytes, ChainKeeper]) -> None:
+    """Hand the chain to all where one of them does not know its head; why one does not take it, it says when asked."""
+    for keeper in keepers.values():
+        try:
+            keeper.chain(history.genesis, history.head.cid())
+        except ServiceUnavailable:
+            continue
+        except VaultError:
+            with suppress(VaultError):
+                submit_chain(board, history, keepers)
+            return
 
 
 def _overlaid(board: Shelf, blocks: Mapping[Cid, bytes]) -> Callable[[Cid], bytes]:

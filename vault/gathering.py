@@ -9,7 +9,7 @@ from hashlib import sha256
 from storage.cid import Cid
 from vault.action import Scope
 from vault.acts import cancellation, emergency_revocation, weight_bytes
-from vault.assembly import put, roll_of
+from vault.assembly import put_cause, roll_of
 from vault.board import Board, Kind
 from vault.codec import encode
 from vault.errors import AccessDenied, InvalidDecision, VaultError
@@ -72,7 +72,7 @@ def act_to_sign(board: Board, history: History, wanted: Act, guardian: bytes) ->
 
 def put_act(board: Board, history: History, signed: GuardianAct) -> None:
     """Put an act on the board with the signatures there are."""
-    put(board, Kind.ACT, history.genesis, signed)
+    put_cause(board, history.genesis, signed)
 
 
 def cancel_act(history: History, proposal: Cid) -> Act:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storage.cid import Cid
 from vault.assembly import charter_then, fetch_from, proposal_on, time_text
-from vault.ballot import Ballot, Proposal, Vote
+from vault.ballot import Proposal, Vote
+from vault.ballot_box import Held, is_omitted
 from vault.board import Board, Kind
 from vault.charter import Charter
 from vault.closing import BallotPage, Cast, Period, final_at
@@ -184,18 +186,25 @@ def _causes(board: Board, history: History, proposal: Proposal) -> frozenset[Cid
 
 
 def _left_out(board: Board, votes: tuple[Vote, ...], decision: Cid) -> tuple[Vote, ...]:
-    """Return each voter's latest vote where a decision holds neither it nor a later one."""
+    """Return each voter's latest vote where a decision lacks it and any greater one.
+
+    When votes came, a board does not know: a greater one of a later period stands for each.
+    """
     fetch = fetch_from(board)
-    pages = Decision.from_bytes(fetch(decision)).pages()
-    held = _latest(one.ballot for cid in pages for one in BallotPage.from_bytes(fetch(cid)).cast())
-    known = _latest(vote.ballot for vote in votes)
-    missing = {ballot for voter, ballot in known.items() if voter not in held or held[voter].rank() < ballot.rank()}
-    return tuple(vote for vote in votes if vote.ballot in missing)
+    cast: dict[bytes, list[tuple[tuple[int, bytes], Period]]] = defaultdict(list)
+    for page in Decision.from_bytes(fetch(decision)).pages():
+        for one in BallotPage.from_bytes(fetch(page)).cast():
+            cast[one.ballot.voter].append((one.ballot.rank(), one.period))
+    latest: dict[bytes, Vote] = {}
+    for vote in sorted(votes, key=lambda vote: vote.ballot.rank()):
+        latest[vote.ballot.voter] = vote
+    return tuple(
+        vote
+        for vote in votes
+        if latest[vote.ballot.voter] is vote and is_omitted(_as_held(vote), cast.get(vote.ballot.voter, ()))
+    )
 
 
-def _latest(ballots: Iterable[Ballot]) -> dict[bytes, Ballot]:
-    latest: dict[bytes, Ballot] = {}
-    for ballot in ballots:
-        if ballot.voter not in latest or latest[ballot.voter].rank() < ballot.rank():
-            latest[ballot.voter] = ballot
-    return latest
+def _as_held(vote: Vote) -> Held:
+    """Return a vote as one that came in the last period."""
+    return Held(vote=vote, digest=vote.ballot.digest(), acknowledgments=(), period=Period.EXTENDED, direct=0)
