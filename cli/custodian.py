@@ -88,8 +88,8 @@ async def _serve(settings: Settings, password: str, listen: str, boards: tuple[s
         votes = VoteSync(custody, settings.peers)
         follower = BoardFollower(custody, boards)
         await sync.start()
-        votes.start()
-        follower.start()
+        await votes.start()
+        await follower.start()
         server, port = await custody_server(custody, TlsIdentity.fresh(), listen)
         address = f"{listen.rpartition(':')[0]}:{port}"
         if json:

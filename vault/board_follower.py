@@ -40,6 +40,7 @@ from vault.guardian import GuardianAct
 from vault.head import EPOCHS_MAX, Head
 from vault.links import CHAIN_BYTES_MAX, LINK_BLOCKS_MAX, LINK_BYTES_MAX, link_blocks
 from vault.posted import children
+from vault.visits import Pace, Visits
 
 BOARDS_MAX: Final = 2
 EVERY_S: Final = 10.0
@@ -85,41 +86,31 @@ class BoardFollower:
         connect: Callable[[str], FollowedBoard] = BoardClient,
     ) -> None:
         """Name the boards, at most `BOARDS_MAX`, as host:port. Raises `MalformedObject` for more."""
-        self._addresses = tuple(dict.fromkeys(addresses))
-        if len(self._addresses) > BOARDS_MAX:
+        pace = Pace(every_s=every_s, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX)
+        self._visits: Visits[FollowedBoard] = Visits("board", addresses, connect, self._visit, pace=pace, log=log)
+        if len(self._visits.addresses) > BOARDS_MAX:
             raise MalformedObject(f"a custodian follows at most {BOARDS_MAX} boards")
         self._custody = custody
-        self._every_s = every_s
-        self._connect = connect
-        self._boards: dict[str, FollowedBoard] = {}
         self._progress: dict[tuple[str, Cid], _Progress] = {}
-        self._complaints: dict[str, str] = {}
-        self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to visit every board; call it on the loop that serves the custodian."""
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._keep_visiting(address)) for address in self._addresses]
+        await self._visits.start()
 
     async def run(self) -> None:
         """Follow until cancelled; raises only for a bug."""
-        await asyncio.gather(*self._tasks)
+        await self._visits.run()
 
     async def close(self) -> None:
         """Stop following."""
-        for task in self._tasks:
-            task.cancel()
-        for board in self._boards.values():
-            board.close()  # which also ends a call that is under way
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._visits.close()
 
     async def visit(self, address: str) -> None:
         """Look once at a board, at every DAO that this custodian serves; the first failure is raised at the end."""
-        if address not in self._boards:
-            self._boards[address] = self._connect(address)
-        board, failure = self._boards[address], None
+        await self._visits.once(address)
+
+    async def _visit(self, address: str, board: FollowedBoard) -> None:
+        failure: Exception | None = None
         for genesis, _, _ in self._custody.catching_up.tips(self._custody.public.key):
             for step in (self._hear_heads, self._hear_postings):
                 try:
@@ -130,26 +121,6 @@ class BoardFollower:
                     failure = failure or error
         if failure is not None:
             raise failure
-
-    async def _keep_visiting(self, address: str) -> None:
-        backoff_s = BACKOFF_S
-        while True:
-            try:
-                await self.visit(address)
-            except (VaultError, StorageError) as error:
-                self._complain(address, error)
-                delay_s, backoff_s = backoff_s, min(2 * backoff_s, BACKOFF_S_MAX)
-            else:
-                self._complaints.pop(address, None)
-                delay_s, backoff_s = self._every_s, BACKOFF_S
-            await asyncio.sleep(delay_s)
-
-    def _complain(self, address: str, error: Exception) -> None:
-        """Log what went wrong with a board, once until something else does."""
-        words = str(error)
-        if self._complaints.get(address) != words:
-            self._complaints[address] = words
-            log.warning("board %s: %s", address, words)
 
     async def _hear_heads(self, address: str, board: FollowedBoard, genesis: Cid) -> None:
         """Take the board's chain, where it goes on from what is known here, link by link."""

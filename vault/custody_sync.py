@@ -6,8 +6,8 @@ through `Custody.submit_head`, which verifies the chain from raw signatures, so 
 No host and no board can keep it back: a revocation handed to one custodian reaches all that it can reach, directly or
 through others. Boards are a database that members share today, so none is polled yet.
 
-Each peer is visited by a task of its own, so a dead one delays nobody. Network calls run in threads; the custodian is
-only touched on the event loop that serves it.
+Each peer is visited by a task of its own (`vault.visits`). Network calls run in threads; the custodian is only touched
+on the event loop that serves it.
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from vault.links import CHAIN_BYTES_MAX, LINK_BYTES_MAX, next_links
 from vault.listing import latest_manifests
 from vault.manifest import Manifest
 from vault.served import GENESES_MAX
+from vault.visits import Pace, Visits
 
 EVERY_S = 10
 START_WAIT_S = 10.0  # for peers to answer before serving begins; a dead one must not keep us from serving
@@ -83,16 +84,11 @@ class CustodySync:
         connect: Callable[[str], Peer] = CustodyClient.connect,
     ) -> None:
         self._custody = custody
-        self._addresses = tuple(dict.fromkeys(addresses))
-        self._every_s = every_s
         self._start_wait_s = start_wait_s
-        self._connect = connect
-        self._news = {address: asyncio.Event() for address in self._addresses}
-        self._clients: dict[str, Peer] = {}
-        self._complaints: dict[str, str] = {}
+        pace = Pace(every_s=every_s, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX)
+        self._visits: Visits[Peer] = Visits("custodian", addresses, connect, self._visit, pace=pace, log=log)
         self._told: dict[Cid, dict[bytes, Told]] = {}
         self._asking: dict[bytes, asyncio.Lock] = {}  # by the peers' keys
-        self._tasks: list[asyncio.Task[None]] = []
         self._is_starting = True
 
     async def start(self) -> None:
@@ -100,68 +96,25 @@ class CustodySync:
 
         Call it before the custodian serves: until then it has signed nothing that a higher state could contradict.
         """
-        self._custody.on_head = self._tell_all
-        loop = asyncio.get_running_loop()
-        visited = [loop.create_future() for _ in self._addresses]
-        self._tasks = [
-            loop.create_task(self._keep_visiting(address, first))
-            for address, first in zip(self._addresses, visited, strict=True)
-        ]
-        if visited:
-            await asyncio.wait(visited, timeout=self._start_wait_s)
+        self._custody.on_head = self._visits.hurry
+        await self._visits.start(wait_s=self._start_wait_s)
         for genesis in list(self._told):
             await self._adopt(genesis)
         self._is_starting = False
 
     async def run(self) -> None:
         """Keep in touch until cancelled; raises only for a bug."""
-        await asyncio.gather(*self._tasks)
+        await self._visits.run()
 
     async def close(self) -> None:
         """Stop visiting."""
-        for task in self._tasks:
-            task.cancel()
-        for client in self._clients.values():
-            client.close()  # which also ends a call that is under way
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._visits.close()
 
-    def _tell_all(self) -> None:
-        for news in self._news.values():
-            news.set()
-
-    async def _keep_visiting(self, address: str, first: asyncio.Future[None]) -> None:
-        news, backoff_s = self._news[address], BACKOFF_S
-        while True:
-            news.clear()
-            try:
-                await self._visit(address)
-            except (VaultError, StorageError) as error:
-                self._complain(address, error)
-                delay_s, backoff_s = backoff_s, min(2 * backoff_s, BACKOFF_S_MAX)
-            else:
-                self._complaints.pop(address, None)
-                delay_s, backoff_s = self._every_s, BACKOFF_S
-            if not first.done():
-                first.set_result(None)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):  # `wait_for` may lose a cancellation that comes with the news
-                    await news.wait()
-
-    def _complain(self, address: str, error: Exception) -> None:
-        """Log what went wrong with a peer, once until something else does."""
-        words = str(error)
-        if self._complaints.get(address) != words:
-            self._complaints[address] = words
-            log.log(logging.ERROR if isinstance(error, ForkedHistory) else logging.WARNING, "%s: %s", address, words)
-
-    async def _visit(self, address: str) -> None:
+    async def _visit(self, _: str, client: Peer) -> None:
         """Bring both sides to the newest head of every DAO they share, then ask what the peer remembers.
 
         What goes wrong with one DAO does not keep the others from being visited; the first failure is raised.
         """
-        client = await self._connected(address)
         mine, peer = self._custody.public.key, client.custodian.key
         if peer == mine:
             raise MalformedObject("this peer is the custodian itself; name the others with --peer")
@@ -184,13 +137,16 @@ class CustodySync:
         if failure is not None:
             raise failure
 
-    async def _connected(self, address: str) -> Peer:
-        if address not in self._clients:
-            try:
-                self._clients[address] = await asyncio.to_thread(self._connect, address)
-            except ValueError as error:  # a certificate that is none
-                raise ServiceUnavailable(f"the service at {address} is no custodian: {error}") from error
-        return self._clients[address]
+    async def _converge(self, client: Peer, genesis: Cid, tip: KnownTip | None) -> None:
+        """Exchange news with a peer until there are none: what one side brings, the other may answer with a vote."""
+        for _ in range(EXCHANGES_MAX):
+            before = self._custody.known_tips(client.custodian.key)
+            await self._exchange(client, genesis, tip)
+            found = await asyncio.to_thread(client.known_tips, self._custody.public.key)
+            after = next((one for one in islice(found, GENESES_MAX) if one.genesis == genesis), None)
+            if after == tip and before == self._custody.known_tips(client.custodian.key):
+                return
+            tip = after
 
     async def _converge(self, client: Peer, genesis: Cid, tip: KnownTip | None) -> None:
         """Exchange news with a peer until there are none: what one side brings, the other may answer with a vote."""
@@ -362,4 +318,4 @@ class CustodySync:
                 self._told.pop(genesis, None)
                 await self._custody.succession.carry_on(genesis)
         except (AccessDenied, ForkedHistory) as error:
-            self._complain(str(genesis), error)
+            self._visits.complain(f"DAO {genesis}", error)

@@ -36,6 +36,7 @@ from vault.errors import (
 )
 from vault.guardian import GuardianAct
 from vault.offered import Answer, KnownProposal, KnownVote, Offer
+from vault.visits import Pace, Visits
 
 EVERY_S = 3
 BACKOFF_S = 0.5
@@ -101,72 +102,33 @@ class VoteSync:
         connect: Callable[[str], VotePeer] = CustodyClient.connect,
     ) -> None:
         self._custody = custody
-        self._addresses = tuple(dict.fromkeys(addresses))
-        self._every_s = every_s
-        self._connect = connect
-        self._news = {address: asyncio.Event() for address in self._addresses}
-        self._clients: dict[str, VotePeer] = {}
-        self._complaints: dict[str, str] = {}
+        pace = Pace(every_s=every_s, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX)
+        self._visits: Visits[VotePeer] = Visits("custodian", addresses, connect, self._visit, pace=pace, log=log)
+        self._exchanges: dict[str, _Exchange] = {}
         self._opened: dict[Cid, _Open] = {}
-        self._tasks: list[asyncio.Task[None]] = []
 
-    def start(self) -> None:
+    async def start(self) -> None:
         """Begin to visit every peer; call it on the loop that serves the custodian."""
-        self._custody.voting.on_news(self._tell_all)
-        loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._keep_visiting(address)) for address in self._addresses]
+        self._custody.voting.on_news(self._visits.hurry)
+        await self._visits.start()
 
     async def run(self) -> None:
         """Keep in touch until cancelled; raises only for a bug."""
-        await asyncio.gather(*self._tasks)
+        await self._visits.run()
 
     async def close(self) -> None:
         """Stop visiting."""
-        for task in self._tasks:
-            task.cancel()
-        for client in self._clients.values():
-            client.close()  # which also ends a call that is under way
-        for task in self._tasks:
-            with suppress(asyncio.CancelledError):
-                await task
+        await self._visits.close()
 
-    def _tell_all(self) -> None:
-        for news in self._news.values():
-            news.set()
+    async def _visit(self, address: str, client: VotePeer) -> None:
+        try:
+            await self._exchanged(client, self._exchanges.setdefault(address, _Exchange()))
+        except ServiceUnavailable:
+            del self._exchanges[address]  # it may come back with less than it had
+            raise
 
-    async def _keep_visiting(self, address: str) -> None:
-        news, backoff_s, exchange = self._news[address], BACKOFF_S, _Exchange()
-        while True:
-            news.clear()
-            try:
-                await self._visit(address, exchange)
-            except (VaultError, StorageError) as error:
-                self._complain(address, error)
-                if isinstance(error, ServiceUnavailable):
-                    exchange = _Exchange()  # it may come back with less than it had
-                delay_s, backoff_s = backoff_s, min(2 * backoff_s, BACKOFF_S_MAX)
-            else:
-                self._complaints.pop(address, None)
-                delay_s, backoff_s = self._every_s, BACKOFF_S
-            with suppress(TimeoutError):
-                async with asyncio.timeout(delay_s):
-                    await news.wait()
-
-    def _complain(self, address: str, error: Exception) -> None:
-        """Log what went wrong with a peer, once until something else does."""
-        words = str(error)
-        if self._complaints.get(address) != words:
-            self._complaints[address] = words
-            log.warning("%s: %s", address, words)
-
-    async def _visit(self, address: str, exchange: _Exchange) -> None:
+    async def _exchanged(self, client: VotePeer, exchange: _Exchange) -> None:
         """Hand on what is new here, then ask for what is new there; one DAO's failure keeps no other from it."""
-        if address not in self._clients:
-            try:
-                self._clients[address] = await asyncio.to_thread(self._connect, address)
-            except ValueError as error:  # a certificate that is none
-                raise ServiceUnavailable(f"the service at {address} is no custodian: {error}") from error
-        client = self._clients[address]
         failure: Exception | None = None
         for genesis, _, _ in self._custody.catching_up.tips(client.custodian.key):
             for step in (self._tell, self._tell_acts, self._hear, self._hear_acts):

@@ -260,7 +260,7 @@ def test_a_board_that_is_down_is_named_once_and_tried_again(made: Electorate, ca
 
     async def follow() -> None:
         follower = BoardFollower(made.custodies[0], ["down"], connect=lambda _: down)
-        follower.start()
+        await follower.start()
         running = asyncio.ensure_future(follower.run())
         while down.tries < 2:
             await asyncio.sleep(0.01)
@@ -271,4 +271,4 @@ def test_a_board_that_is_down_is_named_once_and_tried_again(made: Electorate, ca
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(follow())
-    assert [record.message for record in caplog.records] == ["board down: nothing answers there"]
+    assert [record.message for record in caplog.records] == ["down: nothing answers there"]

@@ -73,7 +73,7 @@ class Served:
             named = [other for other in everyone if other != index] if peers is None else peers.get(index, ())
             sync = VoteSync(self.made.custodies[index], [self.addresses[other] for other in named], every_s=every_s)
             self._syncs.append(sync)
-            self.loop.loop.call_soon_threadsafe(sync.start)
+            self.loop.call(sync.start())
 
     def until(self, ready: Callable[[], bool]) -> None:
         """Let the servers' loop turn until `ready` holds."""
