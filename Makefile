@@ -14,7 +14,7 @@ COMMA := ,
 EXTRAS ?= owner,server,cpu,tee,tui,dev
 TORCH := torch==2.13.0
 TORCH_FLAGS ?=
-PYTEST_FLAGS ?=
+PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist loadfile
 DEMO_FLAGS ?=
 
 .PHONY: help install demo test lint fuzz test-ipfs constraints proto format clean

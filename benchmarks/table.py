@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks.harness import RESULTS
 
+_PATHS = {"sealed": "sealed", "plain": "plain", "hybrid": "sealed, vectors and words"}
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
@@ -45,9 +46,12 @@ def _quality(results: list[dict[str, Any]]) -> list[str]:
     lines = ["", f"| Corpus | Path | {' | '.join(metrics)} | same top 10 |", "|---|---|" + "---|" * (len(metrics) + 1)]
     for one in results:
         corpus = f"{one['corpus']}, {one['dtype']}"
-        for path, agreed in (("sealed", f"{one['agreement@10']:.1%} of {one['queries']}"), ("plain", "")):
+        agreement = f"{one['agreement@10']:.1%} of {one['queries']}"
+        for path, agreed in (("sealed", agreement), ("plain", ""), ("hybrid", "")):
+            if path not in one:
+                continue
             values = " | ".join(f"{one[path][metric]:.5f}" for metric in metrics)
-            lines.append(f"| {corpus} | {path} | {values} | {agreed} |")
+            lines.append(f"| {corpus} | {_PATHS[path]} | {values} | {agreed} |")
     return lines
 
 

@@ -15,7 +15,7 @@ from cli.console import FAILED, MISUSED, fail, out, reported, say, show_json
 from cli.options import JsonOption
 
 ROOT = Path(cli.__file__).resolve().parent.parent
-NAMES = ("seal", "ask", "attest", "govern")
+NAMES = ("seal", "ask", "attest", "govern", "retrieve", "embed", "serve", "open", "meter", "store", "peers")
 
 
 def bench(
@@ -52,6 +52,8 @@ def save_result(measured: dict[str, Any]) -> None:
     harness = import_module("benchmarks.harness")
     harness.save({"machine": harness.machine(), **measured})
     import_module("benchmarks.table").write_table(ROOT / "README.md")
+    if measured["name"] == "peers":
+        import_module("benchmarks.peers_page").write(measured)
 
 
 def _show(measured: dict[str, Any]) -> None:

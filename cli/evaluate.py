@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -23,11 +23,13 @@ from rag.evaluate import agreement, evaluate
 from vault.ballot import Support
 from vault.envelope import Passage
 from vault.errors import MalformedObject
+from vault.question import PLAIN, Mode
 
 DEPTH = 100  # as recall@100 needs
 AGREEMENT_DEPTH = 10
 UNBOUNDED = 10**9  # the evaluation's own policy limits nothing
 LEASE_S = 60
+MODES = (Mode.DENSE, Mode.HYBRID)
 Ranking = dict[str, list[str]]  # query → documents, best first
 
 
@@ -41,7 +43,8 @@ def evaluation(
 ) -> None:
     """Measure nDCG, recall and MRR through sealing, storage, custody, enclave and gRPC, and without any of it.
 
-    Each document is one passage. Only queries that have a judgement count. The TEE is SIMULATED.
+    Every question is asked twice: by its vector, and by vector and words together. Each document is one passage. Only
+    queries that have a judgement count. The TEE is SIMULATED.
     """
     if save:
         require_checkout()
@@ -52,16 +55,17 @@ def evaluation(
             raise MalformedObject(f"no query in {folder} has a judgement above 0; check its qrels.tsv")
         warn_simulated()
         narrator = Narrator(to_stderr=json)
-        sealed = _sealed_ranking(corpus, queries, dtype, narrator)
+        sealed = _sealed_rankings(corpus, queries, dtype, narrator)
         plain = _plain_ranking(corpus, queries, settings_from(dtype=dtype), narrator)
         result = {
             "corpus": folder.resolve().name,
             "documents": len(corpus.documents),
             "queries": len(queries),
             "dtype": dtype,
-            "sealed": _metrics(sealed, corpus.qrels),
+            "sealed": _metrics(sealed[Mode.DENSE], corpus.qrels),
             "plain": _metrics(plain, corpus.qrels),
-            "agreement@10": agreement(_tops(sealed, queries), _tops(plain, queries)),
+            "hybrid": _metrics(sealed[Mode.HYBRID], corpus.qrels),
+            "agreement@10": agreement(_tops(sealed[Mode.DENSE], queries), _tops(plain, queries)),
             "seconds": narrator.seconds,
         }
         if save:
@@ -69,7 +73,9 @@ def evaluation(
         show_json(result) if json else _show(result)
 
 
-def _sealed_ranking(corpus: BeirCorpus, queries: Mapping[str, str], dtype: str, narrator: Narrator) -> Ranking:
+def _sealed_rankings(
+    corpus: BeirCorpus, queries: Mapping[str, str], dtype: str, narrator: Narrator
+) -> dict[Mode, Ranking]:
     with tempfile.TemporaryDirectory(prefix="coffer-eval-") as folder, Stage(Path(folder), dtype=dtype) as stage:
         with narrator.scene("seal", f"Sealing {len(corpus.documents)} documents"):
             stage.found(1, lease_s=LEASE_S)
@@ -84,16 +90,17 @@ def _sealed_ranking(corpus: BeirCorpus, queries: Mapping[str, str], dtype: str, 
             stage.deposit()
             with narrator.bar("embedding") as advance:
                 stage.start_enclave(advance)
-        with narrator.scene("ask", f"Asking {len(queries)} queries through the sealed path"):
+        with narrator.scene("ask", f"Asking {len(queries)} queries through the sealed path, two ways"):
             credential = stage.license("app", policy)
-            stage.credit("app", len(queries), policy.currency)
-            ranking: Ranking = {}
+            stage.credit("app", len(MODES) * len(queries), policy.currency)
+            rankings: dict[Mode, Ranking] = {mode: {} for mode in MODES}
             with stage.connect(credential) as client, narrator.bar("asking") as advance:
                 for done, (query, text) in enumerate(queries.items(), 1):
-                    answer = client.search(text, k=DEPTH)
-                    ranking[query] = [result.passage.document for result in answer.results]
+                    for mode, ranking in rankings.items():
+                        answer = client.search(text, k=DEPTH, options=replace(PLAIN, mode=mode))
+                        ranking[query] = [result.passage.document for result in answer.results]
                     advance(done, len(queries))
-    return ranking
+    return rankings
 
 
 def _plain_ranking(corpus: BeirCorpus, queries: Mapping[str, str], settings: Settings, narrator: Narrator) -> Ranking:
@@ -129,8 +136,8 @@ def _tops(ranking: Ranking, queries: Mapping[str, str]) -> list[list[str]]:
 
 
 def _show(result: dict[str, Any]) -> None:
-    table = Table("", "sealed path", "plain", box=None)
+    table = Table("", "sealed path", "plain", "sealed path, hybrid", box=None)
     for name, value in result["sealed"].items():
-        table.add_row(name, f"{value:.5f}", f"{result['plain'][name]:.5f}")
+        table.add_row(name, f"{value:.5f}", f"{result['plain'][name]:.5f}", f"{result['hybrid'][name]:.5f}")
     out.print(table)
     say(f"top 10 agree on {result['agreement@10']:.1%} of {result['queries']} queries, {result['dtype']}")

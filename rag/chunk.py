@@ -59,14 +59,14 @@ class Chunker:
         """Return the passages in order: disjoint, stripped, of at most `tokens` tokens, leaving out only whitespace."""
         text = document.text
         return [
-            Passage(document.name, start, end, text[start:end])
+            Passage(document.name, start, end, text[start:end], document.metadata)
             for first, last in _blocks(text)
             for start, end in self._spans(text, first, last)
         ]
 
     def whole(self, document: Document) -> Passage:
         """Return the document as one passage, empty or not, for scores that count one vector a document."""
-        return Passage(document.name, 0, len(document.text), document.text)
+        return Passage(document.name, 0, len(document.text), document.text, document.metadata)
 
     def _spans(self, text: str, first: int, last: int) -> Iterator[tuple[int, int]]:
         block = text[first:last]

@@ -1,58 +1,99 @@
-"""Texts to unit vectors with sentence-transformers, from one verified folder, without network, pickle or its code.
+"""Texts to unit vectors with our own BERT encoder, from one verified folder: no network, no pickle, no code of others.
 
-torch and sentence-transformers are imported when the first embedder is built, not with this module.
+torch is imported when the first embedder is built, not with this module.
+
+The same text gives the same bytes on one machine, with one number of threads and one version of torch, whatever the
+batch around it: on x86 with oneDNN that is measured and tested. On other machines, and on a GPU, rounding follows the
+batch. So a replay (rule R5) starts at the query's vector, and a text's vector is compared by `is_same_embedding`.
 """
 
 from __future__ import annotations
 
-import os
-import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING
 
-from rag.errors import DimensionMismatch, UnknownModel
-from rag.weights import MINILM, MINILM_SHA256, WEIGHTS, model_path, verify_model
+from rag.bert_config import bert_config
+from rag.cuda_graphs import Graphed
+from rag.embedding_options import (
+    BATCH,
+    BATCH_MAX,
+    TOKENS_MAX,
+    Dtype,
+    default_dtype,
+    set_threads,
+    verify_options,
+)
+from rag.errors import UnknownModel
+from rag.model_settings import SentenceSettings, sentence_settings
+from rag.pooling import pooled, pooled_padded, unit
+from rag.sentence_transformer import SentenceTransformerEmbedder
+from rag.weights import MINILM, MINILM_SHA256, model_path, verify_model
+from rag.wordpieces import Wordpieces
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
+
+    from rag.bert_config import BertConfig
+    from rag.model import Embedder
 
 __all__ = [
+    "BATCH_MAX",
     "MINILM",
     "MINILM_SHA256",
+    "TOKENS_MAX",
+    "BertEmbedder",
+    "Dtype",
     "SentenceTransformerEmbedder",
     "default_dtype",
+    "is_same_embedding",
     "model_path",
+    "open_embedder",
     "verify_model",
 ]
 
-Dtype = Literal["float32", "bfloat16"]
-
-TOKENS_MAX = 256  # with [CLS] and [SEP]; what is beyond is not embedded
-BATCH = 16  # measured: 8 to 32 are alike, 128 is slower at 256 tokens
-BATCH_MAX = 32
-# 256 tokens of real text are some 1,500 characters. Without this cut the tokenizer would first read all of a
-# document of 64 MiB to keep its head.
-CHARS_MAX = 64 * 1024
-THREADS_MAX = 1024
+SAME_COSINE = 0.999  # a text embedded twice, in bfloat16 or float32; measured between the two: 0.9999
+NORM_ERROR = 1e-5
+GPU_BATCH = 1024
+WINDOW = 4096  # texts tokenized and sorted at once; their ids are some 8 MiB
+WARM_TOKENS = 64  # most questions are shorter
 
 
-def default_dtype() -> Dtype:
-    """Return bfloat16 where this CPU multiplies it in hardware (AVX512-BF16 or AMX), else float32.
+def open_embedder(
+    path: Path,
+    *,
+    expected_hash: bytes,
+    dtype: Dtype | None = None,
+    batch: int = BATCH,
+    threads: int | None = None,
+    device: str = "cpu",
+) -> Embedder:
+    """Return the embedder for a model's folder: ours for BERT, sentence-transformers' for other encoders.
 
-    Measured with MiniLM at 256 tokens, 2 cores: 2.5 times float32's speed with AVX512-BF16, 3.7 times with AMX;
-    SciFact's nDCG@10 falls by 0.1 %. Without such instructions bfloat16 is slower than float32.
+    Args: those of `BertEmbedder`.
+    Raises: UnknownModel.
     """
-    import torch
+    verify_model(path, expected_hash)
+    kind = SentenceTransformerEmbedder if _known(path) is None else BertEmbedder
+    return kind(path, expected_hash=expected_hash, dtype=dtype, batch=batch, threads=threads, device=device)
 
-    features = torch.cpu.get_capabilities()
-    return "bfloat16" if features.get("avx512_bf16") or features.get("amx_bf16") else "float32"
+
+def is_same_embedding(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    """Say whether two unit vectors are one text's by one model, up to number formats, machines and batches."""
+    import numpy as np
+
+    if one.shape != other.shape or one.ndim != 1:
+        return False
+    first, second = one.astype(np.float64), other.astype(np.float64)
+    norms = float(np.linalg.norm(first)), float(np.linalg.norm(second))
+    return all(abs(norm - 1) <= NORM_ERROR for norm in norms) and float(first @ second) >= SAME_COSINE
 
 
-class SentenceTransformerEmbedder:
-    """An `Embedder` over a folder of safetensors weights whose hash is pinned. One thread at a time may use it."""
+class BertEmbedder:
+    """An `Embedder` over a folder with a BERT's safetensors whose hash is pinned. One thread at a time may use it."""
 
     def __init__(
         self,
@@ -62,32 +103,44 @@ class SentenceTransformerEmbedder:
         dtype: Dtype | None = None,
         batch: int = BATCH,
         threads: int | None = None,
+        device: str = "cpu",
     ) -> None:
-        """Verify the weights, then load them on the CPU.
+        """Verify the weights, load them, and embed something, so that the first question finds all warm.
 
         Args:
             path: the model's folder, from `model_path`.
             expected_hash: SHA-256 of its model.safetensors.
-            dtype: None means `default_dtype()`.
-            batch: texts embedded at once, 1 to `BATCH_MAX`; more need more memory and are no faster.
-            threads: CPU threads of torch, for the whole process; None leaves torch's own choice.
+            dtype: None means `default_dtype(device)`.
+            batch: texts of 256 tokens embedded at once on the CPU, or as many tokens of shorter ones, 1 to `BATCH_MAX`;
+                more need more memory and are no faster.
+            threads: CPU threads of torch in whichever thread embeds; None leaves torch's own choice.
+            device: "cpu", "cuda" or "cuda:N".
         Raises: UnknownModel.
         """
-        if not 1 <= batch <= BATCH_MAX:
-            raise ValueError(f"batch must be 1 to {BATCH_MAX}, got {batch}")
-        if threads is not None and not 1 <= threads <= THREADS_MAX:
-            raise ValueError(f"threads must be 1 to {THREADS_MAX}, got {threads}")
-        if dtype is not None and dtype not in get_args(Dtype):
-            raise ValueError(f"dtype must be one of {get_args(Dtype)}, got {dtype!r}")
+        from rag.bert import Bert
+        from rag.bert_weights import bert_weights
+
+        verify_options(dtype=dtype, batch=batch, threads=threads, device=device)
         self.model_hash = verify_model(path, expected_hash)
-        self.dtype: str = dtype or default_dtype()
-        self._batch = batch
-        self._model = _load(path, self.dtype, threads)
-        self.dimension: int = _dimension(self._model)
+        known = _known(path)
+        if known is None:
+            raise UnknownModel(f"{path} is no BERT as this program computes it; open it with sentence-transformers")
+        config, self._settings = known
+        self.dimension: int = config.hidden
+        self.dtype: str = dtype or default_dtype(device)
+        self._threads = threads
+        set_threads(threads)
+        tokens_max = min(TOKENS_MAX, config.positions)
+        self._wordpieces = Wordpieces(path, tokens_max=tokens_max, vocabulary=config.vocabulary)
+        self._bert = Bert(config, bert_weights(path, config, expected_hash), dtype=self.dtype, device=device)
+        self._on_gpu = device != "cpu"
+        self._graphed = Graphed(self._encode_padded, device=device)
+        self._tokens_at_once = (GPU_BATCH if self._on_gpu else batch) * TOKENS_MAX
+        self._warm_up()
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit rows, shape (len(texts), dimension). A query takes no prefix."""
-        return self._embed(texts, None)
+        """Return unit rows, shape (len(texts), dimension), of texts with the model's own prompt for queries, if any."""
+        return self._embed(texts, self._settings.query_prompt, None)
 
     def embed_passages(
         self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
@@ -97,59 +150,74 @@ class SentenceTransformerEmbedder:
         Args:
             progress: called after each batch with the number of texts embedded so far.
         """
-        return self._embed(texts, progress)
+        return self._embed(texts, self._settings.passage_prompt, progress)
 
-    def _embed(self, texts: Sequence[str], progress: Callable[[int], None] | None) -> NDArray[np.float32]:
-        """Embed the longest texts first, so that a batch wastes little on padding and memory peaks at once."""
+    def _embed(self, texts: Sequence[str], prompt: str, progress: Callable[[int], None] | None) -> NDArray[np.float32]:
+        import numpy as np
+        import torch
+
+        set_threads(self._threads)
+        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        done = 0
+        with torch.inference_mode():
+            for start in range(0, len(texts), WINDOW):
+                encoded = self._wordpieces.encode(texts[start : start + WINDOW], prompt=prompt)
+                for chosen in self._batches([len(ids) for ids in encoded]):
+                    tensors = [torch.from_numpy(encoded[index]) for index in chosen]
+                    rows[[start + index for index in chosen]] = self._vectors(tensors)
+                    done += len(chosen)
+                    if progress is not None:
+                        progress(done)
+        return unit(rows)
+
+    def _batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
+        """Yield places in batches, by falling number of tokens: equal ones meet, and memory peaks at once."""
+        order = sorted(range(len(lengths)), key=lambda place: -lengths[place])
+        start = 0
+        while start < len(order):
+            count = max(1, self._tokens_at_once // lengths[order[start]])
+            yield order[start : start + count]
+            start += count
+
+    def _vectors(self, texts: Sequence[Tensor]) -> NDArray[np.float32]:
+        """Return a row a text, of any length."""
         import numpy as np
 
-        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
-        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
-        for start in range(0, len(order), self._batch):
-            chosen = order[start : start + self._batch]
-            vectors = self._model.encode(
-                [texts[index][:CHARS_MAX] for index in chosen],
-                batch_size=self._batch,
-                show_progress_bar=False,
-                convert_to_numpy=True,
-            )
-            rows[chosen] = vectors
-            if progress is not None:
-                progress(start + len(chosen))
-        # The model normalizes in its own dtype, where bfloat16 leaves norms up to 0.4 % from 1.
-        norms = np.linalg.norm(rows, axis=1, keepdims=True)
-        np.divide(rows, norms, out=rows, where=norms > 0)
-        return rows
+        if self._on_gpu:
+            return self._on_device(texts)
+        return np.stack([pooled(tokens, self._settings.pooling) for tokens in self._bert.packed(texts)])
+
+    def _on_device(self, texts: Sequence[Tensor]) -> NDArray[np.float32]:
+        import numpy as np
+        import torch
+        from torch.nn.utils.rnn import pad_sequence
+
+        ids = pad_sequence(list(texts), batch_first=True)
+        lengths = torch.tensor([len(text) for text in texts])
+        mask = torch.arange(ids.shape[1])[None, :] < lengths[:, None]
+        rows = self._graphed(ids.to(self._bert.device), mask.to(self._bert.device))
+        return np.asarray(rows.cpu().numpy())
+
+    def _encode_padded(self, ids: Tensor, mask: Tensor) -> Tensor:
+        return pooled_padded(self._bert.padded(ids, mask), mask, self._settings.pooling)
+
+    def _warm_up(self) -> None:
+        """Run every size that questions have, and refuse a model whose vectors are no numbers."""
+        import numpy as np
+        import torch
+
+        with torch.inference_mode():
+            for tokens in range(8, min(WARM_TOKENS, self._bert.config.positions) + 1, 8):
+                self._vectors([torch.zeros(tokens, dtype=torch.int64)])
+        probe = self.embed_queries(["warm"])
+        if not np.isfinite(probe).all() or not probe.any():
+            raise UnknownModel("the embedding model gives vectors that are no numbers; pin another one")
 
 
-def _load(path: Path, dtype: str, threads: int | None) -> Any:
-    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported; below it is asked for again
-    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
-    import torch
-    from sentence_transformers import SentenceTransformer
-    from tqdm import tqdm
-    from transformers.utils import logging
-
-    logging.disable_progress_bar()
-    tqdm.set_lock(threading.RLock())  # its own is a semaphore in the system, which would outlive a killed process
-    if threads is not None:
-        torch.set_num_threads(threads)
-    try:
-        model = SentenceTransformer(
-            str(path),
-            device="cpu",
-            local_files_only=True,
-            trust_remote_code=False,
-            model_kwargs={"dtype": getattr(torch, dtype), "use_safetensors": True},
-        )
-    except (OSError, ValueError, KeyError) as error:
-        raise UnknownModel(f"{path / WEIGHTS} cannot be loaded; install the model again") from error
-    model.max_seq_length = TOKENS_MAX
-    return model.eval()
-
-
-def _dimension(model: Any) -> int:
-    dimension = model.get_embedding_dimension()
-    if not isinstance(dimension, int) or dimension < 1:
-        raise DimensionMismatch(f"the model states the dimension {dimension!r}; a whole number from 1 is needed")
-    return dimension
+def _known(path: Path) -> tuple[BertConfig, SentenceSettings] | None:
+    """Return what a BERT's folder states, or None for a model that we do not compute ourselves."""
+    config = bert_config(path)
+    if config is None:
+        return None
+    settings = sentence_settings(path, dimension=config.hidden)
+    return None if settings is None else (config, settings)

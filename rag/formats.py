@@ -8,11 +8,13 @@ import json
 from collections.abc import Callable, Iterator
 
 from rag.errors import MalformedDocument
-from rag.model import Document, Skipped, is_encodable
+from rag.facts import DOCUMENT, OWNER, TAGS, TIME, MalformedMetadata, entries
+from rag.model import Document, Metadata, Skipped, is_encodable
 from rag.pdf import text_from_pdf
 
 BYTE_ORDER_MARK = "\ufeff"
 ID_CHARS_MAX = 256  # of a JSON line's `_id`, which becomes part of a name
+TIME_DIGITS_MAX = 19  # of a 64-bit number
 CSV_FIELD_CHARS_MAX = 131_072  # Python's own limit, which is one for the whole process and stays as it is
 
 
@@ -54,7 +56,10 @@ def _pdf(name: str, data: bytes) -> Iterator[Document | Skipped]:
 
 
 def _json_lines(name: str, data: bytes) -> Iterator[Document | Skipped]:
-    """One object a line: "text", perhaps "title" before it, and perhaps "_id" to name it instead of the line."""
+    """One object a line: "text", perhaps "title" before it, and perhaps "_id" to name it instead of the line.
+
+    An object under "metadata" is what filters can ask for: texts, whole numbers, booleans and lists of texts by key.
+    """
     for number, line in enumerate(text_from_utf8(data).split("\n"), start=1):
         if line.strip():
             yield _json_line(name, number, line)
@@ -75,13 +80,19 @@ def _json_line(name: str, number: int, line: str) -> Document | Skipped:
         return Skipped(where, f'its "_id" is not a number or a string of at most {ID_CHARS_MAX} characters; shorten it')
     if not is_encodable(f"{identifier}{title}{text}"):
         return Skipped(where, "it holds half a surrogate pair; write whole characters")
-    return _document(f"{name}#{identifier}", f"{title} {text}".strip())
+    metadata = record.get("metadata", {})
+    reason = _wrong_metadata(metadata)
+    if reason is not None:
+        return Skipped(where, reason)
+    return _document(f"{name}#{identifier}", f"{title} {text}".strip(), metadata)
 
 
 def _csv(name: str, data: bytes) -> Iterator[Document | Skipped]:
     """One document a row, named by its number; the first row names the columns.
 
-    The text is that of the column "text", perhaps after "title"; without such a column, all of them as "name: value".
+    The text is that of the column "text", perhaps after "title", and every other column is metadata: "tags" a list of
+    texts between semicolons, "time" seconds since 1970, and the rest texts. Without such a column, the text is all of
+    them as "name: value".
     """
     rows = csv.reader(io.StringIO(text_from_utf8(data), newline=""), strict=True)
     header: list[str] | None = None
@@ -109,15 +120,44 @@ def _row(where: str, header: list[str], row: list[str]) -> Document | Skipped:
             where, f"it has {len(row)} fields and the first row has {len(header)}; give both the same number"
         )
     fields = dict(zip(header, row, strict=True))
-    if "text" in fields:
-        text = f"{fields.get('title', '')} {fields['text']}".strip()
-    else:
-        text = "\n".join(f"{column}: {value}" for column, value in fields.items() if value.strip())
-    return _document(where, text)
+    if "text" not in fields:
+        return _document(where, "\n".join(f"{column}: {value}" for column, value in fields.items() if value.strip()))
+    text = f"{fields.get('title', '')} {fields['text']}".strip()
+    metadata = {
+        column: _fact(column, value)
+        for column, value in fields.items()
+        if column not in ("text", "title") and value.strip()
+    }
+    reason = _wrong_metadata(metadata)
+    return _document(where, text, metadata) if reason is None else Skipped(where, reason)
 
 
-def _document(name: str, text: str) -> Document | Skipped:
-    return Document(name, text) if text.strip() else Skipped(name, "it is empty; write something or leave it out")
+def _fact(column: str, value: str) -> str | int | list[str]:
+    if column == TAGS:
+        return [tag.strip() for tag in value.split(";") if tag.strip()]
+    if column == TIME and value.strip().isdecimal() and len(value.strip()) < TIME_DIGITS_MAX:
+        return int(value)
+    return value
+
+
+def _wrong_metadata(metadata: object) -> str | None:
+    """Return why metadata cannot be sealed, if so."""
+    if isinstance(metadata, dict) and metadata.keys().isdisjoint((DOCUMENT, OWNER)):
+        try:
+            if all(type(value) is not int or value >= 0 for _, value in entries(metadata, 0)):
+                return None
+        except MalformedMetadata:
+            pass
+    return (
+        "its metadata is not what filters can ask for; give texts, whole numbers from 0, booleans or lists of texts, "
+        "tags as a list, time in seconds, and neither document nor owner"
+    )
+
+
+def _document(name: str, text: str, metadata: Metadata | None = None) -> Document | Skipped:
+    if not text.strip():
+        return Skipped(name, "it is empty; write something or leave it out")
+    return Document(name, text, metadata or {})
 
 
 PARSERS: dict[str, Callable[[str, bytes], Iterator[Document | Skipped]]] = {

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from rag.allowed import Allowed
+
+Metadata: TypeAlias = Mapping[str, "str | int | bool | Sequence[str]"]  # a passage's facts, by key
 
 K_MAX = 1000  # hits one query may ask for
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One text and the name its owner knows it by. The text holds Unicode scalar values: it encodes to UTF-8."""
+    """One text, the name its owner knows it by, and what filters can ask of it (`rag.metadata`).
+
+    The text holds Unicode scalar values: it encodes to UTF-8.
+    """
 
     name: str
     text: str
+    metadata: Metadata = field(default_factory=dict)
 
 
 def is_encodable(text: str) -> bool:
@@ -47,6 +56,7 @@ class Passage:
     start: int
     end: int
     text: str
+    metadata: Metadata = field(default_factory=dict)  # its document's
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +113,7 @@ class Index(Protocol):
         """Length of every vector."""
         ...
 
-    def search(self, queries: NDArray[np.float32], *, k: int, allowed: NDArray[np.bool_] | None) -> list[list[Hit]]:
+    def search(self, queries: NDArray[np.float32], *, k: int, allowed: Allowed | None) -> list[list[Hit]]:
         """Return for each query the `k` best rows among those allowed.
 
         Filtering comes before ranking, so a forbidden row can change neither the ids nor the scores.
@@ -111,10 +121,14 @@ class Index(Protocol):
         Args:
             queries: shape (n, dimension).
             k: 1 to `K_MAX`; with fewer rows allowed, all of them are hits.
-            allowed: shape (count,), True where a row may be a hit; None means every row; all False means no hits.
+            allowed: the rows that may be hits; None means every row, an empty set means no hits.
         Returns: n lists by descending score, ties by ascending index.
         Raises: DimensionMismatch, UnusableVector; ValueError for `k` out of range.
         """
+        ...
+
+    def vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return a copy of some rows, shape (len(rows), dimension), bit for bit as they came."""
         ...
 
     def scores(self, query: NDArray[np.float32], rows: NDArray[np.int64]) -> list[float]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import os
+import re
 from pathlib import Path
 
 from rag.errors import UnknownModel
@@ -24,6 +26,11 @@ COMPANIONS: dict[bytes, dict[str, bytes]] = {
     MINILM_SHA256: {
         TOKENIZER: bytes.fromhex("be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"),
         "config.json": bytes.fromhex("953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41"),
+        "modules.json": bytes.fromhex("84e40c8e006c9b1d6c122e02cba9b02458120b5fb0c87b746c41e0207cf642cf"),
+        "config_sentence_transformers.json": bytes.fromhex(
+            "061ca9d39661d6c6d6de5ba27f79a1cd5770ea247f8d46412a68a498dc5ac9f3"
+        ),
+        "sentence_bert_config.json": bytes.fromhex("fc1993fde0a95c24ec6c022539d41cf6e2f7c9721e5415d6fb6897472a9cd4b7"),
         "1_Pooling/config.json": bytes.fromhex("4be450dde3b0273bb9787637cfbd28fe04a7ba6ab9d36ac48e92b11e350ffc23"),
     }
 }
@@ -31,6 +38,7 @@ COMPANIONS: dict[bytes, dict[str, bytes]] = {
 # The only parts a model may consist of. None runs code from the model's folder; a `Dense` or `Asym` part could
 # bring weights of its own, which `model.safetensors` would not pin.
 PARTS = frozenset({"Transformer", "Pooling", "Normalize"})
+PART_FOLDER = r"|[0-9A-Za-z][0-9A-Za-z_-]{0,63}"  # inside the model's own
 
 
 def model_path(name_or_path: str | Path) -> Path:
@@ -73,6 +81,22 @@ def verify_model(path: Path, expected_sha256: bytes) -> bytes:
     return expected_sha256
 
 
+def read_file(path: Path, *, bytes_max: int) -> bytes:
+    """Return a whole file of the model's folder; its size is known before any memory is taken.
+
+    Raises: UnknownModel: it cannot be read, or is larger.
+    """
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            encoded = file.read(min(size, bytes_max) + 1)
+    except OSError as error:
+        raise UnknownModel(f"{path} cannot be read; install the model again") from error
+    if len(encoded) > bytes_max:
+        raise UnknownModel(f"{path} is over {bytes_max} bytes; install the model again")
+    return encoded
+
+
 def _verify_file(path: Path, expected: bytes) -> None:
     try:
         with path.open("rb") as file:
@@ -90,12 +114,15 @@ def _verify_parts(path: Path) -> None:
     modules = path / "modules.json"
     if not modules.exists():
         return
+    encoded = read_file(modules, bytes_max=SETTINGS_BYTES_MAX)
     try:
-        if modules.stat().st_size > SETTINGS_BYTES_MAX:
-            raise UnknownModel(f"{modules} is over {SETTINGS_BYTES_MAX} bytes; install the model again")
-        types = [str(part["type"]) for part in json.loads(modules.read_bytes())]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        parts = [(str(part["type"]), str(part.get("path", ""))) for part in json.loads(encoded)]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnknownModel(f"{modules} cannot be understood; install the model again") from error
-    for kind in types:
+    for kind, folder in parts:
         if not kind.startswith("sentence_transformers.") or kind.rpartition(".")[2] not in PARTS:
             raise UnknownModel(f"{modules} asks for the part {kind!r}; only {', '.join(sorted(PARTS))} are loaded")
+        if kind.endswith(".Transformer") and folder != "":
+            raise UnknownModel(f"{modules} keeps weights in {folder!r}, which the pinned hash does not cover")
+        if not re.fullmatch(PART_FOLDER, folder):
+            raise UnknownModel(f"{modules} keeps a part in {folder!r}, which is no plain folder name")

@@ -1,0 +1,331 @@
+"""Metering alone, in this process: queries booked, durable and receipted per second, and what one costs by itself.
+
+Each session asks, waits for its receipt, and asks again; the journal is SQLite with a sync at every commit. The search
+is left out: passages are there before. The same rows inserted in groups of the same size, and nothing else done, are
+what the meter is held against.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+import tempfile
+import time
+from collections.abc import Sequence
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import Row, result, row
+from enclave.asked import Asked
+from enclave.found import Found
+from enclave.grounds import Grounds
+from enclave.metering import Meter, claimed_anchor
+from storage.cid import DAG_CBOR, Cid
+from vault.charter import BASIS_POINTS, Custodian, Voting, Window
+from vault.dataset import DatasetRef
+from vault.envelope import Passage
+from vault.evidence import Binding, Evidence, Nonce
+from vault.founding import charter_of, numbers_for
+from vault.history import History, founded
+from vault.hpke import HpkeKeys
+from vault.keys import SecretKey
+from vault.lease import EMPTY_ANCHOR, Terms, ledger_id
+from vault.license import Deposit, License
+from vault.licensees import Licensees
+from vault.limits import Coverage, Place, Quota
+from vault.machine import MachineKey
+from vault.output_rules import EVERYTHING
+from vault.policy import AcceptedTee, Policy
+from vault.question import Query
+from vault.records.database import open_records
+from vault.records.journal import Journal
+from vault.records.model import JournalRow
+from vault.roll import Roll
+from vault.signing import BLANK_SIGNATURE
+
+SESSIONS = 256
+QUERIES = 10_000
+ROUNDS = 3
+ALONE = 1_000
+WARM_UP = 100
+GOAL_PER_S = 20_000.0
+GOAL_RATIO = 0.4
+GOAL_MS = 1.5
+PASSAGES = 4_096
+VECTOR = bytes(1_536)  # 384 dimensions
+AT = 1_800_000_000  # UTC seconds
+WIDE = Window(entries=1 << 20, passages=1 << 20, spend=10**15)
+
+
+def run() -> dict[str, Any]:
+    """Measure many sessions at once, and one alone."""
+    rows: list[Row] = []
+    for k in (1, 10):
+        pairs = [_together(k) for _ in range(ROUNDS)]
+        ours, bare = (statistics.median(pair[place] for pair in pairs) for place in (0, 1))
+        what = f"metered queries of {k} passage{'s' * (k > 1)}, {SESSIONS} sessions, durable"
+        goal = 1.0 if k == 1 else None
+        rows.append(row(what, "/s", ours, "the goal", GOAL_PER_S, goal=goal, less=False))
+        goal = GOAL_RATIO if k == 1 else None
+        rows.append(row(what, "/s", ours, "a bare grouped insert of the same rows", bare, goal=goal, less=False))
+    with tempfile.TemporaryDirectory(prefix="coffer-bench-") as folder:
+        alone = statistics.median(asyncio.run(_alone(Path(folder), 10)))
+    rows.append(row("metering and receipt of one query, p50", "ms", alone, "the goal", GOAL_MS, goal=1.0, less=True))
+    return result("meter", rows)
+
+
+def _together(k: int) -> tuple[float, float]:
+    """Return queries per second of all sessions, and rows per second of the bare insert."""
+    with tempfile.TemporaryDirectory(prefix="coffer-bench-") as folder:
+        seconds, groups = asyncio.run(_metered(Path(folder), k))
+        queries = sum(map(len, groups))
+        return QUERIES / seconds, queries / _inserted(Path(folder), groups)
+
+
+async def _metered(folder: Path, k: int) -> tuple[float, list[list[JournalRow]]]:
+    """Return how long the queries took, and the groups that their rows were written in."""
+    with open_records(f"sqlite:///{folder}/meter.db") as records:
+        desk = Desk(Journal(records, LEDGER), SESSIONS)
+        await desk.open()
+        asked = iter([desk.asked(number % SESSIONS, k) for number in range(QUERIES)])
+
+        async def session() -> None:
+            for one in asked:
+                await desk.ask(one)
+
+        desk.groups.clear()
+        started = time.perf_counter()
+        await asyncio.gather(*(session() for _ in range(SESSIONS)))
+        return time.perf_counter() - started, desk.groups
+
+
+async def _alone(folder: Path, k: int) -> list[float]:
+    """Return the milliseconds of each query of a single session."""
+    taken = []
+    with open_records(f"sqlite:///{folder}/meter.db") as records:
+        desk = Desk(Journal(records, LEDGER), 1)
+        await desk.open()
+        for asked in [desk.asked(0, k) for _ in range(WARM_UP + ALONE)]:
+            started = time.perf_counter()
+            await desk.ask(asked)
+            taken.append(1000 * (time.perf_counter() - started))
+    return taken[WARM_UP:]
+
+
+def _inserted(folder: Path, groups: Sequence[list[JournalRow]]) -> float:
+    """Return how long the bare insert of the same groups takes."""
+    first = groups[0][0].sequence
+    renumbered = [[JournalRow(one.sequence - first + 1, one.sealed, one.mac) for one in group] for group in groups]
+    with open_records(f"sqlite:///{folder}/bare.db") as records:
+        journal = Journal(records, LEDGER)
+        started = time.perf_counter()
+        for group in renumbered:
+            journal.append(group)
+        return time.perf_counter() - started
+
+
+class Desk:
+    """A meter, its journal, and licensees with credit."""
+
+    def __init__(self, journal: Journal, licensees: int) -> None:
+        self.groups: list[list[JournalRow]] = []
+        self._journal = journal
+        self._meter = Meter(_Noting(journal, self.groups), SecretKey(bytes(32)), LEDGER, KEY, claimed_anchor(journal))
+        self._licenses = [_license(number) for number in range(licensees)]
+        self._permits = [POLICY.admit(license, k=10, at=AT) for license in self._licenses]
+        self._numbers = count()
+
+    async def open(self) -> None:
+        """Open the books and give everyone credit."""
+        await self._meter.open(KEY.public, (), at=AT)
+        await asyncio.gather(*(self._meter.add_credit(_deposit(license), at=AT) for license in self._licenses))
+        self._meter.grant(GROUNDS)
+
+    def asked(self, licensee: int, k: int) -> tuple[Asked, bytes, tuple[Found, ...]]:
+        """Return a question as admission passes it on, its digest, and what the search finds for it."""
+        license, number = self._licenses[licensee], next(self._numbers)
+        query = Query(request=number.to_bytes(32, "big"), policy=POLICY_CID, text=TEXT, k=k, salt=bytes(32))
+        asked = Asked(
+            license=license,
+            delegation=license.cid().digest,
+            policy=POLICY,
+            permit=self._permits[licensee],
+            coverage=COVERAGE,
+            query=query,
+            spend_cap=10**12,
+        )
+        start = number % (PASSAGES - k)
+        return asked, query.body_digest(), FOUND[start : start + k]
+
+    async def ask(self, question: tuple[Asked, bytes, tuple[Found, ...]]) -> bytes:
+        """Have one question answered and charged for; return its receipt."""
+        asked, body, found = question
+        licensee, request, meter = asked.license.licensee, asked.query.request, self._meter
+        assert await meter.answered(licensee, request, body) is None
+        with meter.reserved(asked) as room:
+            assert await meter.answered(licensee, request, body) is None
+            booked = meter.book_answer(asked, found, VECTOR, GROUNDS, at=AT, room=room)
+        return (await meter.metered(booked)).receipt
+
+
+class _Noting:
+    """A journal that notes the groups it is given."""
+
+    def __init__(self, journal: Journal, groups: list[list[JournalRow]]) -> None:
+        self._groups = groups
+        self._append = journal.append
+        self.rows, self.last = journal.rows, journal.last
+
+    def append(self, rows: Sequence[JournalRow]) -> None:
+        self._append(rows)
+        self._groups.append(list(rows))
+
+
+def _address(name: str) -> bytes:
+    return sha256(name.encode()).digest()[:20]
+
+
+def _license(number: int) -> License:
+    return License(
+        genesis=GENESIS,
+        policy=POLICY_CID,
+        issuer=_address("issuer"),
+        licensee=_address(f"licensee {number}"),
+        epoch=0,
+        issued_at=AT - 1,
+        expires_at=AT + 86_400,
+        signature=BLANK_SIGNATURE,
+    )
+
+
+def _deposit(license: License) -> Deposit:
+    return Deposit(
+        id=sha256(license.licensee).digest(),
+        genesis=GENESIS,
+        ledger=LEDGER,
+        licensee=license.licensee,
+        amount=10**12,
+        currency="USDC",
+        treasury=_address("treasury"),
+        signature=BLANK_SIGNATURE,
+    )
+
+
+def _history() -> History:
+    keys = [MachineKey(bytes([n]) * 32) for n in range(3)]
+    voting = Voting(
+        quorum_bps=1_000,
+        threshold_bps=5_001,
+        delay_s=0,
+        period_s=86_400,
+        extension_s=3_600,
+        round_s=60,
+        timelock_s=86_400,
+        proposal_weight=bytes(31) + b"\x01",
+        proposals_per_day=10,
+        delegations_every_s=3_600,
+    )
+    charter = charter_of(
+        "Benchmark",
+        Roll.of({_address("member"): 1}),
+        [Custodian(key=key.public, hpke=HpkeKeys.from_seed(key.public * 4).public) for key in keys],
+        numbers_for(len(keys)),
+        chain_id=1,
+        voting=voting,
+        lease_s=600,
+        treasury=_address("treasury"),
+    )
+    return founded(charter)
+
+
+def _policy() -> Policy:
+    return Policy(
+        genesis=GENESIS,
+        title="Benchmark",
+        datasets=(DatasetRef(owner=_address("owner"), dataset=sha256(b"dataset").digest(), manifest=MANIFEST),),
+        licensees=Licensees.credential(_address("issuer")),
+        currency="USDC",
+        price_per_query=250,
+        price_per_passage=25,
+        k_max=10,
+        queries_per_minute=10**9,
+        passages_max=10**9,
+        corpus_bps=BASIS_POINTS,
+        owner_bps=BASIS_POINTS,
+        tees=(AcceptedTee.simulated(bytes(48), bytes(32)),),
+        configurations=(GENESIS,),
+        output=EVERYTHING,
+        treasury=_address("treasury"),
+        operator=_address("operator"),
+        treasury_bps=1_000,
+        operator_bps=500,
+        expires_at=AT + 86_400,
+    )
+
+
+def _found(number: int) -> Found:
+    text = f"{number} " + " ".join(sha256(b"%d" % number).hexdigest()[i : i + 6] for i in range(0, 60, 2))
+    return Found(
+        manifest=MANIFEST,
+        index=number,
+        score=0.5,
+        body=Passage("document", 0, len(text), text * 4).encoded(),
+        salt=sha256(b"salt %d" % number).digest(),
+        commitment=sha256(b"commitment %d" % number).digest(),
+        path=tuple(sha256(b"%d/%d" % (number, level)).digest() for level in range(12)),
+        owner=_address("owner"),
+    )
+
+
+def _grounds() -> Grounds:
+    evidence = Evidence(kind="simulated", document=bytes(64))
+    binding = Binding(
+        purpose="serve",
+        nonces=(Nonce(challenger=b"", nonce=bytes(32)),),
+        hpke=HpkeKeys.from_seed(bytes(128)).public,
+        tls_key=bytes(32),
+        receipt_key=KEY.public,
+        gpu_evidence=b"",
+        configuration=GENESIS,
+        genesis=GENESIS,
+    )
+    terms = Terms(
+        genesis=GENESIS,
+        head=HISTORY.head.cid(),
+        epoch=0,
+        manifests=(MANIFEST,),
+        ledger=LEDGER,
+        anchor=EMPTY_ANCHOR,
+        instance=KEY.public,
+        evidence=evidence.digest(),
+        window=WIDE,
+    )
+    return Grounds(
+        binding=binding,
+        evidence=evidence,
+        leases=(),
+        terms=terms,
+        history=HISTORY,
+        manifests=(),
+        time_base=AT,
+        asked_at=0.0,
+        lifetime_s=600,
+        lost=(),
+        reported=(),
+    )
+
+
+KEY = MachineKey(b"receipt key".ljust(32, b"."))
+HISTORY = _history()
+GENESIS = HISTORY.genesis
+LEDGER = ledger_id(GENESIS)
+MANIFEST = Cid.of(DAG_CBOR, b"manifest")
+POLICY = _policy()
+POLICY_CID = POLICY.cid()
+TEXT = "how do the tides at the harbor change over the year"
+LINEAGE = sha256(b"lineage").digest()
+COVERAGE = Coverage(Quota(frozenset({LINEAGE}), 10**9), {MANIFEST: Place(LINEAGE, _address("owner"), ())})
+FOUND = tuple(_found(number) for number in range(PASSAGES))
+GROUNDS = _grounds()

@@ -1,0 +1,129 @@
+"""Texts to unit vectors with sentence-transformers, for encoders other than BERT, and to compare ours with.
+
+From one verified folder, without network, pickle or its code. sentence-transformers is imported when the first
+embedder is built, not with this module.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rag.embedding_options import BATCH, TOKENS_MAX, Dtype, default_dtype, set_threads, verify_options
+from rag.errors import DimensionMismatch, UnknownModel
+from rag.model_settings import prompts_of
+from rag.pooling import unit
+from rag.weights import WEIGHTS, verify_model
+from rag.wordpieces import CHARS_MAX, encodable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+class SentenceTransformerEmbedder:
+    """An `Embedder` over a folder of safetensors weights whose hash is pinned. One thread at a time may use it."""
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        expected_hash: bytes,
+        dtype: Dtype | None = None,
+        batch: int = BATCH,
+        threads: int | None = None,
+        device: str = "cpu",
+    ) -> None:
+        """Verify the weights, then load them.
+
+        Args:
+            path: the model's folder, from `model_path`.
+            expected_hash: SHA-256 of its model.safetensors.
+            dtype: None means `default_dtype()`.
+            batch: texts embedded at once, 1 to `BATCH_MAX`; more need more memory and are no faster.
+            threads: CPU threads of torch in whichever thread embeds; None leaves torch's own choice.
+            device: "cpu" or "cuda".
+        Raises: UnknownModel.
+        """
+        verify_options(dtype=dtype, batch=batch, threads=threads, device=device)
+        self.model_hash = verify_model(path, expected_hash)
+        self.dtype: str = dtype or default_dtype(device)
+        self._query_prompt, self._passage_prompt = prompts_of(path)
+        self._batch = batch
+        self._threads = threads
+        set_threads(threads)
+        self._model = _load(path, self.dtype, device)
+        self.dimension: int = _dimension(self._model)
+
+    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return unit rows, shape (len(texts), dimension), of texts with the model's own prompt for queries, if any."""
+        return self._embed(texts, self._query_prompt, None)
+
+    def embed_passages(
+        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Return unit rows, shape (len(texts), dimension); an empty text has a vector too.
+
+        Args:
+            progress: called after each batch with the number of texts embedded so far.
+        """
+        return self._embed(texts, self._passage_prompt, progress)
+
+    def _embed(self, texts: Sequence[str], prompt: str, progress: Callable[[int], None] | None) -> NDArray[np.float32]:
+        """Embed the longest texts first, so that a batch wastes little on padding and memory peaks at once."""
+        import numpy as np
+
+        set_threads(self._threads)
+        rows = np.empty((len(texts), self.dimension), dtype=np.float32)
+        order = sorted(range(len(texts)), key=lambda index: -len(texts[index]))
+        for start in range(0, len(order), self._batch):
+            chosen = order[start : start + self._batch]
+            rows[chosen] = self._model.encode(
+                [encodable(texts[index][:CHARS_MAX]) for index in chosen],
+                prompt=prompt,
+                batch_size=self._batch,
+                show_progress_bar=False,
+                convert_to_numpy=True,
+            )
+            if progress is not None:
+                progress(start + len(chosen))
+        return unit(rows)
+
+
+def _load(path: Path, dtype: str, device: str) -> Any:
+    os.environ["HF_HUB_OFFLINE"] = "1"  # read when huggingface_hub is first imported; below it is asked for again
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+    import torch
+
+    try:
+        from sentence_transformers import SentenceTransformer
+        from tqdm import tqdm
+        from transformers.utils import logging
+    except ImportError as error:
+        raise UnknownModel(f"{path} is no BERT, and other models need: pip install sentence-transformers") from error
+
+    logging.disable_progress_bar()
+    tqdm.set_lock(threading.RLock())  # its own is a semaphore in the system, which would outlive a killed process
+    try:
+        model = SentenceTransformer(
+            str(path),
+            device=device,
+            local_files_only=True,
+            trust_remote_code=False,
+            model_kwargs={"dtype": getattr(torch, dtype), "use_safetensors": True},
+        )
+    except (OSError, ValueError, KeyError) as error:
+        raise UnknownModel(f"{path / WEIGHTS} cannot be loaded; install the model again") from error
+    model.max_seq_length = TOKENS_MAX
+    return model.eval()
+
+
+def _dimension(model: Any) -> int:
+    dimension = model.get_embedding_dimension()
+    if not isinstance(dimension, int) or dimension < 1:
+        raise DimensionMismatch(f"the model states the dimension {dimension!r}; a whole number from 1 is needed")
+    return dimension
