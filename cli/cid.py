@@ -28,8 +28,8 @@ def cid(
 ) -> None:
     """Print the CID of a file, or of a folder with all in it. Nothing is stored or sent.
 
-    unixfs-v1-2025 is what today's IPFS tools agree on; unixfs-v0-2015 gives the older Qm… names. A folder so large that
-    the profile shards it is refused: sharded folders are not built here.
+    unixfs-v1-2025 is what today's IPFS tools agree on; unixfs-v0-2015 gives the older Qm… names. A folder over the
+    profile's 256 KiB is sharded, as those tools do.
     """
     with reported():
         chosen = PROFILES[profile.value]

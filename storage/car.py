@@ -40,6 +40,17 @@ def write_car(stream: BinaryIO, roots: Sequence[Cid], blocks: Iterable[tuple[Cid
         stream.write(block)
 
 
+def header_bytes(roots: int) -> int:
+    """Return how long an archive of so many roots is before its first block."""
+    length = len(_ROOTS_KEY) + len(_array_head(roots)) + roots * _LINK_BYTES + len(_VERSION_KEY)
+    return len(varint.encoded(length)) + length
+
+
+def section_bytes(block_bytes: int) -> int:
+    """Return how much longer a block makes an archive."""
+    return len(varint.encoded(CID_BYTES + block_bytes)) + CID_BYTES + block_bytes
+
+
 def read_car(
     stream: BinaryIO, *, blocks_max: int, bytes_max: int
 ) -> tuple[tuple[Cid, ...], Iterator[tuple[Cid, bytes]]]:

@@ -43,3 +43,43 @@ class MalformedDag(StorageError):
 
 class UnsupportedDag(StorageError):
     """Blocks are well-formed, but of a shape that is not built here: the message names it."""
+
+
+class RequestRefused(StorageError):
+    """The place understood what was asked and will not do it; asking again changes nothing."""
+
+
+class AccessRefused(RequestRefused):
+    """The place does not accept the token; get a new one, and see that it belongs to this place."""
+
+
+class PaymentNeeded(RequestRefused):
+    """The place wants money first; top up the account, or take another place."""
+
+
+class RateLimited(StorageUnavailable):
+    """The place was asked too often; ask again after `retry_after_s` seconds."""
+
+    def __init__(self, message: str, *, retry_after_s: float = 60.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class PinNotFound(StorageError):
+    """The pinning service has no pin of that id: it was removed, replaced, or never there."""
+
+
+class PieceNotFound(StorageError):
+    """The provider does not have the piece, or has not finished taking it in."""
+
+
+class PieceMismatch(StorageError):
+    """The bytes are not the piece that they should be: the provider is wrong or lying."""
+
+
+class DataSetNotFound(StorageError):
+    """The provider knows no data set of that number: it was never made, or is lost and no longer proved."""
+
+
+class NothingAgreed(StorageUnavailable):
+    """No back end had the right block; the message says of each what was wrong with it."""

@@ -12,7 +12,7 @@ from storage.unixfs.entry import FileEntry
 from storage.unixfs.profile import V1_2025, Profile
 
 FileData = bytes | bytearray | memoryview | BinaryIO
-Put = Callable[[Cid, bytes], None]
+Put = Callable[[Cid, bytes], object]
 
 
 @dataclass(frozen=True, slots=True)

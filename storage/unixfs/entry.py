@@ -9,7 +9,8 @@ from storage.errors import MalformedDag, UnsupportedDag
 RAW_LEAF: Final = 0
 DIRECTORY: Final = 1
 FILE: Final = 2
-_UNSUPPORTED = {3: "metadata", 4: "a symbolic link", 5: "a sharded (HAMT) directory"}
+SHARD: Final = 5
+_UNSUPPORTED = {3: "metadata", 4: "a symbolic link"}
 CHILD_BYTES_FIELD: Final = 4  # the only one that may stand more than once
 _FIELD_TYPES = {1: int, 2: bytes, 3: int, CHILD_BYTES_FIELD: int, 7: int, 8: bytes}  # 7 permissions, 8 time
 
@@ -41,7 +42,7 @@ class FileEntry:
 
 
 def kind_of(message: bytes | None) -> int:
-    """Return `RAW_LEAF`, `DIRECTORY` or `FILE`. Raises: MalformedDag; UnsupportedDag: any other kind, by name."""
+    """Return `RAW_LEAF`, `DIRECTORY`, `FILE` or `SHARD`. Raises: MalformedDag; UnsupportedDag: other kinds, by name."""
     try:
         number, kind = next(fields(message or b""), (0, 0))
     except ValueError as error:
@@ -50,7 +51,7 @@ def kind_of(message: bytes | None) -> int:
         raise MalformedDag("a node's data is not UnixFS: it does not begin with its kind")
     if kind in _UNSUPPORTED:
         raise UnsupportedDag(f"{_UNSUPPORTED[kind]} is not built here; store a plain file or directory")
-    if kind not in (RAW_LEAF, DIRECTORY, FILE):
+    if kind not in (RAW_LEAF, DIRECTORY, FILE, SHARD):
         raise MalformedDag(f"UnixFS has no kind {kind}")
     return kind
 
@@ -61,7 +62,7 @@ def file_from(message: bytes | None) -> FileEntry:
     Raises: MalformedDag: a directory, a field twice, out of order or not in its shortest form; UnsupportedDag.
     """
     kind = kind_of(message)
-    if kind == DIRECTORY:
+    if kind in (DIRECTORY, SHARD):
         raise MalformedDag("a directory stands where a file was expected; read it as a directory")
     values: dict[int, int | bytes] = {}
     sizes: list[int] = []

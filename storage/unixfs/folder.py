@@ -18,8 +18,8 @@ ENTRIES_MAX: Final = 1_000_000
 def path_tree(path: Path, *, profile: Profile = V1_2025) -> Tree:
     """Return the tree of a file, or of a folder with all in it, hidden entries included.
 
-    Raises: UnsupportedDag: something in it is neither a file nor a folder, or a folder is so large that the profile
-        shards it; FileTooLarge: deeper or larger than the bounds; OSError.
+    Raises: UnsupportedDag: something in it is neither a file nor a folder; FileTooLarge: deeper or larger than the
+        bounds; OSError.
     """
     left = iter(range(ENTRIES_MAX))
     # A path that the caller names may be a link; what a folder holds may not lead out of it.

@@ -10,10 +10,14 @@ import pytest
 
 from storage.cid import DAG_CBOR, DAG_PB, RAW, Cid
 from storage.directory import DirectoryBlobs
-from storage.errors import BlockMismatch, BlockNotFound, BlockTooLarge
+from storage.errors import BlockMismatch, BlockNotFound, BlockTooLarge, StorageUnavailable
+from storage.gateway import GatewayBlobs
 from storage.memory import MemoryBlobs
 from storage.model import BLOCK_BYTES_MAX, Blobs
+from storage.racing import RacingBlobs
 from storage.unixfs import V0_2015, V1_2025, add_file, read_file
+from tests.faults import FlippedBit
+from tests.storage.gateway_node import gateway_over
 
 IPFS_TIMEOUT_S = 2.0  # a node that is offline is silent about what it lacks: this is how long the tests listen
 
@@ -149,3 +153,58 @@ def test_a_file_of_several_blocks_comes_back(blobs: Blobs, profile: object) -> N
 
 def test_its_name_says_what_it_is(blobs: Blobs) -> None:
     assert blobs.name.split()[0] in {"memory", "directory", "ipfs"}
+
+
+@pytest.fixture(params=["memory", "gateway", "race", "race of gateways"])
+def reading(request: pytest.FixtureRequest) -> Iterator[tuple[Blobs, Blobs]]:
+    """A place to put blocks, and one through which they are read."""
+    kept = MemoryBlobs()
+    with gateway_over(kept) as first, gateway_over(FlippedBit(kept, is_checked=False)) as second:
+        gateways = [GatewayBlobs(node.url, allow_private=True) for node in (first, second)]
+        match request.param:
+            case "memory":
+                yield kept, kept
+            case "gateway":
+                yield kept, gateways[0]
+            case "race":
+                yield kept, RacingBlobs([MemoryBlobs(), kept])
+            case "race of gateways":
+                yield kept, RacingBlobs(gateways)
+
+
+@pytest.mark.parametrize("length", [0, 12, 2**20, BLOCK_BYTES_MAX])
+@pytest.mark.parametrize("codec", [RAW, DAG_PB, DAG_CBOR])
+def test_what_was_put_elsewhere_is_read(reading: tuple[Blobs, Blobs], length: int, codec: int) -> None:
+    kept, reader = reading
+    block = os.urandom(length)
+    cid = Cid.of(codec, block)
+    kept.put(cid, block)
+    assert reader.get(cid) == block
+    assert reader.has(cid)
+
+
+def test_what_is_nowhere_is_not_found(reading: tuple[Blobs, Blobs]) -> None:
+    cid = Cid.of(RAW, b"nowhere")
+    assert not reading[1].has(cid)
+    with pytest.raises(BlockNotFound):
+        reading[1].get(cid)
+
+
+def test_eight_threads_may_share_a_reader(reading: tuple[Blobs, Blobs]) -> None:
+    kept, reader = reading
+    made = {Cid.of(RAW, block): block for block in (os.urandom(3000) for _ in range(40))}
+    for cid, block in made.items():
+        kept.put(cid, block)
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(reader.get, made)) == list(made.values())
+
+
+@pytest.mark.parametrize("reading", ["gateway", "race", "race of gateways"], indirect=True)
+def test_a_reader_that_does_not_keep_blocks_takes_none(reading: tuple[Blobs, Blobs]) -> None:
+    kept, reader = reading
+    cid = Cid.of(RAW, b"not to be kept")
+    with pytest.raises(StorageUnavailable):
+        reader.put(cid, b"not to be kept")
+    with pytest.raises(StorageUnavailable):
+        reader.delete(cid)
+    assert list(kept.cids()) == []

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from storage.cid import DAG_PB, Cid
 from storage.dagpb import Link, Node, node_from
-from storage.errors import FileTooLarge, StorageError, UnsupportedDag
+from storage.errors import FileTooLarge, StorageError
 from storage.memory import MemoryBlobs
 from storage.unixfs import (
     PROFILES,
@@ -82,24 +82,31 @@ def test_a_file_has_the_cid_that_kubo_gives_it(vector_id: str) -> None:
     assert profile.text(file_cid(io.BytesIO(data), profile=profile)) == vector["cid"]
 
 
-def test_the_largest_plain_directory_has_the_cid_that_kubo_gives_it() -> None:
-    vector = _vectors()["v1-dir-basic"]
-    assert str(directory_cid(_directory_of(vector, V1_2025), profile=V1_2025)) == vector["cid"]
-
-
 @pytest.mark.parametrize("vector_id", ["v0-dir-hamt", "v1-dir-basic"])
-def test_one_more_byte_than_the_profile_allows_is_refused_by_name(vector_id: str) -> None:
+def test_a_directory_at_the_edge_of_sharding_has_the_cid_that_kubo_gives_it(vector_id: str) -> None:
     vector = _vectors()[vector_id]
     profile = PROFILES[vector["profile"]]
-    entries = _directory_of(vector, profile)
-    longest = max(entries, key=len)
-    if vector["kind"] == "dir-hamt":  # is one byte over as it stands; one byte less is a plain directory
-        shorter = {**{name: tree for name, tree in entries.items() if name != longest}, longest[:-1]: entries[longest]}
-        assert directory_cid(shorter, profile=profile).codec == DAG_PB
-    else:
-        entries[longest + "x"] = entries.pop(longest)
-    with pytest.raises(UnsupportedDag, match="HAMT"):
-        directory_cid(entries, profile=profile)
+    assert profile.text(directory_cid(_directory_of(vector, profile), profile=profile)) == vector["cid"]
+
+
+@pytest.mark.parametrize(
+    ("vector_id", "rule", "cid"),  # the other side of each edge, from the same file of Kubo's
+    [
+        (
+            "v0-dir-hamt",
+            {"count": 4096, "name_len": 30, "last_name_len": 30},
+            "QmX5GtRk3TSSEHtdrykgqm4eqMEn3n2XhfkFAis5fjyZmN",
+        ),
+        ("v1-dir-basic", {"last_name_len": 22}, "bafybeiegvuterwurhdtkikfhbxcldohmxp566vpjdofhzmnhv6o4freidu"),
+    ],
+)
+def test_the_other_side_of_the_edge_has_the_cid_that_kubo_gives_it(
+    vector_id: str, rule: dict[str, int], cid: str
+) -> None:
+    vector = _vectors()[vector_id]
+    profile = PROFILES[vector["profile"]]
+    data = {**vector["data"], "names": {**vector["data"]["names"], **rule}}
+    assert profile.text(directory_cid(_directory_of({"data": data}, profile), profile=profile)) == cid
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ RIGHT = FileEntry(None, 10, (4, 6))
         None,
         b"",
         DIRECTORY_DATA,
+        b"\x08\x05",
         b"\x08\x09",
         RIGHT.encoded() + b"\x20\x00",
         RIGHT.encoded()[2:],
@@ -211,7 +212,6 @@ def test_a_leaf_that_lies_about_its_own_length_fails() -> None:
 @pytest.mark.parametrize(
     ("entry", "name"),
     [
-        (b"\x08\x05", "HAMT"),
         (b"\x08\x04", "symbolic link"),
         (b"\x08\x03", "metadata"),
         (FileEntry(b"own", 13, (4, 6)), "both data and children"),
