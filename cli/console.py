@@ -23,8 +23,8 @@ from vault.errors import VaultError
 FAILED = 1
 MISUSED = 2
 _UNPRINTED: Final = re.compile("[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 @contextmanager
@@ -62,7 +62,7 @@ def _told(error: OSError) -> str:
 
 def fail(sentence: str, code: int = FAILED) -> NoReturn:
     """Say what went wrong and exit."""
-    err.print(f"[bold red]error:[/] {escape(printable(sentence))}", soft_wrap=True)
+    err.print(f"[bold red]error:[/] {foreign(sentence)}", soft_wrap=True)
     raise typer.Exit(code)
 
 
@@ -82,11 +82,21 @@ def one_line(text: str, chars_max: int | None = None) -> str:
     return shown if chars_max is None or len(shown) <= chars_max else f"{shown[:chars_max]}…"
 
 
+def foreign(text: str) -> str:
+    """Return foreign text for a line of rich markup: it stays on that line, and is taken for nothing but text."""
+    return escape(one_line(text))
+
+
 def show_json(value: Any) -> None:
     """Print one JSON object on one line: what moves a cursor, and half a surrogate pair, as escapes."""
     text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     sys.stdout.write(_UNPRINTED.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
     sys.stdout.flush()
+
+
+def warn(sentence: str) -> None:
+    """Say in red, beside the output, what a person must not overlook."""
+    err.print(f"[bold red]{foreign(sentence)}[/]", soft_wrap=True)
 
 
 def warn_simulated() -> None:
@@ -96,7 +106,7 @@ def warn_simulated() -> None:
 
 def tee_text(kind: str) -> str:
     """Return a TEE's kind as shown everywhere: simulated in red."""
-    return "[bold red]SIMULATED[/]" if kind == "simulated" else f"[green]{escape(kind)}[/]"
+    return "[bold red]SIMULATED[/]" if kind == "simulated" else f"[green]{foreign(kind)}[/]"
 
 
 def password_for(what: str, given: str) -> str:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import reported, say, show_json, tee_text
+from cli.console import foreign, reported, say, show_json, tee_text
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
 from cli.people import address_option
 from cli.workplace import genesis_meant, opened_home, wallet_key
@@ -47,7 +46,7 @@ def add(
         if json:
             show_json({"licensee": address_text(address), "added": amount, "balance": balance, "currency": unit})
         else:
-            say(f"added {amount}; {address_text(address)} has {balance} micro-{escape(unit)}")
+            say(f"added {amount}; {address_text(address)} has {balance} micro-{foreign(unit)}")
 
 
 @app.command("show")
@@ -85,7 +84,7 @@ def show(
             )
             return
         say(f"{address_text(held.license.licensee)}, TEE {tee_text(tee)}")
-        say(f"credit {account.credit} micro-{escape(unit)}; spent {account.spent} of a cap of {account.spend_cap}")
+        say(f"credit {account.credit} micro-{foreign(unit)}; spent {account.spent} of a cap of {account.spend_cap}")
         say(f"{account.passages_seen} of {account.passages_max} distinct passages seen")
 
 

@@ -18,10 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import password_for, reported, say, show_json
+from cli.console import foreign, password_for, reported, say, show_json
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption
 from cli.sealed_files import new_file, require_file, require_folder_of, write_sealed
@@ -86,7 +85,8 @@ def backup(
             show_json(_facts(custodian, file, count))
         else:
             say(
-                f"custodian [bold]{custodian}[/]: {count.rows} records and {count.blocks} blocks in {escape(str(file))}"
+                f"custodian [bold]{custodian}[/]: {count.rows} records and {count.blocks} blocks "
+                f"in {foreign(str(file))}"
             )
 
 

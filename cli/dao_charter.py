@@ -10,12 +10,14 @@ import typer
 
 from cli.people import address_option
 from cli.quantities import basis_points_from, counted, duration_text, percent_text, seconds_from
-from vault.charter import Charter
+from vault.charter import Charter, Voting
 from vault.roll import Roll
 from vault.signing import address_text
 
 MEMBERS_SHOWN: Final = 20
+EXTENSION_S: Final = 6 * 3600
 WEIGHT_END: Final = 1 << 256
+COUNTED_BY: Final = ("roll", "members", "weights_root", "total_weight")
 COUNT_DIGITS_MAX: Final = 20
 
 
@@ -115,6 +117,15 @@ def pairs_from(everything: Iterable[str]) -> dict[str, str]:
     return pairs
 
 
+def voting_from(pairs: Mapping[str, str | None]) -> Voting:
+    """Return how a DAO decides, from every setting of its voting.
+
+    Where the extension is None, it is `EXTENSION_S`, or the voting period if that is shorter.
+    """
+    fields = {BY_NAME[name].field: _read(BY_NAME[name], text) for name, text in pairs.items() if text is not None}
+    return Voting(**{"extension_s": min(EXTENSION_S, fields["period_s"])} | fields)
+
+
 def rewritten(
     charter: Charter, pairs: Mapping[str, str], *, roll: Roll | None = None, guardians: tuple[bytes, ...] | None = None
 ) -> Charter:
@@ -154,12 +165,16 @@ def _read(setting: Setting, text: str) -> Any:
 
 
 def charter_changes(
-    before: Charter, after: Charter, rolls: tuple[Roll, Roll] | None, *, most: int | None = MEMBERS_SHOWN
+    before: Charter,
+    after: Charter,
+    rolls: tuple[Roll | None, Roll | None],
+    *,
+    most: int | None = MEMBERS_SHOWN,
 ) -> Iterator[str]:
     """Yield what another charter changes, a line for each.
 
     Args:
-        rolls: the members before and after; None where one of them is not known here.
+        rolls: the members before and after, each verified against its charter; None for one that is not known here.
         most: how many changes of members are told; None for all.
     """
     for setting in SETTINGS:
@@ -169,12 +184,24 @@ def charter_changes(
         yield f"guardian added: {address_text(guardian)}"
     for guardian in sorted(set(before.guardians) - set(after.guardians)):
         yield f"guardian removed: {address_text(guardian)}"
-    if before.roll != after.roll:
-        yield (
-            f"members: {before.members} → {after.members}, total weight: {before.total()} → {after.total()}"
-            + ("" if rolls else "; who they are is not known here: the roll is missing")
-        )
-        yield from _bounded(_member_changes(*rolls), most) if rolls else ()
+    if any(getattr(before, name) != getattr(after, name) for name in COUNTED_BY):
+        yield from _weights_changes(before, after, rolls, most)
+
+
+def _weights_changes(
+    before: Charter, after: Charter, rolls: tuple[Roll | None, Roll | None], most: int | None
+) -> Iterator[str]:
+    """Yield who decides from then on, and with what weight."""
+    old, new = rolls
+    yield f"members: {before.members} → {after.members}, total weight: {before.total()} → {after.total()}"
+    if before.weights_root != after.weights_root:
+        yield f"votes are counted by other weights: Merkle root {after.weights_root.hex()}"
+    if before.roll == after.roll:
+        yield "the roll stays the same, though votes are counted by others than its members"
+    if old is not None and new is not None:
+        yield from _bounded(_member_changes(old, new), most)
+    else:
+        yield "who they are is not known here"
 
 
 def _member_changes(before: Roll, after: Roll) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from rich.markup import escape
-
 from cli import wiring
-from cli.console import say
+from cli.console import foreign, say
+from cli.dao_text import does
 from cli.home import Settings
 from cli.quantities import counted
 from cli.workplace import Reached, custodians_reached
@@ -71,15 +70,20 @@ def caught_up(board: Board, history: History, places: Places) -> History:
     return followed(board, history, places.clients, clock=wiring.clock).history
 
 
-def brought(settings: Settings, board: Board, history: History, cid: Cid, *, is_fresh: bool = False) -> Proposal:
-    """Return a proposal of this board; where it is not there, or its votes are wanted fresh, ask the custodians."""
+def brought(
+    settings: Settings, board: Board, history: History, cid: Cid, *, is_fresh: bool = False
+) -> tuple[Proposal, History]:
+    """Return a proposal of this board, and the history as it is followed by then.
+
+    Where the proposal is not there, or its votes are wanted fresh, the custodians are asked.
+    """
     if is_fresh or (board.get(cid) is None and settings.custodians):
         with custody_of(settings, history) as places:
             history = caught_up(board, history, places)
             pull_proposals(board, history, places.clients.values())
             proposal = proposal_on(board, history, cid)
             pull_votes(board, history, proposal, places.clients.values())
-    return proposal_on(board, history, cid)
+    return proposal_on(board, history, cid), history
 
 
 def carried_over(
@@ -91,6 +95,8 @@ def carried_over(
 ) -> HandedOn:
     """Have the custodians carry something out, and follow them; raise where none of them took it."""
     done = handed_on(board, history, cause, blocks, places.clients, clock=wiring.clock)
+    if done.is_in_effect:
+        return _with_gossip(done, places)
     if not done.accepted:
         waiting = [error for error in done.failures.values() if isinstance(error, NotYet)]
         if waiting:
@@ -98,6 +104,24 @@ def carried_over(
         told = "; ".join(f"{address}: {why}" for address, why in sorted(places.noted(done.failures).items()))
         raise ServiceUnavailable(f"no custodian took it, so nothing has changed ({told}); run the same command again")
     return done
+
+
+def _with_gossip(done: HandedOn, places: Places) -> HandedOn:
+    """Count those as having taken it that refused it for having it from others already."""
+    answered = [key for key, error in done.failures.items() if not isinstance(error, ServiceUnavailable)]
+    followers = [key for key in answered if _follows(places.clients[key], done.history)]
+    failures = {key: error for key, error in done.failures.items() if key not in followers}
+    accepted = tuple(key for key in places.clients if key in done.accepted or key in followers)
+    return replace(done, accepted=accepted, failures=failures)
+
+
+def _follows(client: CustodyClient, history: History) -> bool:
+    """Say whether a custodian follows the head of a history, or one that grew from it."""
+    try:
+        client.chain(history.genesis, history.head.cid())
+    except VaultError:
+        return False
+    return True
 
 
 def handed_in(board: Board, history: History, places: Places) -> tuple[list[str], dict[str, str]]:
@@ -120,18 +144,19 @@ def collected_json(collected: Collected, places: Places, of: int) -> dict[str, A
 
 def say_collected(said: Mapping[str, Any], what: str) -> None:
     """Print how many custodians hold something, and whether that is enough."""
-    has = f"{said['acknowledged']} of {counted(said['custodians'], 'custodian')} hold it"
+    held, enough = said["acknowledged"], said["enough"]
+    has = f"{held} of {counted(said['custodians'], 'custodian')} {does(held, 'hold')} it"
     if said["is_enough"]:
-        say(f"{has}; {said['enough']} guarantee that {what}")
+        say(f"{has}; {enough} {does(enough, 'guarantee')} that {what}")
     else:
-        say(f"[yellow]{has}; it takes {said['enough']} to guarantee that {what}: run the same command again later[/]")
+        say(f"[yellow]{has}; it takes {enough} to guarantee that {what}: run the same command again later[/]")
     say_failures(said["failed"])
 
 
 def say_failures(failures: Mapping[str, str]) -> None:
     """Print why custodians did not answer, a line for each."""
     for address, reason in sorted(failures.items()):
-        say(f"[yellow]{escape(address)}: {escape(reason)}[/]")
+        say(f"[yellow]{foreign(address)}: {foreign(reason)}[/]")
 
 
 def carried_json(done: HandedOn, places: Places) -> dict[str, Any]:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
-from cli import wiring
-from cli.console import reported, say, show_json
-from cli.dao_custody import carried_json, carried_over, caught_up, custody_of, say_carried
+from cli.console import foreign, say, show_json
+from cli.dao_custody import carried_json, carried_over, caught_up, custody_of, handed_in, say_carried
 from cli.dao_hand import OwnWalletOption, SignatureOption, TypedDataOption, hand_of, show_typed_data
+from cli.dao_opened import opened_dao
 from cli.home import Settings
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption
 from cli.people import address_option
 from cli.tables import show_table
-from cli.workplace import history_meant, opened_home
 from vault.assembly import put
 from vault.board import Kind
 from vault.errors import NotYet
@@ -47,21 +45,18 @@ def delegate(
     """
     if (to is None) != back:
         raise typer.BadParameter("name the member that is to vote, or --back to vote yourself again")
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        chosen = None if to is None else address_option(to)
+    with opened_dao(dao, home, custodian) as (settings, board, history):
         hand = hand_of(settings, wallet, delegator, signature, typed_data=typed_data, option="--delegator")
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            domain = history.charter.domain(history.genesis)
-            one = _waiting(board, history, hand.address, chosen or hand.address)
-            if one is None or typed_data:
-                blank = blank_choice(board, history, hand.address, chosen or hand.address)
-                if typed_data:
-                    show_typed_data(blank, domain)
-                    return
-                one = proven(board, history, hand.signed(blank, domain))
-            said = _delegated(settings, board, history, one)
+        chosen = hand.address if to is None else address_option(to)
+        domain = history.charter.domain(history.genesis)
+        one = _waiting(board, history, hand.address, chosen)
+        if one is None or typed_data:
+            blank = blank_choice(board, history, hand.address, chosen)
+            if typed_data:
+                show_typed_data(blank, domain)
+                return
+            one = proven(board, history, hand.signed(blank, domain))
+        said = _delegated(settings, board, history, one)
         show_json(said) if json else _say_delegated(said)
 
 
@@ -82,6 +77,10 @@ def _delegated(settings: Settings, board: Board, history: History, one: ProvenDe
     }
     with custody_of(settings, history) as places:
         history = caught_up(board, history, places)
+        if _stands(history, one):
+            accepted, failed = handed_in(board, history, places)
+            head = {"epoch": history.head.epoch, "head": str(history.head.cid()), "lost_to": []}
+            return said | head | {"why": "", "is_in_effect": True, "custodians": accepted, "failed": failed}
         put(board, Kind.DELEGATION, history.genesis, one)
         batch = next_batch(board, history, one)
         try:
@@ -91,24 +90,28 @@ def _delegated(settings: Settings, board: Board, history: History, one: ProvenDe
         return said | {"why": ""} | carried_json(done, places)
 
 
+def _stands(history: History, one: ProvenDelegation) -> bool:
+    """Say whether this very choice is in the head already: custodians hand on what waits."""
+    choice = one.delegation
+    last = next(reversed(history.delegations.get(choice.delegator, ())), None)
+    return last is not None and (last.delegate, last.sequence) == (choice.delegate, choice.sequence)
+
+
 def _say_delegated(said: dict[str, Any]) -> None:
     if said["is_taken_back"]:
         say("taken back: you vote yourself")
     else:
         say(f"{said['delegate']} votes for {said['delegator']}, as far as that one does not vote itself")
     if said["why"]:
-        say(f"[yellow]it waits on this board: {escape(said['why'])}; then run it again[/]")
+        say(f"[yellow]it waits on this board: {foreign(said['why'])}; then run it again[/]")
     else:
         say_carried(said, "it counts for proposals made from now on")
 
 
 def delegations(dao: GenesisOption = None, home: HomeOption = None, json: JsonOption = False) -> None:
     """List who votes for whom: in the head, and waiting on this board."""
-    with reported():
-        settings, _ = opened_home(home)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            rows = _rows(board, history)
+    with opened_dao(dao, home) as (_, board, history):
+        rows = _rows(board, history)
         if json:
             show_json({"delegations": rows})
         elif rows:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
-
-from cli import wiring
-from cli.console import reported, say, show_json, warn_simulated
+from cli.console import foreign, say, show_json, warn, warn_simulated
 from cli.dao_charter import MEMBERS_SHOWN, charter_changes
-from cli.dao_custody import brought
 from cli.dao_datasets import corpora_known
-from cli.dao_voting import ProposalArgument
+from cli.dao_opened import opened_proposal
+from cli.dao_options import ProposalArgument
+from cli.dao_rolls import seen_in, seen_roll
 from cli.home import Settings
-from cli.options import GenesisOption, HomeOption, JsonOption, cid_option
-from cli.workplace import history_meant, opened_home
-from vault.assembly import charter_of_proposal, charter_then, policy_of, roll_of
-from vault.charter import Charter
-from vault.errors import VaultError
+from cli.options import GenesisOption, HomeOption, JsonOption
+from vault.assembly import charter_of_proposal, charter_then, policy_of
 from vault.policy import Policy
 from vault.policy_diff import changes
 
@@ -25,7 +20,6 @@ if TYPE_CHECKING:
     from vault.ballot import Proposal
     from vault.history import History
     from vault.records.board import Board
-    from vault.roll import Roll
 
 
 def diff(
@@ -35,23 +29,22 @@ def diff(
     json: JsonOption = False,
 ) -> None:
     """Print what a proposal would change, in words: of a policy also what its licensees together could ever read."""
-    with reported():
-        settings, _ = opened_home(home)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            found = brought(settings, board, history, cid_option(proposal))
-            most = None if json else MEMBERS_SHOWN
-            lines, policy = changes_of(settings, board, history, found, most=most), policy_of(board, found)
+    with opened_proposal(proposal, dao, home) as (opened, found):
+        lines = changes_of(*opened, found, most=None if json else MEMBERS_SHOWN)
+        policy = policy_of(opened.board, found)
         is_simulated = policy is not None and policy.accepts_simulated()
+        warning = seen_in(opened.board, found).warning
         if json:
             said = {"proposal": str(found.cid()), "action": found.action.words(), "changes": lines}
-            show_json(said | {"accepts_simulated": is_simulated})
+            show_json(said | {"accepts_simulated": is_simulated, "warning": warning})
             return
-        say(escape(found.action.words()))
+        say(foreign(found.action.words()))
         if is_simulated:
             warn_simulated()
+        if warning:
+            warn(warning)
         for line in lines:
-            say(f"  {escape(line)}")
+            say(f"  {foreign(line)}")
 
 
 def changes_of(
@@ -60,22 +53,26 @@ def changes_of(
     """Return what a proposal would change, a line for each.
 
     Args:
-        most: how many changes of members are told; None for all.
+        most: how many changes of members, or of licensees, are told; None for all.
     """
     policy, charter = policy_of(board, proposal), charter_of_proposal(board, proposal)
     if policy is not None:
-        return _policy_changes(settings, history, proposal, policy)
+        return _policy_changes(settings, history, proposal, policy, most=most)
     if charter is not None:
         before = charter_then(board, history, proposal)
-        return list(charter_changes(before, charter, _rolls(board, before, charter), most=most))
+        rolls = seen_roll(board, before).roll, seen_roll(board, charter).roll
+        return list(charter_changes(before, charter, rolls, most=most))
     return _revocation_changes(history, proposal)
 
 
-def _policy_changes(settings: Settings, history: History, proposal: Proposal, policy: Policy) -> list[str]:
+def _policy_changes(
+    settings: Settings, history: History, proposal: Proposal, policy: Policy, *, most: int | None
+) -> list[str]:
     """Compare with the policy that is dropped, or else with the one in force that has most datasets in common."""
     before = _nearest(history, proposal, policy)
     lines = [f"dropped: policy {cid}" for cid in proposal.action.drops]
-    return [*lines, *changes(before, policy, corpora=corpora_known(settings, history, (before, policy)))]
+    corpora = corpora_known(settings, history, (before, policy))
+    return [*lines, *changes(before, policy, corpora=corpora, most=most)]
 
 
 def _nearest(history: History, proposal: Proposal, policy: Policy) -> Policy | None:
@@ -87,13 +84,6 @@ def _nearest(history: History, proposal: Proposal, policy: Policy) -> Policy | N
 
     near = max(dropped or others, key=shared, default=None)
     return near if near is not None and (dropped or shared(near)) else None
-
-
-def _rolls(board: Board, before: Charter, after: Charter) -> tuple[Roll, Roll] | None:
-    try:
-        return roll_of(board, before), roll_of(board, after)
-    except VaultError:
-        return None
 
 
 def _revocation_changes(history: History, proposal: Proposal) -> list[str]:

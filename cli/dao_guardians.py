@@ -8,11 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import wiring
-from cli.console import FAILED, reported, say, show_json
+from cli.console import FAILED, say, show_json
 from cli.dao_custody import (
     Places,
-    brought,
     carried_json,
     carried_over,
     caught_up,
@@ -21,11 +19,11 @@ from cli.dao_custody import (
     say_failures,
 )
 from cli.dao_hand import Hand, SignatureOption, TypedDataOption, hand_of
+from cli.dao_opened import Opened, opened_dao, opened_proposal
+from cli.dao_options import ProposalArgument
 from cli.dao_subject import subject_from
-from cli.dao_voting import ProposalArgument
 from cli.home import Settings
-from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
-from cli.workplace import history_meant, opened_home
+from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption
 from vault.action import Scope
 from vault.errors import InvalidDecision, VaultError
 from vault.gathering import Gathered, act_to_sign, acts_on, cancel_act, put_act, revoke_act, with_signature
@@ -59,22 +57,11 @@ def cancel(
 
     Each of them runs this. The signatures gather on boards and at the custodians; with the last one, it is done.
     """
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        cid = cid_option(proposal)
-        hand = hand_of(settings, guardian, signer, signature, typed_data=typed_data, option="--signer")
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            found = brought(settings, board, history, cid)
-            if found.action.adopts is None:
-                raise InvalidDecision(
-                    "guardians cancel what would grant; charter changes and revocations are not theirs"
-                )
-            if typed_data:
-                _show_typed_data(board, history, cancel_act(history, cid), hand)
-                return
-            said = _acted(settings, board, history, lambda now: cancel_act(now, cid), hand)
-        _show(said, json=json)
+    with opened_proposal(proposal, dao, home, custodian) as (opened, found):
+        hand = hand_of(opened.settings, guardian, signer, signature, typed_data=typed_data, option="--signer")
+        if found.action.adopts is None:
+            raise InvalidDecision("guardians cancel what would grant; charter changes and revocations are not theirs")
+        _act(opened, lambda now: cancel_act(now, found.cid()), hand, typed_data=typed_data, json=json)
 
 
 def revoke(
@@ -92,22 +79,20 @@ def revoke(
     json: JsonOption = False,
 ) -> None:
     """Revoke at once, without a vote; k guardians together. Members vote on one with: coffer dao propose --revoke."""
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        hand = hand_of(settings, guardian, signer, signature, typed_data=typed_data, option="--signer")
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            named = subject_from(settings, history, scope, subject)
-            if typed_data:
-                _show_typed_data(board, history, revoke_act(history, scope, named), hand)
-                return
-            said = _acted(settings, board, history, lambda now: revoke_act(now, scope, named), hand)
-        _show(said, json=json)
+    with opened_dao(dao, home, custodian) as opened:
+        hand = hand_of(opened.settings, guardian, signer, signature, typed_data=typed_data, option="--signer")
+        named = subject_from(opened.settings, opened.history, scope, subject)
+        _act(opened, lambda now: revoke_act(now, scope, named), hand, typed_data=typed_data, json=json)
 
 
-def _show_typed_data(board: Board, history: History, wanted: Act, hand: Hand) -> None:
-    act = act_to_sign(board, history, wanted, hand.address)
-    show_json(history.charter.domain(history.genesis).typed_data(STRUCT, act.message()))
+def _act(opened: Opened, wanted: Callable[[History], Act], hand: Hand, *, typed_data: bool, json: bool) -> None:
+    """Show a guardian's wallet what to sign, or act with its signature."""
+    _, board, history = opened
+    if typed_data:
+        act = act_to_sign(board, history, wanted(history), hand.address)
+        show_json(history.charter.domain(history.genesis).typed_data(STRUCT, act.message()))
+    else:
+        _show(_acted(*opened, wanted, hand), json=json)
 
 
 def _acted(

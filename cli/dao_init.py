@@ -2,77 +2,58 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from functools import partial
+from typing import TYPE_CHECKING
 
-import typer
-
+from cli import dao_options as options
 from cli import wiring
 from cli.console import reported, say, show_json
-from cli.dao_charter import count_from, wait_from, weight_from
+from cli.dao_charter import voting_from
+from cli.dao_text import guardians_text
+from cli.home import Settings
 from cli.options import CustodianOption, HomeOption, JsonOption
 from cli.people import address_option, members_from
-from cli.quantities import basis_points_from, counted, duration_text, seconds_from
+from cli.quantities import counted, duration_text, seconds_from
 from cli.workplace import custodians_reached, opened_home
 from vault.assembly import found
-from vault.charter import WINDOW_ENTRIES_MAX, WINDOW_PASSAGES_MAX, WINDOW_SPEND_MAX, Voting, Window
-from vault.errors import ServiceUnavailable
+from vault.charter import Charter, Custodian, Window
+from vault.errors import MalformedObject, ServiceUnavailable
 from vault.founding import WINDOW, charter_of, numbers_for
 from vault.history import founded
 from vault.roll import Roll
 
-EXTENSION_S = 6 * 3600
-EntriesOption = Annotated[
-    int, typer.Option(min=1, max=WINDOW_ENTRIES_MAX, help="Ledger entries an enclave may write per lease.")
-]
-PassagesOption = Annotated[
-    int,
-    typer.Option(
-        min=1, max=WINDOW_PASSAGES_MAX, help="New passages per licensee and lease; a crash costs each budget as many."
-    ),
-]
-SpendOption = Annotated[
-    int,
-    typer.Option(
-        min=1, max=WINDOW_SPEND_MAX, help="Micro-units per licensee and lease; a crash withholds as many for a day."
-    ),
-]
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from vault.history import History
 
 
 def init(
-    name: Annotated[str, typer.Argument(help="What people call this DAO.")],
-    treasury: Annotated[str, typer.Option(help="Address that earns the treasury's share and attests deposits.")],
-    member: Annotated[list[str] | None, typer.Option(help="ADDRESS=WEIGHT, once per member.")] = None,
-    members: Annotated[Path | None, typer.Option(help="A CSV file of address,weight lines.")] = None,
+    name: options.NameArgument,
+    treasury: options.TreasuryOption,
+    member: options.MemberOption = None,
+    members: options.MembersOption = None,
     custodian: CustodianOption = None,
-    voting_delay: Annotated[str, typer.Option(help="From a proposal to its opening: 1h; 0 for none.")] = "1h",
-    voting_period: Annotated[str, typer.Option(help="How long votes stay open at least: 30s, 3d.")] = "3d",
-    extension: Annotated[
-        str | None, typer.Option(help="A quorum reached so late prolongs voting by as much; 6h at most by default.")
-    ] = None,
-    round: Annotated[
-        str, typer.Option(help="How long custodians have to hand a ballot on; above their clocks' differences.")
-    ] = "1m",
-    timelock: Annotated[str, typer.Option(help="From the close until it may be carried out: 2d; 0 for none.")] = "2d",
-    quorum: Annotated[str, typer.Option(help="Weight that must vote, of the total.")] = "50%",
-    threshold: Annotated[str, typer.Option(help="Weight that must be for, of the total: over half.")] = "50.01%",
-    proposal_weight: Annotated[str, typer.Option(help="The least weight that may propose.")] = "1",
-    proposals_per_day: Annotated[str, typer.Option(help="Of one member.")] = "10",
-    delegations_every: Annotated[str, typer.Option(help="Delegated votes take effect at most so often.")] = "1d",
-    guardian: Annotated[
-        list[str] | None, typer.Option(help="Address that may stop a grant or revoke at once, once per guardian.")
-    ] = None,
-    guardian_signatures: Annotated[
-        int | None, typer.Option(min=1, help="Guardians that act together; more than half of them by default.")
-    ] = None,
-    lease: Annotated[str, typer.Option(help="How long an enclave serves on one lease, up to 1h.")] = "5m",
-    window_entries: EntriesOption = WINDOW.entries,
-    window_passages: PassagesOption = WINDOW.passages,
-    window_spend: SpendOption = WINDOW.spend,
-    chain_id: Annotated[int, typer.Option(min=1, help="EIP-155 chain that signatures are for.")] = 1,
-    shares: Annotated[int | None, typer.Option(help="t: custodians that rebuild a key.")] = None,
-    signatures: Annotated[int | None, typer.Option(help="q: custodians whose leases make an enclave serve.")] = None,
-    liars: Annotated[int | None, typer.Option(help="f: custodians that may lie.")] = None,
+    voting_delay: options.DelayOption = "1h",
+    voting_period: options.PeriodOption = "3d",
+    extension: options.ExtensionOption = None,
+    round: options.RoundOption = "1m",
+    timelock: options.TimelockOption = "2d",
+    quorum: options.QuorumOption = "50%",
+    threshold: options.ThresholdOption = "50.01%",
+    proposal_weight: options.ProposalWeightOption = "1",
+    proposals_per_day: options.ProposalsOption = "10",
+    delegations_every: options.DelegationsOption = "1d",
+    guardian: options.GuardiansOption = None,
+    guardian_signatures: options.TogetherOption = None,
+    lease: options.LeaseOption = "5m",
+    window_entries: options.EntriesOption = WINDOW.entries,
+    window_passages: options.PassagesOption = WINDOW.passages,
+    window_spend: options.SpendOption = WINDOW.spend,
+    chain_id: options.ChainOption = 1,
+    shares: options.SharesOption = None,
+    signatures: options.SignaturesOption = None,
+    liars: options.LiarsOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -81,54 +62,67 @@ def init(
     Every custodian must be running: its keys go into the charter. Defaults for t, q and f follow from their number. To
     try things out, make votes short: --voting-delay 0 --voting-period 1m --extension 0 --round 1s --timelock 0
     """
-    from vault.records.board import Board
-
+    voting = {
+        "voting-delay": voting_delay,
+        "voting-period": voting_period,
+        "extension": extension,
+        "round": round,
+        "timelock": timelock,
+        "quorum": quorum,
+        "threshold": threshold,
+        "proposal-weight": proposal_weight,
+        "proposals-per-day": proposals_per_day,
+        "delegations-every": delegations_every,
+    }
     with reported():
         settings, _ = opened_home(home, custodians=tuple(custodian or ()))
         roll = Roll.of(members_from(member or [], members))
-        period_s = seconds_from(voting_period)
-        voting = Voting(
-            quorum_bps=basis_points_from(quorum),
-            threshold_bps=basis_points_from(threshold),
-            delay_s=wait_from(voting_delay),
-            period_s=period_s,
-            extension_s=min(EXTENSION_S, period_s) if extension is None else wait_from(extension),
-            round_s=seconds_from(round),
-            timelock_s=wait_from(timelock),
-            proposal_weight=weight_from(proposal_weight),
-            proposals_per_day=count_from(proposals_per_day),
-            delegations_every_s=wait_from(delegations_every),
+        chartered = partial(
+            charter_of,
+            name,
+            roll,
+            chain_id=chain_id,
+            voting=voting_from(voting),
+            lease_s=seconds_from(lease),
+            treasury=address_option(treasury),
+            guardians=[address_option(text) for text in guardian or ()],
+            guardian_signatures=guardian_signatures,
+            window=Window(entries=window_entries, passages=window_passages, spend=window_spend),
         )
-        with custodians_reached(settings) as reached, wiring.open_database(settings) as records:
-            for address, error in reached.failures.items():
-                raise ServiceUnavailable(f"{error}; every custodian at founding must run ({address} does not)")
-            custodians = [client.custodian for client in reached.clients.values()]
-            charter = charter_of(
-                name,
-                roll,
-                custodians,
-                numbers_for(len(custodians), shares=shares, signatures=signatures, liars=liars),
-                chain_id=chain_id,
-                voting=voting,
-                lease_s=seconds_from(lease),
-                treasury=address_option(treasury),
-                guardians=[address_option(text) for text in guardian or ()],
-                guardian_signatures=guardian_signatures,
-                window=Window(entries=window_entries, passages=window_passages, spend=window_spend),
-            )
-            founding = founded(charter)
-            blocks = {founding.genesis: charter.encoded(), founding.head.cid(): founding.head.encoded()}
-            for client in reached.clients.values():
-                client.submit_head(founding.head.cid(), blocks)
-            history = found(Board(records), charter, roll)
-        if json:
-            show_json({"genesis": str(history.genesis), "head": str(history.head.cid()), "custodians": len(custodians)})
-            return
-        say(f"founded [bold]{history.genesis}[/]")
-        parts = [counted(len(roll.members), "member"), counted(len(custodians), "custodian")]
-        if charter.guardians:
-            parts.append(f"{counted(len(charter.guardians), 'guardian')}, {charter.guardian_signatures} act together")
-        say("; ".join(parts))
-        say(f"votes stay open {duration_text(voting.period_s)}")
-        say("this CID is the DAO's identity: give it to every member by a way you trust")
-        say("next: coffer dataset seal, coffer dao propose")
+        numbered = partial(numbers_for, shares=shares, signatures=signatures, liars=liars)
+        history = _founded(settings, roll, lambda custodians: chartered(custodians, numbered(len(custodians))))
+        _say(history, json=json)
+
+
+def _founded(settings: Settings, roll: Roll, chartered: Callable[[Sequence[Custodian]], Charter]) -> History:
+    """Found the DAO at every custodian and on the board; raise where one of them does not answer."""
+    from vault.records.board import Board
+
+    with custodians_reached(settings) as reached, wiring.open_database(settings) as records:
+        for address, error in reached.failures.items():
+            raise ServiceUnavailable(f"{error}; every custodian at founding must run ({address} does not)")
+        if len(reached.clients) < len(settings.custodians):
+            named = ", ".join(settings.custodians)
+            raise MalformedObject(f"two of {named} are one and the same custodian; name each of them once")
+        charter = chartered([client.custodian for client in reached.clients.values()])
+        founding = founded(charter)
+        blocks = {founding.genesis: charter.encoded(), founding.head.cid(): founding.head.encoded()}
+        for client in reached.clients.values():
+            client.submit_head(founding.head.cid(), blocks)
+        return found(Board(records), charter, roll)
+
+
+def _say(history: History, *, json: bool) -> None:
+    charter = history.charter
+    custodians = len(charter.custodians)
+    if json:
+        show_json({"genesis": str(history.genesis), "head": str(history.head.cid()), "custodians": custodians})
+        return
+    say(f"founded [bold]{history.genesis}[/]")
+    parts = [counted(charter.members, "member"), counted(custodians, "custodian")]
+    if charter.guardians:
+        parts.append(guardians_text(len(charter.guardians), charter.guardian_signatures))
+    say("; ".join(parts))
+    say(f"votes stay open {duration_text(charter.voting.period_s)}")
+    say("this CID is the DAO's identity: give it to every member by a way you trust")
+    say("next: coffer dataset seal, coffer dao propose")

@@ -5,18 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import out, reported, say, show_json
+from cli.console import foreign, say, show_json
 from cli.dao_charter import SETTINGS
 from cli.dao_guardians import acts_json
+from cli.dao_opened import opened_dao
 from cli.dao_standing import say_standing, standing_json
-from cli.dao_text import policy_json, say_policy
+from cli.dao_text import guardians_text, policy_json, say_policy
 from cli.options import GenesisOption, HomeOption, JsonOption, cid_option
 from cli.quantities import counted
 from cli.tables import show_table
-from cli.workplace import history_meant, opened_home
 from vault.action import subject_text
 from vault.assembly import fetch_from, roll_of
 from vault.board import Kind
@@ -42,26 +41,19 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Print the DAO's head, its charter, the policies in force, and how every proposal stands."""
-    with reported():
-        settings, _ = opened_home(home)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            if proposal is not None:
-                cid = cid_option(proposal)
-                shown = standing_json(board, standing_of(board, history, cid, at=wiring.clock()))
-                show_json(shown) if json else say_standing(shown)
-                return
-            whole = dao_json(board, history)
+    with opened_dao(dao, home) as (_, board, history):
+        if proposal is not None:
+            shown = standing_json(board, standing_of(board, history, cid_option(proposal), at=wiring.clock()))
+            show_json(shown) if json else say_standing(shown)
+            return
+        whole = dao_json(board, history)
         show_json(whole) if json else say_dao(whole)
 
 
 def list_(dao: GenesisOption = None, home: HomeOption = None, json: JsonOption = False) -> None:
     """List every proposal with its state."""
-    with reported():
-        settings, _ = opened_home(home)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            standings, refused = standings_json(board, history)
+    with opened_dao(dao, home) as (_, board, history):
+        standings, refused = standings_json(board, history)
         if json:
             show_json({"proposals": standings, "refused": refused})
             return
@@ -124,11 +116,11 @@ def dao_json(board: Board, history: History) -> dict[str, Any]:
 def say_dao(whole: dict[str, Any]) -> None:
     """Print how a whole DAO stands."""
     say(f"[bold]{whole['genesis']}[/], epoch {whole['epoch']}, head {whole['head']}")
-    out.print(whole["name"], markup=False)
+    say(foreign(whole["name"]))
     numbers = f"t={whole['shares']} q={whole['signatures']} f={whole['liars']}"
     parts = [counted(whole["members_count"], "member"), f"{counted(len(whole['custodians']), 'custodian')} ({numbers})"]
     if whole["guardians"]:
-        parts.append(f"{counted(len(whole['guardians']), 'guardian')}, {whole['guardian_signatures']} act together")
+        parts.append(guardians_text(len(whole["guardians"]), whole["guardian_signatures"]))
     if whole["delegations"]:
         parts.append(counted(whole["delegations"], "delegation"))
     say("; ".join(parts))
@@ -139,9 +131,9 @@ def say_dao(whole: dict[str, Any]) -> None:
         say("[bold]in force[/]")
         say_policy(policy)
     for revoked in whole["revocations"]:
-        say(f"revoked: {escape(revoked)}")
+        say(f"revoked: {foreign(revoked)}")
     for act in whole["acts"]:
-        say(f"guardians: {escape(act['act'])}: {act['signed']} of {act['needed']} signed")
+        say(f"guardians: {foreign(act['act'])}: {act['signed']} of {act['needed']} signed")
     say_proposals(whole["proposals"], whole["refused"])
 
 
@@ -151,7 +143,7 @@ def say_proposals(standings: list[dict[str, Any]], refused: list[str]) -> None:
         columns = ("proposal", "for", "against", "abstain", "state", "action")
         show_table(columns, [[str(shown[column]) for column in columns] for shown in standings])
     for sentence in refused:
-        say(f"[yellow]{escape(sentence)}[/]")
+        say(f"[yellow]{foreign(sentence)}[/]")
 
 
 def log(
@@ -161,12 +153,9 @@ def log(
     json: JsonOption = False,
 ) -> None:
     """Print everything the DAO ever decided, epoch by epoch, each verified on the way."""
-    with reported():
-        settings, _ = opened_home(home)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            chain = verified_epochs(fetch_from(board), history.genesis, history.head.cid(), at=wiring.clock())
-            told = [epoch_json(board, epoch, with_ballots=ballots or json) for epoch in chain]
+    with opened_dao(dao, home) as (_, board, history):
+        chain = verified_epochs(fetch_from(board), history.genesis, history.head.cid(), at=wiring.clock())
+        told = [epoch_json(board, epoch, with_ballots=ballots or json) for epoch in chain]
         if json:
             show_json({"genesis": str(history.genesis), "epochs": told})
             return
@@ -221,7 +210,7 @@ def _decision_json(epoch: Epoch, cause: Decision, fetch: Any, *, with_ballots: b
 
 
 def _say_epoch(told: dict[str, Any]) -> None:
-    say(f"[bold]epoch {told['epoch']}[/] {escape(told['what'])}")
+    say(f"[bold]epoch {told['epoch']}[/] {foreign(told['what'])}")
     if "count" in told:
         say(
             f"  {counted(told['voters'], 'voter')}: {told['count']}; "
@@ -229,7 +218,7 @@ def _say_epoch(told: dict[str, Any]) -> None:
         )
         say(f"  proposal {told['proposal']} by {told['proposer']}")
         for one in told.get("ballots", ()):
-            reason = f": {escape(one['reason'])}" if one["reason"] else ""
+            reason = f": {foreign(one['reason'])}" if one["reason"] else ""
             say(f"    {one['voter']} {one['support']}, weight {one['weight']}{reason}")
     for guardian in told.get("guardians", ()):
         say(f"  signed by {guardian}")

@@ -13,14 +13,13 @@ from cli.home import Settings
 from cli.options import cid_option
 from cli.policy_file import Described, policy_from_yaml
 from cli.sealed_files import read_bounded
+from cli.strict_yaml import BYTES_MAX
 from vault.errors import MalformedObject
 from vault.policy import Policy
 from vault.policy_check import require_adoptable
 
 if TYPE_CHECKING:
     from vault.history import History
-
-POLICY_BYTES_MAX = 256 << 10
 
 
 def policy_in(settings: Settings, history: History, file: Path) -> Policy:
@@ -29,7 +28,7 @@ def policy_in(settings: Settings, history: History, file: Path) -> Policy:
     Raises: `MalformedObject` naming file and line; `InvalidDecision` where it could never admit anyone.
     """
     with inputs_reported():
-        data = read_bounded(file, POLICY_BYTES_MAX)
+        data = read_bounded(file, BYTES_MAX)
 
     def described(named: Path) -> Described:
         return enclaves_from([named if named.is_absolute() else file.parent / named])

@@ -7,19 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import reported, say, show_json, warn_simulated
+from cli.console import foreign, say, show_json, warn_simulated
 from cli.dao_charter import pairs_from, rewritten
 from cli.dao_custody import caught_up, collected_json, custody_of, say_collected
 from cli.dao_diff import changes_of
+from cli.dao_opened import opened_dao
 from cli.dao_policy import policy_in
+from cli.dao_rolls import require_counted
 from cli.dao_subject import subject_from
 from cli.home import Settings
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
 from cli.people import address_option, members_from
-from cli.workplace import history_meant, opened_home, wallet_key
+from cli.workplace import wallet_key
 from vault.action import Action, Scope, adoption, charter_change, revocation
 from vault.assembly import proposed, put_proposal, time_text
 from vault.charter import Charter
@@ -73,17 +74,14 @@ def propose(
     """
     changes_charter = bool(set_ or members or guardian or no_guardians)
     _require_one_kind(policy, revoke, subject, drop or [], changes_charter=changes_charter)
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            if policy is not None:
-                wanted = _adopting(settings, history, policy, drop or [])
-            elif revoke is not None:
-                wanted = Wanted(action=revocation(revoke, subject_from(settings, history, revoke, subject)))
-            else:
-                wanted = _rechartering(history, set_ or [], members, _guardians(guardian, none=no_guardians))
-            said = put_to_vote(settings, board, history, wanted, wallet_key(settings, wallet))
+    with opened_dao(dao, home, custodian) as (settings, board, history):
+        if policy is not None:
+            wanted = _adopting(settings, history, policy, drop or [])
+        elif revoke is not None:
+            wanted = Wanted(action=revocation(revoke, subject_from(settings, history, revoke, subject)))
+        else:
+            wanted = _rechartering(history, set_ or [], members, _guardians(guardian, none=no_guardians))
+        said = put_to_vote(settings, board, history, wanted, wallet_key(settings, wallet))
         show_json(said) if json else say_proposed(said)
 
 
@@ -128,6 +126,8 @@ def _rechartering(
 
 def put_to_vote(settings: Settings, board: Board, history: History, wanted: Wanted, key: SigningKey) -> dict[str, Any]:
     """Sign a proposal, hand it to the custodians, and keep it on the board; nothing is kept that none of them took."""
+    if isinstance(wanted.named, Charter):
+        require_counted(board, wanted.named, wanted.roll)
     with custody_of(settings, history) as places:
         history = caught_up(board, history, places)
         proposal = proposed(board, history, wanted.action, key, at=wiring.clock())
@@ -154,11 +154,11 @@ def _proposed_json(proposal: Proposal, wanted: Wanted) -> dict[str, Any]:
 
 def say_proposed(said: dict[str, Any]) -> None:
     """Print a new proposal: its CID, what it would change, and what comes next."""
-    say(f"proposed [bold]{said['proposal']}[/]\n{escape(said['action'])}")
+    say(f"proposed [bold]{said['proposal']}[/]\n{foreign(said['action'])}")
     if said["accepts_simulated"]:
         warn_simulated()
     for change in said["changes"]:
-        say(f"  {escape(change)}")
+        say(f"  {foreign(change)}")
     say_collected(said, "it can be voted on")
     opens, closes = time_text(said["opens_at"]), time_text(said["closes_at"])
     say(f"voting is open from {opens} to {closes}; next: coffer dao vote {said['proposal']} for --wallet W")

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from cli import wiring
-from cli.console import FAILED, fail, reported, say, show_json
+from cli.console import FAILED, fail, say, show_json
 from cli.dao_custody import (
     Places,
-    brought,
     carried_json,
     carried_over,
     caught_up,
@@ -19,19 +18,22 @@ from cli.dao_custody import (
     say_carried,
     say_failures,
 )
-from cli.dao_voting import ProposalArgument
-from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
+from cli.dao_opened import opened_proposal
+from cli.dao_options import ProposalArgument
+from cli.dao_text import does
+from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption
 from cli.quantities import counted
-from cli.workplace import history_meant, opened_home
 from storage.cid import Cid
-from vault.assembly import fetch_from, proposal_on, put_decision, roll_of, time_text
+from vault.assembly import fetch_from, put_decision, roll_of, time_text
 from vault.collecting import decided, queued
 from vault.decision import Bundle, Decision
 from vault.epochs import count_text, decision_blocks
+from vault.lapse import lapses_at, require_timely
 from vault.pulling import pull_decision
 from vault.standing import ready_decision, standing_of
 
 if TYPE_CHECKING:
+    from vault.ballot import Proposal
     from vault.history import History
     from vault.records.board import Board
 
@@ -48,15 +50,9 @@ def queue(
     The custodians keep it through its timelock, in which guardians may cancel a grant, and a vote that was left out can
     be shown.
     """
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        cid = cid_option(proposal)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            brought(settings, board, history, cid)
-            with custody_of(settings, history) as places:
-                history = caught_up(board, history, places)
-                said = _queued(board, history, places, cid)
+    with opened_proposal(proposal, dao, home, custodian) as ((settings, board, history), found):
+        with custody_of(settings, history) as places:
+            said = _queued(board, caught_up(board, history, places), places, found)
         if json:
             show_json(said)
         else:
@@ -67,8 +63,8 @@ def queue(
             fail("no custodian keeps the decision through its timelock; it is on the board, so run the command again")
 
 
-def _queued(board: Board, history: History, places: Places, cid: Cid) -> dict[str, Any]:
-    proposal = proposal_on(board, history, cid)
+def _queued(board: Board, history: History, places: Places, proposal: Proposal) -> dict[str, Any]:
+    cid = proposal.cid()
     history.require_current(proposal)
     bundle = _known(board, history, cid) or decided(places.clients, history, roll_of(board, history.charter), proposal)
     count = history.counted(bundle.decision, _fetch_of(bundle, board))
@@ -82,6 +78,7 @@ def _queued(board: Board, history: History, places: Places, cid: Cid) -> dict[st
         "is_extended": count.is_extended,
         "count": count_text(count),
         "free_at": count.closed_at + history.charter.voting.timelock_s,
+        "lapses_at": lapses_at(proposal, history.charter),
         "closings": len(bundle.decision.closings),
         "custodians": taken,
         "failed": places.noted(failures),
@@ -107,9 +104,11 @@ def _say_queued(said: dict[str, Any]) -> None:
         say("a late quorum prolonged the voting")
     if not said["is_carried"]:
         return
-    say(f"decision [bold]{said['decision']}[/]; {counted(len(said['custodians']), 'custodian')} keep it")
+    keeping = len(said["custodians"])
+    say(f"decision [bold]{said['decision']}[/]; {counted(keeping, 'custodian')} {does(keeping, 'keep')} it")
     say_failures(said["failed"])
-    say(f"it may be carried out from {time_text(said['free_at'])} on; next: coffer dao execute {said['proposal']}")
+    free, end = time_text(said["free_at"]), time_text(said["lapses_at"])
+    say(f"it may be carried out from {free} on, until {end}; next: coffer dao execute {said['proposal']}")
 
 
 def execute(
@@ -123,27 +122,23 @@ def execute(
 
     Again is fine, and hands the chain to custodians that missed it.
     """
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        cid = cid_option(proposal)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            brought(settings, board, history, cid)
-            with custody_of(settings, history) as places:
-                said = _executed(board, caught_up(board, history, places), places, cid)
+    with opened_proposal(proposal, dao, home, custodian) as ((settings, board, history), found):
+        with custody_of(settings, history) as places:
+            said = _executed(board, caught_up(board, history, places), places, found)
         show_json(said) if json else say_carried(said, "carried out")
         if not said["is_in_effect"]:
             raise typer.Exit(FAILED)
 
 
-def _executed(board: Board, history: History, places: Places, cid: Cid) -> dict[str, Any]:
+def _executed(board: Board, history: History, places: Places, proposal: Proposal) -> dict[str, Any]:
+    cid = proposal.cid()
     if history.is_carried(cid):
         accepted, failures = handed_in(board, history, places)
         head = {"epoch": history.head.epoch, "head": str(history.head.cid())}
         return head | {"is_in_effect": True, "custodians": accepted, "failed": failures}
-    proposal = proposal_on(board, history, cid)
     if standing_of(board, history, cid, at=wiring.clock()).decision is None:
         pull_decision(board, history, proposal, places.clients.values())
     decision = ready_decision(board, history, cid, at=wiring.clock())
+    require_timely(proposal, history.charter, fetch_from(board), at=wiring.clock())
     blocks = decision_blocks(decision, fetch_from(board))
     return carried_json(carried_over(board, history, decision, blocks, places), places)

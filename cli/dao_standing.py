@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from rich.markup import escape
-
 from cli import wiring
-from cli.console import out, say
+from cli.console import foreign, out, say
 from cli.dao_text import policy_json, say_policy
 from cli.quantities import percent_text, time_left_text
 from vault.assembly import charter_of_proposal, policy_of, time_text
 from vault.charter import BASIS_POINTS
 from vault.closing import final_at
+from vault.lapse import lapses_at
 from vault.signing import address_text
 from vault.standing import Standing
 
@@ -31,7 +30,15 @@ NEXT: Final = {
     "canceled": "guardians canceled it",
     "outdated": "the charter has changed since it was made; propose it anew",
     "executed": "carried out",
+    "lapsed": "nobody carried it out in time; propose it anew",
 }
+LAPSING: Final = ("closed", "ready")
+
+
+def state_of(standing: Standing, at: int) -> str:
+    """Return a proposal's state in the field's words; what nobody carried out in time has lapsed."""
+    state = standing.words(at)
+    return "lapsed" if state in LAPSING and at >= lapses_at(standing.proposal, standing.charter) else state
 
 
 def tally_json(standing: Standing) -> dict[str, Any]:
@@ -39,7 +46,7 @@ def tally_json(standing: Standing) -> dict[str, Any]:
     proposal, count, at = standing.proposal, standing.tally, wiring.clock()
     return {
         "proposal": str(proposal.cid()),
-        "state": standing.words(at),
+        "state": state_of(standing, at),
         "for": count.weight_for,
         "against": count.weight_against,
         "abstain": count.weight_abstain,
@@ -83,7 +90,7 @@ def standing_json(board: Board, standing: Standing) -> dict[str, Any]:
 
 def say_standing(shown: dict[str, Any]) -> None:
     """Print how a proposal stands."""
-    say(f"[bold]{shown['proposal']}[/] by {shown['proposer']}\n{escape(shown['action'])}")
+    say(f"[bold]{shown['proposal']}[/] by {shown['proposer']}\n{foreign(shown['action'])}")
     if shown["policy"] is not None:
         say_policy(shown["policy"])
     if shown["charter"] is not None:
@@ -107,7 +114,7 @@ def say_tally(said: dict[str, Any]) -> None:
     for vote in said["left_out"]:
         say(f"[yellow]{vote['voter']}: its vote {vote['support']} on this board is not in the closed set of ballots[/]")
     for sentence in said["refused"]:
-        say(f"[yellow]{escape(sentence)}[/]")
+        say(f"[yellow]{foreign(sentence)}[/]")
 
 
 def bars_text(said: dict[str, Any]) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.markup import escape
-
-from cli.console import out, say, tee_text
-from cli.quantities import percent_text
+from cli.console import foreign, say, tee_text
+from cli.quantities import counted, percent_text
 from vault.assembly import time_text
 from vault.charter import BASIS_POINTS
 from vault.dataset import DatasetRef
@@ -16,6 +14,16 @@ from vault.policy import Policy
 from vault.signing import address_text
 
 LISTED_SHOWN = 8  # licensees
+
+
+def does(number: int, verb: str) -> str:
+    """Return a regular verb as it goes with so many: `1 holds`, `2 hold`, without the number."""
+    return f"{verb}s" if number == 1 else verb
+
+
+def guardians_text(guardians: int, together: int) -> str:
+    """Return how many guardians there are, and how many it takes."""
+    return f"{counted(guardians, 'guardian')}, " + ("each acts alone" if together == 1 else f"{together} act together")
 
 
 def policy_json(policy: Policy) -> dict[str, Any]:
@@ -57,11 +65,11 @@ def _dataset_json(dataset: DatasetRef) -> dict[str, Any]:
 
 def say_policy(policy: dict[str, Any]) -> None:
     """Print a policy in words; a simulated TEE in red."""
-    out.print(f"  {policy['title']}", markup=False)
+    say(f"  {foreign(policy['title'])}")
     say(f"  policy {policy['policy']}, until {time_text(policy['expires_at'])}")
     limits = f"k up to {policy['k']}, {policy['per_minute']} a minute"
     also = f" and {policy['price_per_passage']} a passage" if policy["price_per_passage"] else ""
-    say(f"  {policy['price']} micro-{escape(policy['currency'])} a query{also}, {limits}")
+    say(f"  {policy['price']} micro-{foreign(policy['currency'])} a query{also}, {limits}")
     for line in (*_licensees_lines(policy), *_limits_lines(policy)):
         say(f"  {line}")
     shares = f"treasury {percent_text(policy['treasury_bps'])}, operator {percent_text(policy['operator_bps'])}"

@@ -12,15 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import FAILED, err, out, printable, reported, say, show_json
+from cli.console import FAILED, err, foreign, out, reported, say, show_json
 from cli.dao_bundle import Bundle, bundle_from, storage_fetch
+from cli.dao_opened import opened_dao
+from cli.dao_standing import state_of
 from cli.home import Settings
 from cli.options import GenesisOption, HomeOption, JsonOption, cid_option
 from cli.quantities import counted
-from cli.workplace import dao_meant, history_meant, opened_home
+from cli.workplace import dao_meant, opened_home
 from storage.car import write_car
 from storage.cid import Cid
 from storage.errors import StorageError
@@ -97,16 +98,16 @@ def _run(genesis: Cid, place: str, links: Iterator[str], *, json: bool) -> None:
     """Print each link as it holds, and the first thing that does not."""
     held: list[str] = []
     if not json:
-        say(f"DAO [bold]{genesis}[/], from {escape(place)}")
+        say(f"DAO [bold]{genesis}[/], from {foreign(place)}")
     try:
         for link in links:
             held.append(link)
             if not json:
-                out.print(f"[green]✓[/] {escape(printable(link))}", soft_wrap=True)
+                out.print(f"[green]✓[/] {foreign(link)}", soft_wrap=True)
     except (VaultError, StorageError) as error:
         if json:
             show_json({"genesis": str(genesis), "verified": False, "links": held, "problem": str(error)})
-        err.print(f"[bold red]✗[/] {escape(printable(str(error)))}", soft_wrap=True)
+        err.print(f"[bold red]✗[/] {foreign(str(error))}", soft_wrap=True)
         raise typer.Exit(FAILED) from error
     if json:
         show_json({"genesis": str(genesis), "verified": True, "links": held, "problem": None})
@@ -154,7 +155,7 @@ def _board_links(board: Board, genesis: Cid) -> Iterator[str]:
         standing = standing_of(board, history, cid, at=wiring.clock(), past=past)
         for problem in standing.refused:
             raise MalformedObject(problem)
-        yield f"proposal {cid}: {standing.words(wiring.clock())}; {counted(len(standing.votes), 'vote')}"
+        yield f"proposal {cid}: {state_of(standing, wiring.clock())}; {counted(len(standing.votes), 'vote')}"
 
 
 def _bundle_links(bundle: Bundle, genesis: Cid) -> Iterator[str]:
@@ -226,19 +227,16 @@ def export(
     json: JsonOption = False,
 ) -> None:
     """Write all that it takes to verify the DAO's decisions into one CAR file: charter, rolls, heads, ballots."""
-    with reported():
-        settings, _ = opened_home(home)
+    with opened_dao(dao, home) as (_, board, history):
         if file.exists():
             raise FileExistsError(f"there is a file at {file} already; choose another name")
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            blocks, root = _exported(board, history, None if proposal is None else cid_option(proposal))
+        blocks, root = _exported(board, history, None if proposal is None else cid_option(proposal))
         _write(file, (history.genesis, root), blocks)
         if json:
             show_json({"file": str(file), "genesis": str(history.genesis), "root": str(root), "blocks": len(blocks)})
         else:
-            say(f"DAO [bold]{history.genesis}[/]: {counted(len(blocks), 'block')} in {escape(str(file))}")
-            say(f"anyone verifies it with: coffer dao verify {escape(str(file))}")
+            say(f"DAO [bold]{history.genesis}[/]: {counted(len(blocks), 'block')} in {foreign(str(file))}")
+            say(f"anyone verifies it with: coffer dao verify {foreign(str(file))}")
 
 
 def _exported(board: Board, history: History, proposal: Cid | None) -> tuple[dict[Cid, bytes], Cid]:

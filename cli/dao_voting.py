@@ -8,19 +8,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import wiring
-from cli.console import reported, say, show_json
-from cli.dao_custody import Places, brought, caught_up, collected_json, custody_of, say_collected
+from cli.console import say, show_json, warn
+from cli.dao_custody import Places, caught_up, collected_json, custody_of, say_collected
 from cli.dao_hand import Hand, SignatureOption, TypedDataOption, hand_of, show_typed_data
+from cli.dao_opened import opened_proposal
+from cli.dao_options import ProposalArgument
+from cli.dao_rolls import seen_in
 from cli.dao_standing import say_tally, tally_json
 from cli.home import Settings
-from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
-from cli.workplace import history_meant, opened_home
-from storage.cid import Cid
+from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption
+from cli.quantities import counted
 from vault.acts import blank_ballot
-from vault.assembly import named_blocks, proposal_on, put_vote, verified_vote
+from vault.assembly import named_blocks, put_vote, verified_vote
 from vault.ballot import Ballot, Proposal, Support, Vote
+from vault.ballot_box import BALLOTS_PER_VOTER
 from vault.collecting import Collected, handed_in_proposal, handed_in_vote
-from vault.errors import ServiceUnavailable, VaultError
+from vault.errors import InvalidDecision, ServiceUnavailable, VaultError
 from vault.signing import address_text
 from vault.standing import next_sequence, standing_of
 
@@ -28,7 +31,6 @@ if TYPE_CHECKING:
     from vault.history import History
     from vault.records.board import Board
 
-ProposalArgument = Annotated[str, typer.Argument(help="The proposal's CID.")]
 SupportArgument = Annotated[Support, typer.Argument(help="Your answer.")]
 ReasonOption = Annotated[str, typer.Option(help="Why; it is public.")]
 SequenceOption = Annotated[
@@ -47,19 +49,14 @@ def vote(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Answer a proposal. While voting is open you may change your mind: the last answer counts.
+    """Answer a proposal. While voting is open you may change your mind three times: the last answer counts.
 
     The vote goes to every custodian; each acknowledges when it had it. With enough acknowledgments, no set of ballots
     can be closed without it.
     """
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        cid = cid_option(proposal)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            brought(settings, board, history, cid)
-            hand = hand_of(settings, wallet, None, None, typed_data=False, option="--voter")
-            said = _cast(settings, board, history, cid, support, hand, reason, sequence)
+    with opened_proposal(proposal, dao, home, custodian) as (opened, found):
+        hand = hand_of(opened.settings, wallet, None, None, typed_data=False, option="--voter")
+        said = _cast(*opened, found, support, hand, reason, sequence)
         _show(said, json=json)
 
 
@@ -82,20 +79,16 @@ def ballot(
 
     Then:   coffer dao ballot PROPOSAL for --voter ADDRESS --signature 0x…
     """
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        cid = cid_option(proposal)
+    with opened_proposal(proposal, dao, home, custodian) as ((settings, board, history), found):
         hand = hand_of(settings, None, voter, signature, typed_data=typed_data, option="--voter")
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            found = brought(settings, board, history, cid)
-            if typed_data:
-                verified_weight(board, history, hand.address)
-                blank = _blank(board, history, found, support, hand.address, reason, sequence)
-                show_typed_data(blank, history.charter.domain(history.genesis))
-                return
-            said = _cast(settings, board, history, cid, support, hand, reason, sequence)
-        _show(said, json=json)
+        if typed_data:
+            if warning := _warning(board, found, support):
+                warn(warning)
+            verified_weight(board, history, hand.address)
+            blank = _blank(board, history, found, support, hand.address, reason, sequence)
+            show_typed_data(blank, history.charter.domain(history.genesis))
+            return
+        _show(_cast(settings, board, history, found, support, hand, reason, sequence), json=json)
 
 
 def tally(
@@ -107,13 +100,8 @@ def tally(
     json: JsonOption = False,
 ) -> None:
     """Print how a vote stands. Before the close this is what this board knows; what counts, custodians say then."""
-    with reported():
-        settings, _ = opened_home(home, custodians=tuple(custodian or ()))
-        cid = cid_option(proposal)
-        with wiring.open_database(settings) as records:
-            board, history = history_meant(records, dao)
-            brought(settings, board, history, cid, is_fresh=fresh)
-            said = tally_json(standing_of(board, history, cid, at=wiring.clock()))
+    with opened_proposal(proposal, dao, home, custodian, is_fresh=fresh) as ((_, board, history), found):
+        said = tally_json(standing_of(board, history, found.cid(), at=wiring.clock()))
         show_json(said) if json else say_tally(said)
 
 
@@ -144,24 +132,28 @@ def _cast(
     settings: Settings,
     board: Board,
     history: History,
-    cid: Cid,
+    proposal: Proposal,
     support: Support,
     hand: Hand,
     reason: str,
     sequence: int | None,
 ) -> dict[str, Any]:
     """Sign a ballot, hand it to the custodians, and keep it on the board; nothing is kept that none of them took."""
-    proposal = proposal_on(board, history, cid)
-    verified_weight(board, history, hand.address)
-    blank = _blank(board, history, proposal, support, hand.address, reason, sequence)
-    made = hand.signed(blank, history.charter.domain(history.genesis))
-    vote = verified_vote(board, history, proposal, made)
+    warning = _warning(board, proposal, support)
     with custody_of(settings, history) as places:
-        collected = _acknowledged(board, caught_up(board, history, places), places, proposal, vote)
+        history = caught_up(board, history, places)
+        verified_weight(board, history, hand.address)
+        blank = _blank(board, history, proposal, support, hand.address, reason, sequence)
+        made = hand.signed(blank, history.charter.domain(history.genesis))
+        vote = verified_vote(board, history, proposal, made)
+        collected = _acknowledged(board, history, places, proposal, vote)
         answers = collected_json(collected, places, len(history.charter.custodians))
-    put_vote(board, history, cid, vote)
-    count = standing_of(board, history, cid, at=wiring.clock()).tally
+    put_vote(board, history, proposal.cid(), vote)
+    standing = standing_of(board, history, proposal.cid(), at=wiring.clock())
+    count, given = standing.tally, sum(one.ballot.voter == made.voter for one in standing.votes)
     return answers | {
+        "warning": warning,
+        "changes_left": max(0, BALLOTS_PER_VOTER - given),
         "vote": str(vote.cid()),
         "voter": address_text(made.voter),
         "support": support.value,
@@ -171,6 +163,14 @@ def _cast(
         "abstain": count.weight_abstain,
         "total": count.total,
     }
+
+
+def _warning(board: Board, proposal: Proposal, support: Support) -> str:
+    """Return what a voter has to know of a charter's members; refuse to vote for others than those it names."""
+    seen = seen_in(board, proposal)
+    if seen.is_contradicted and support is Support.FOR:
+        raise InvalidDecision(seen.warning)
+    return seen.warning
 
 
 def _acknowledged(board: Board, history: History, places: Places, proposal: Proposal, vote: Vote) -> Collected:
@@ -192,5 +192,9 @@ def _show(said: dict[str, Any], *, json: bool) -> None:
     if json:
         show_json(said)
         return
+    if said["warning"]:
+        warn(said["warning"])
     say(f"voted {said['support']}; for {said['for']}, against {said['against']}, of {said['total']}")
     say_collected(said, "it is counted")
+    left = said["changes_left"]
+    say(f"custodians take {counted(left, 'more answer')} of yours" if left else "this was your last answer to it")

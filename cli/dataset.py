@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli import paper_shares, sealing, wiring
-from cli.console import reported, say, show_json, warn_simulated
+from cli.console import foreign, reported, say, show_json, warn_simulated
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
@@ -79,7 +78,7 @@ def seal(
             show_json(_row_json(row) | {"text_bytes": corpus.text_bytes, "skipped": skipped})
             return
         for item in corpus.skipped[:SKIPPED_SHOWN_MAX]:
-            say(f"[yellow]skipped[/] {escape(item.name)}: {escape(item.reason)}")
+            say(f"[yellow]skipped[/] {foreign(item.name)}: {foreign(item.reason)}")
         if len(corpus.skipped) > SKIPPED_SHOWN_MAX:
             say(f"[yellow]skipped[/] {len(corpus.skipped) - SKIPPED_SHOWN_MAX} more; --json lists all")
         if allow_simulated:
@@ -87,7 +86,7 @@ def seal(
         say(f"sealed [bold]{row.manifest}[/], version {row.version}")
         read = f"{counted(corpus.documents, 'document')}, {counted(corpus.passages, 'passage')}"
         say(f"{read}, {row.sealed_bytes} bytes sealed")
-        say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {escape(owner)}")
+        say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {foreign(owner)}")
 
 
 @app.command("publish")
@@ -136,7 +135,7 @@ def publish(
             facts = {"bytes": stored, "storage": blobs.name, "custodians": len(charter.custodians)}
             show_json({"manifest": str(cid), "state": "published", **facts})
         else:
-            say(f"published [bold]{cid}[/] to {escape(blobs.name)}: {stored} bytes fetched back and checked")
+            say(f"published [bold]{cid}[/] to {foreign(blobs.name)}: {stored} bytes fetched back and checked")
             holders = counted(len(charter.custodians), "custodian")
             say(f"key shares are with {holders}; next: coffer dao propose --dataset {cid}")
 
@@ -177,7 +176,7 @@ def show(
             show_json(facts)
             return
         for name, fact in facts.items():
-            say(f"{name:16}  {escape(str(fact))}")
+            say(f"{name:16}  {foreign(str(fact))}")
         if found.allow_simulated:
             warn_simulated()
 

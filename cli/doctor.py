@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import FAILED, out, reported, show_json
+from cli.console import FAILED, foreign, out, reported, show_json
 from cli.home import Home, Settings, settings_from
 from cli.options import HomeOption, JsonOption
 from cli.records_check import is_migrated, place_of
@@ -80,7 +79,7 @@ def checks_of(settings: Settings) -> Iterator[Check]:
 
 
 def _reddened(text: str) -> str:
-    return escape(text).replace("SIMULATED", "[bold red]SIMULATED[/]")
+    return foreign(text).replace("SIMULATED", "[bold red]SIMULATED[/]")
 
 
 def _guarded(what: str, look: Callable[[], Check], meaning: str) -> Check:

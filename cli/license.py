@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import password_for, reported, say, show_json
+from cli.console import foreign, password_for, reported, say, show_json
 from cli.credentials import credential_paths, write_credential
 from cli.dao_propose import Wanted, put_to_vote, say_proposed
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption, cid_option
@@ -69,7 +68,7 @@ def grant(
             show_json(_license_json(license, history) | {"file": str(file)})
         else:
             say(f"granted [bold]{license.cid()}[/] to {address_text(address)} until {time_text(license.expires_at)}")
-            say(f"in {escape(str(file))}; next, the licensee: coffer license accept {escape(str(file))} --wallet W")
+            say(f"in {foreign(str(file))}; next, the licensee: coffer license accept {foreign(str(file))} --wallet W")
 
 
 @app.command("accept")
@@ -114,7 +113,7 @@ def accept(
                 }
             )
         else:
-            say(f"credential {escape(str(path))}; it may spend {spend_cap} micro-units until {time_text(ends)}")
+            say(f"credential {foreign(str(path))}; it may spend {spend_cap} micro-units until {time_text(ends)}")
             say("next: coffer query TEXT --enclave HOST:PORT")
 
 
@@ -159,7 +158,7 @@ def list_(dao: GenesisOption = None, home: HomeOption = None, json: JsonOption =
         else:
             say("no licenses were granted from this home")
         for path in held:
-            say(f"credential {escape(path)}")
+            say(f"credential {foreign(path)}")
 
 
 @app.command("revoke")

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import err, reported, say, show_json
+from cli.console import err, foreign, reported, say, show_json
 from cli.keyring import read_keys, write_keys
 from cli.options import HomeOption, JsonOption, cid_option
 from cli.sealed_files import read_bounded, require_folder_of, write_private
@@ -60,7 +59,7 @@ def backup(
             if json:
                 show_json(_facts(found) | {"shares": shares, "of": of, "file": str(out)})
             else:
-                say(f"wrote {of} lists of words, {shares} of which rebuild the key, to {escape(str(out))}")
+                say(f"wrote {of} lists of words, {shares} of which rebuild the key, to {foreign(str(out))}")
             return
         _warn(
             "these words are the key: copy them to paper, then clear this terminal and its scrollback"
@@ -147,7 +146,7 @@ def _page(manifest: Manifest, lists: list[str], shares: int) -> str:
 
 
 def _warn(sentence: str) -> None:
-    err.print(f"[bold red]secret:[/] {escape(sentence)}", soft_wrap=True)
+    err.print(f"[bold red]secret:[/] {foreign(sentence)}", soft_wrap=True)
 
 
 def _lists(source: Path | None) -> list[str]:

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from cli import wiring
-from cli.console import FAILED, err, out, reported, show_json, warn_simulated
+from cli.console import FAILED, err, foreign, out, reported, show_json, warn_simulated
 from cli.home import settings_from
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption
 from cli.sealed_files import read_bounded
@@ -45,7 +44,7 @@ def verify(
         results: list[dict[str, Any]] = []
         for path in files:
             if not json:
-                out.print(escape(str(path)), soft_wrap=True)
+                out.print(foreign(str(path)), soft_wrap=True)
             results.append(_verified(path, genesis, judge, allow_simulated=allow_simulated, is_json=json))
             if results[-1]["wrong"] is not None:
                 break
@@ -53,7 +52,7 @@ def verify(
             show_json({"verified": all(result["wrong"] is None for result in results), "receipts": results})
         if results[-1]["wrong"] is not None:
             if not json:
-                err.print(f"[bold red]✗[/] {escape(results[-1]['wrong'])}", soft_wrap=True)
+                err.print(f"[bold red]✗[/] {foreign(results[-1]['wrong'])}", soft_wrap=True)
             raise typer.Exit(FAILED)
 
 
@@ -64,7 +63,7 @@ def _verified(path: Path, genesis: Any, judge: Appraiser, *, allow_simulated: bo
         for link in verify_receipt_file(file, genesis=genesis, appraiser=judge, allow_simulated=allow_simulated):
             facts["links"].append(link)
             if not is_json:
-                out.print(f"  [green]✓[/] {escape(link)}", soft_wrap=True)
+                out.print(f"  [green]✓[/] {foreign(link)}", soft_wrap=True)
         receipt = verified_receipt(file.message, file.binding.receipt_key)
     except InvalidReceipt as error:
         return facts | {"wrong": str(error)}

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from rich.cells import cell_len
 from rich.markup import escape
 
-from cli.console import out
+from cli.console import one_line, out
 
 
 def show_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print rows under a header, each column as wide as its widest cell; cells are text, not markup."""
-    lines = [list(header), *(list(row) for row in rows)]
+    lines = [list(header), *([one_line(cell) for cell in row] for row in rows)]
     widths = [max(cell_len(line[column]) for line in lines) for column in range(len(header))]
     for number, line in enumerate(lines):
         padded = [cell + " " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -27,6 +27,7 @@ from tests.builders import (
     wallet,
 )
 from tests.loops import Loop
+from tests.people import custodian
 from vault.action import Scope
 from vault.assembly import found, put, put_decision
 from vault.ballot import Proposal, Vote
@@ -35,6 +36,7 @@ from vault.board_client import BoardClient
 from vault.board_server import board_server
 from vault.decision import Bundle
 from vault.guardian import Act, GuardianAct, GuardianSignature
+from vault.head_vote import HeadVote
 from vault.history import History
 from vault.pinboard import Pinboard
 from vault.policy import Policy
@@ -166,6 +168,20 @@ def put_chain(board: Board, made: Affairs) -> None:
     put_decision(board, made.founded, made.bundle.decision, made.bundle.blocks)
     put(board, Kind.HEAD, made.genesis, made.history.head, parent=made.bundle.decision.cid())
     board.set_tip(made.genesis, made.history.head.cid(), made.history.head.epoch)
+    put_head_votes(board, made.history)
+
+
+def head_votes(history: History, *names: str) -> list[HeadVote]:
+    """Return the votes of the custodians of these names, of all by default, for a history's head."""
+    named = names or [str(n) for n in range(len(history.charter.custodians))]
+    keys = [custodian(name).signing for name in named]
+    return [HeadVote.made(key, history.genesis, history.head.epoch, history.heads[-1]) for key in keys]
+
+
+def put_head_votes(board: Board, history: History, *names: str) -> None:
+    """Put custodians' votes for a history's head on a board."""
+    for one in head_votes(history, *names):
+        put(board, Kind.HEAD_VOTE, history.genesis, one, parent=one.head)
 
 
 def put_open(board: Board, made: Affairs) -> None:
@@ -199,3 +215,9 @@ def _empty_records() -> bytes:
         path = Path(folder) / "records.db"
         open_records(f"sqlite:///{path}").close()
         return path.read_bytes()
+
+
+def put_voted_head(pinboard: Pinboard, history: History, blocks: Sequence[bytes] = ()) -> None:
+    """Hand in a history's head, with the custodians' votes for it."""
+    pinboard.post_head_votes(history.genesis, [one.encoded() for one in head_votes(history)])
+    pinboard.post(Kind.HEAD, history.genesis, history.head.encoded(), blocks)

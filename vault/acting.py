@@ -16,6 +16,7 @@ from vault.guardian import EPOCHS_VALID, GuardianAct, GuardianSignature
 from vault.history import Cause, History
 from vault.polls import PollStore
 from vault.served import Served
+from vault.utc import time_text
 from vault.vote_delegation import DelegationBatch
 
 ACT_SIGNATURES_KEPT = 64  # acts that wait, in which one guardian has a part
@@ -106,8 +107,11 @@ class Acting:
         last = self._store.delegated_at(batch.genesis)
         if last is None:
             return
-        if self._clock() < (free_at := last + history.charter.voting.delegations_every_s):
-            raise NotYet(f"delegations are taken again from {free_at} on (UTC seconds)")
+        every_s = history.charter.voting.delegations_every_s
+        if any(has_just_chosen(history, one.delegation.delegator) for one in batch.delegations):
+            every_s *= 2  # others have a period of their own first: one member would use up every batch
+        if self._clock() < (free_at := last + every_s):
+            raise NotYet(f"delegations are taken again from {time_text(free_at)} on")
 
     def note_delegations(self) -> None:
         """Remember when delegations took effect, whoever brought them; what took effect before we knew is long ago.
@@ -130,6 +134,12 @@ class Acting:
             raise InvalidDecision(
                 f"{ACT_SIGNATURES_KEPT} acts of these guardians wait for more signatures; finish those"
             )
+
+
+def has_just_chosen(history: History, delegator: bytes) -> bool:
+    """Say whether a member's choice came with the last batch that took effect under this charter."""
+    choices = history.delegations.get(delegator, ())
+    return bool(choices) and choices[-1].epoch == history.delegated_epoch > history.charter_epoch
 
 
 def _is_current(history: History, signed: GuardianAct) -> bool:

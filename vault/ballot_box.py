@@ -20,6 +20,7 @@ from vault.charter import Charter
 from vault.closing import Period, deadline, period_of, proven_period
 from vault.errors import AccessDenied, InvalidDecision, NotYet
 from vault.machine import MachineKey
+from vault.utc import time_text
 
 BALLOTS_PER_VOTER = 4  # that one custodian takes of a voter on one proposal, unless another one has acknowledged them
 
@@ -84,7 +85,7 @@ class Poll:
             self._require_admitted(held, at)
         period = period_of(words, self.key.public, self.proposal, self.charter, at=at)
         if period is None:
-            raise InvalidDecision(f"voting has ended; what custodians had by {self._end()} (UTC seconds) is counted")
+            raise InvalidDecision(f"voting has ended; what custodians had by {time_text(self._end())} is counted")
         own = self._own(words)
         if known is not None and own is not None and own.period <= period:
             is_changed = words != known.acknowledgments
@@ -137,7 +138,7 @@ class Poll:
 
     def _require_admitted(self, held: Sequence[Held], at: int) -> None:
         if at < self.proposal.opens_at:
-            raise NotYet(f"voting opens at {self.proposal.opens_at} (UTC seconds)")
+            raise NotYet(f"voting opens at {time_text(self.proposal.opens_at)}")
         if max((one.direct for one in held), default=0) >= BALLOTS_PER_VOTER:
             raise AccessDenied(f"this custodian takes {BALLOTS_PER_VOTER} ballots of a voter; hand it to another one")
 

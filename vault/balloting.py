@@ -9,8 +9,9 @@ thread: `asked`, `checked`, `answered`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from storage.cid import Cid
 from storage.model import Blobs
@@ -34,6 +35,16 @@ VOTES_AT_ONCE = 200
 PAGE_PROPOSALS = 50
 PAGE_VOTES = 500
 PROPOSALS_AT_HAND = 256
+OPEN_MAX = 100  # proposals of one member whose votes can still matter
+CHANGES_MAX = 10_000  # proposals listed at once
+
+
+@dataclass(slots=True)
+class _Open:
+    """A DAO's proposals whose votes can still matter, as of a position."""
+
+    position: int = 0
+    proposals: dict[bytes, Proposal] = field(default_factory=dict)
 
 
 class Balloting:
@@ -63,6 +74,7 @@ class Balloting:
         self._production = production
         self._require_caught_up = require_caught_up
         self._at_hand: dict[bytes, Proposal] = {}
+        self._open: dict[Cid, _Open] = {}
         self.on_news: Callable[[], None] = _nobody  # called when something is held that others are to hear of
 
     def submit_proposal(
@@ -88,8 +100,10 @@ class Balloting:
         if vouching <= history.charter.liars:  # f+1 include an honest one, to which it was new
             history.require_fresh(proposal)
         is_direct = vouching == 0
-        if is_direct:
-            self._require_admitted(history, proposal, at=now)
+        if proposal.opens_at > now + history.charter.voting.delay_s + OPENS_WITHIN_S:
+            raise NotYet("the proposal would open too far ahead; hand it in later")
+        if vouching <= history.charter.liars:  # otherwise an honest one admitted it, under the same bounds
+            self._require_admitted(history, proposal, words, at=now)
         own = Acknowledgment.made(self._key, proposal.genesis, digest, at=now)
         self._histories.entrust(proposal.genesis)
         for cid, block in named.items():
@@ -232,13 +246,43 @@ class Balloting:
             held[row.voter] = (*held.get(row.voter, ()), held_from(row))
         return held
 
-    def _require_admitted(self, history: History, proposal: Proposal, *, at: int) -> None:
-        voting = history.charter.voting
-        if proposal.opens_at > at + voting.delay_s + OPENS_WITHIN_S:
-            raise NotYet("the proposal would open too far ahead; hand it in later")
-        since = at - DAY_S
-        if self._store.proposed_since(proposal.genesis, proposal.proposer, since) >= voting.proposals_per_day:
-            raise AccessDenied(f"a member makes {voting.proposals_per_day} proposals a day in this DAO")
+    def _require_admitted(
+        self, history: History, proposal: Proposal, words: Sequence[Acknowledgment], *, at: int
+    ) -> None:
+        """Raise `AccessDenied` for one too many of a member: brought by itself, or vouched for by who may lie.
+
+        An honest custodian vouches for what a member brought it, and for what others vouched for: of each of them, as
+        much as for itself.
+        """
+        voting, own = history.charter.voting, self._key.public
+        if sum(one.proposer == proposal.proposer for one in self.open_proposals(history.genesis)) >= OPEN_MAX:
+            raise AccessDenied(f"a member has at most {OPEN_MAX} proposals open at once")
+        rows = self._store.proposed_since(proposal.genesis, proposal.proposer, at - DAY_S)
+        vouchers = {one.custodian for one in words if one.custodian != own}
+        if not vouchers:
+            if sum(row.is_direct for row in rows) >= voting.proposals_per_day:
+                raise AccessDenied(f"a member makes {voting.proposals_per_day} proposals a day in this DAO")
+            return
+        known = [Acknowledgments.from_bytes(row.acknowledgments).given for row in rows if not row.is_direct]
+        counts = Counter(key for given in known for key in {one.custodian for one in given})
+        most = voting.proposals_per_day * len(history.charter.custodians)
+        if all(counts[key] >= most for key in vouchers):
+            raise AccessDenied(f"a custodian vouches for at most {most} proposals of a member a day")
+
+    def open_proposals(self, genesis: Cid) -> list[Proposal]:
+        """Return the proposals here whose votes can still matter."""
+        known = self._open.setdefault(genesis, _Open())
+        while page := self.proposals(genesis, known.position):
+            known.proposals |= {one.proposal.cid().digest: one.proposal for one in page}
+            known.position = page[-1].position
+        known.proposals = {digest: proposal for digest, proposal in known.proposals.items() if self.matters(proposal)}
+        return list(known.proposals.values())
+
+    def changes(self, genesis: Cid) -> list[tuple[bytes, int]]:
+        """Return the proposals whose votes can still matter, with the position of the last change to these."""
+        self._histories[genesis]
+        changes = self._store.last_changes([one.cid().digest for one in self.open_proposals(genesis)])
+        return sorted(changes.items())[:CHANGES_MAX]
 
     def _more_said(
         self, row: ProposalRow, proposal: Proposal, given: Sequence[Acknowledgment], charter: Charter

@@ -31,6 +31,7 @@ class Kind(StrEnum):
     ACT = "act"  # `GuardianAct`, with as many signatures as there are so far; parent: the act without them, or none
     DECISION = "decision"  # parent: the proposal
     HEAD = "head"  # parent: its cause
+    HEAD_VOTE = "head-vote"  # `HeadVote` of a custodian; parent: the head
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +81,12 @@ class Board(Protocol):
     def set_tip(self, genesis: Cid, head: Cid, epoch: int) -> None:
         """Note the newest head of a DAO. Raises: `StaleState`, `ForkedHistory`."""
 
+    def replace_tip(self, genesis: Cid, head: Cid, epoch: int, *, instead_of: Cid) -> None:
+        """Note the head that custodians settled on, in the place of one that they did not.
+
+        Raises: `StaleState` where another head than `instead_of` is noted by now.
+        """
+
     def tip(self, genesis: Cid) -> Cid | None:
         """Return the newest head that was noted."""
 
@@ -104,6 +111,9 @@ class Shelf(Board, Protocol):
 
     def keep(self, genesis: Cid, objects: Sequence[Kept]) -> None:
         """Keep objects as `put` does, all of them or none."""
+
+    def mend(self, genesis: Cid, cid: Cid, body: bytes) -> None:
+        """Put an object's bytes in the place of others that stand under its name."""
 
     def count(self, kind: str, genesis: Cid, *, parent: Cid | None = None, quota: bytes | None = None) -> int:
         """Return how many objects of a kind there are: about one thing, against one quota, where these are given."""

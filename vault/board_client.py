@@ -17,7 +17,15 @@ import grpc
 from storage.cid import DAG_CBOR, Cid
 from storage.errors import InvalidCid
 from vault.board import ASKED_MAX, ENTRIES_MAX, Entry, Kind, bodies_of
-from vault.errors import AccessDenied, MalformedObject, NotYet, RateExceeded, ServiceUnavailable
+from vault.errors import (
+    AccessDenied,
+    InvalidDecision,
+    MalformedObject,
+    NotYet,
+    RateExceeded,
+    ServiceUnavailable,
+    StaleState,
+)
 from vault.posted import bytes_max, children
 from vault.tls import PinnedCertificate
 from vault.v1 import governance_pb2 as pb
@@ -40,6 +48,7 @@ _SIMPLE: Final[Mapping[str, tuple[str, type[Any], str]]] = {
     Kind.DECISION: ("PostDecision", pb.PostDecisionRequest, "decision"),
     Kind.PROPOSAL: ("PostProposal", pb.PostProposalRequest, "proposal"),
     Kind.HEAD: ("PostHead", pb.PostHeadRequest, "head"),
+    Kind.HEAD_VOTE: ("PostHeadVotes", pb.PostHeadVotesRequest, "votes"),
 }
 
 
@@ -93,6 +102,9 @@ class BoardClient:
 
     def set_tip(self, genesis: Cid, head: Cid, epoch: int) -> None:
         """Do nothing: the service notes the newest head that it verified."""
+
+    def replace_tip(self, genesis: Cid, head: Cid, epoch: int, *, instead_of: Cid) -> None:
+        """Do nothing: the service follows what custodians' votes on it say."""
 
     def tip(self, genesis: Cid) -> Cid | None:
         """Return the newest head the board says there is."""
@@ -170,12 +182,19 @@ class BoardClient:
 
     def _post(self, kind: str, genesis: Cid, body: bytes, parent: Cid | None) -> None:
         method, request, name = _SIMPLE[kind]
-        fields: dict[str, Any] = {"genesis": genesis.binary, name: body}
+        fields: dict[str, Any] = {"genesis": genesis.binary, name: [body] if name == "votes" else body}
         if kind == Kind.PROPOSAL:
             fields["blocks"] = [self._held[cid] for cid in children(kind, body) if cid in self._held]
         if kind == Kind.HEAD and parent in self._held:
             fields["blocks"] = [self._held.pop(parent)]
-        self._call(method, request(**fields))
+        try:
+            self._call(method, request(**fields))
+        except (InvalidDecision, StaleState):
+            if kind in (Kind.DECISION, Kind.ACT):  # made against a head that the board has yet to hear of
+                cid = Cid.of(DAG_CBOR, body)
+                self._hold(cid, body)
+                self._namers.update(dict.fromkeys(children(kind, body), cid))
+            raise
 
     def _put_named(self, genesis: Cid, cid: Cid, parent: Cid | None, body: bytes) -> None:
         """Hand in what something else names, or hold it until that is there."""
@@ -187,6 +206,9 @@ class BoardClient:
                 pass  # of what names it, or of the DAO, the service has nothing yet
             else:
                 return
+        self._hold(cid, body)
+
+    def _hold(self, cid: Cid, body: bytes) -> None:
         if sum(map(len, self._held.values())) + len(body) > HELD_BYTES_MAX:
             raise MalformedObject("too much was put on a board elsewhere that nothing on it names")
         self._held[cid] = body

@@ -3,7 +3,8 @@
 From a board come the next heads, proposals, votes, guardians' acts and decisions, and each is taken as if somebody had
 handed it in: the custodian verifies it, and gives its word on when it came, which is now. A board can bring news late
 or never, and invent none. Delegations stay where they are: which of them make up a batch is for whoever hands one in,
-since custodians that each made their own would part over the next head.
+since custodians that each made their own would part over the next head. What the custodian knows of these it tells the
+board in its turn (`vault.board_telling`).
 
 Each board is visited by a task of its own. Network calls run in threads; the custodian is only touched on the event
 loop that serves it. Positions are in memory: after a start, a board is gone through anew, page by page.
@@ -16,6 +17,7 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, Protocol
 
 from storage.cid import DAG_CBOR, Cid
@@ -24,9 +26,11 @@ from vault.ballot import Proposal, Vote
 from vault.balloting import VOTES_AT_ONCE
 from vault.board import Board, Entry, Kind, bodies_of
 from vault.board_client import BoardClient
+from vault.board_telling import Telling
 from vault.custody import Custody
 from vault.decision import Decision
 from vault.errors import (
+    ForkedHistory,
     InvalidDecision,
     MalformedObject,
     NotYet,
@@ -40,12 +44,13 @@ from vault.guardian import GuardianAct
 from vault.head import EPOCHS_MAX, Head
 from vault.links import CHAIN_BYTES_MAX, LINK_BLOCKS_MAX, LINK_BYTES_MAX, link_blocks
 from vault.posted import children
-from vault.visits import Pace, Visits
+from vault.visits import Pace, Visits, each
 
 BOARDS_MAX: Final = 2
 EVERY_S: Final = 10.0
 BACKOFF_S: Final = 1.0
 BACKOFF_S_MAX: Final = 60.0
+HEADS_AT_ONCE: Final = 100
 PAGES_MAX: Final = 10  # of one DAO, in one visit
 WAITING_MAX: Final = 4096  # objects of one DAO that are to be tried again; the earliest make room
 TRIES_MAX: Final = 1000
@@ -65,6 +70,7 @@ class _Progress:
     """How far a board was followed for one DAO, and what is to be tried again with how often it was."""
 
     position: int = 0
+    heads: int = 0  # position in the list of heads alone
     waiting: dict[Cid, tuple[str, int]] = field(default_factory=dict)
 
     def again(self, cid: Cid, kind: str, tries: int) -> None:
@@ -91,6 +97,7 @@ class BoardFollower:
         if len(self._visits.addresses) > BOARDS_MAX:
             raise MalformedObject(f"a custodian follows at most {BOARDS_MAX} boards")
         self._custody = custody
+        self._telling = Telling(custody)
         self._progress: dict[tuple[str, Cid], _Progress] = {}
 
     async def start(self) -> None:
@@ -110,17 +117,11 @@ class BoardFollower:
         await self._visits.once(address)
 
     async def _visit(self, address: str, board: FollowedBoard) -> None:
-        failure: Exception | None = None
-        for genesis, _, _ in self._custody.catching_up.tips(self._custody.public.key):
-            for step in (self._hear_heads, self._hear_postings):
-                try:
-                    await step(address, board, genesis)
-                except ServiceUnavailable:
-                    raise
-                except (VaultError, StorageError) as error:
-                    failure = failure or error
-        if failure is not None:
-            raise failure
+        await each(
+            partial(step, address, board, genesis)
+            for genesis, _, _ in self._custody.catching_up.tips(self._custody.public.key)
+            for step in (self._hear_heads, self._hear_postings, self._telling.tell)
+        )
 
     async def _hear_heads(self, address: str, board: FollowedBoard, genesis: Cid) -> None:
         """Take the board's chain, where it goes on from what is known here, link by link."""
@@ -131,6 +132,19 @@ class BoardFollower:
             blocks = await asyncio.to_thread(_link, board, head)
             with suppress(StaleState):  # somebody else brought more meanwhile
                 await self._custody.submit_head_aside(head, blocks, peer=f"board {address}")
+        await self._hear_others(address, board, genesis)
+
+    async def _hear_others(self, address: str, board: FollowedBoard, genesis: Cid) -> None:
+        """Take the heads that could come next, which stand there beside the one that the board is at."""
+        progress = self._progress.setdefault((address, genesis), _Progress())
+        page: list[Entry] = await asyncio.to_thread(partial(board.since, genesis, progress.heads, kind=Kind.HEAD))
+        for entry in page[:HEADS_AT_ONCE]:
+            is_new = entry.kind == Kind.HEAD and not self._custody.catching_up.knows(genesis, entry.cid)
+            if is_new and entry.position > progress.heads:
+                with suppress(NotYet, StaleState, ForkedHistory, InvalidDecision, MalformedObject):
+                    blocks = await asyncio.to_thread(_link, board, entry.cid)
+                    await self._custody.submit_head_aside(entry.cid, blocks, peer=f"board {address}")
+            progress.heads = max(progress.heads, entry.position)
 
     def _heads_to(self, board: FollowedBoard, genesis: Cid, tip: Cid) -> list[Cid]:
         """Return the heads up to `tip` that are not known here, oldest first."""

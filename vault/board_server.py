@@ -22,6 +22,7 @@ from vault.codec import INTEGER_MAX
 from vault.custody_server import listening
 from vault.errors import MalformedObject, RateExceeded
 from vault.guard import guarded_server
+from vault.head_vote import VOTES_MAX
 from vault.pinboard import Pinboard
 from vault.rate import PeerLimit, peer_name
 from vault.tls import TlsIdentity
@@ -111,6 +112,14 @@ class GovernanceServicer(rpc.GovernanceServiceServicer):  # type: ignore[misc]  
     async def PostHead(self, request: pb.PostHeadRequest, _: Context) -> Any:  # noqa: N802, D102
         await self._post(Kind.HEAD, request, request.head, _blocks(request))
         return pb.PostHeadResponse()
+
+    @answered
+    async def PostHeadVotes(self, request: pb.PostHeadVotesRequest, _: Context) -> Any:  # noqa: N802, D102
+        genesis, votes = Cid(request.genesis), list(request.votes)
+        if len(votes) > VOTES_MAX:
+            raise MalformedObject(f"at most {VOTES_MAX} votes for heads are handed in at once")
+        await self._write(lambda: self._pinboard.post_head_votes(genesis, votes))
+        return pb.PostHeadVotesResponse()
 
     @answered
     async def PostBlocks(self, request: pb.PostBlocksRequest, _: Context) -> Any:  # noqa: N802, D102

@@ -18,7 +18,7 @@ from vault.ballot import Proposal
 from vault.board import ENTRIES_MAX, Board, Kind, Shelf, bodies_of
 from vault.board_giving import OPEN_KINDS, Counts, GivenUp, Giving, Listed
 from vault.closing import final_at
-from vault.errors import MalformedObject, ServiceUnavailable, StaleState, VaultError
+from vault.errors import AccessDenied, MalformedObject, ServiceUnavailable, StaleState, VaultError
 from vault.history import History
 from vault.pinboard import Pinboard
 from vault.posted import children
@@ -40,15 +40,15 @@ def synced(here: Shelf, there: Board, genesis: Cid, *, at: int, is_giving: bool 
     Raises: `ServiceUnavailable` where it does not answer; `AccessDenied` where neither board has the DAO.
     """
     counts = Counts()
-    pinboard = Pinboard(here, clock=lambda: at)
+    pinboard = Pinboard(here, clock=lambda: at, elsewhere=lambda cid: _fetched(there, cid))
     last = _last_position(here, genesis)
     known = _Taking(here, there, genesis, pinboard, counts, at).run()
     for entry in _entries(here, genesis, last):
         counts.taken[entry[1]] += 1
-    history = pinboard.history(genesis)
-    counts.epoch = history.head.epoch
+    ahead = pinboard.ahead(genesis)
+    counts.epoch = ahead.history.head.epoch
     if is_giving:
-        Giving(here, there, history, known, counts).run()
+        Giving(here, there, ahead, known, counts).run()
     return counts
 
 
@@ -96,11 +96,12 @@ class _Taking:
             self._pinboard.found(charter)
 
     def _chain(self) -> None:
-        history = self._pinboard.history(self._genesis)
         try:
+            self._head_votes()
+            history = self._pinboard.catch_up(self._genesis, self._fetch)
             tip = self._there.tip(self._genesis)
             if tip is not None and tip not in history.heads:
-                history = self._pinboard.follow(self._genesis, tip, self._fetch)
+                self._counts.say(f"its head {tip} is left: it shows too few custodians' votes for that")
             for charter_cid in {self._genesis, history.head.charter}:
                 self._named(charter_cid, Kind.CHARTER)
         except ServiceUnavailable:
@@ -108,6 +109,20 @@ class _Taking:
         except (VaultError, StorageError) as error:
             self._counts.refused += 1
             self._counts.say(f"its chain is not followed to its end: {error}")
+
+    def _head_votes(self) -> None:
+        """Take custodians' votes for heads: they say how far the chain is followed, not the other board's word."""
+        cids: list[Cid] = []
+        for page in _pages(self._there, self._genesis, kind=Kind.HEAD_VOTE):
+            cids += [cid for cid, kind, _ in page if kind == Kind.HEAD_VOTE]
+        for cid, body in bodies_of(self._there, self._here.missing(self._genesis, cids)[-EXAMINED_MAX:]):
+            self._examine(body)
+            try:
+                self._pinboard.post_head_votes(self._genesis, [body])
+            except (StaleState, AccessDenied):
+                continue
+            except VaultError as error:
+                self._refused(Kind.HEAD_VOTE, cid, error)
 
     def _open_ones(self, kind: Kind, wanted: list[tuple[Cid, Cid | None]]) -> None:
         history = self._pinboard.history(self._genesis)
@@ -169,9 +184,7 @@ class _Taking:
             self._named(child, child_kind)
 
     def _fetch(self, cid: Cid) -> bytes:
-        body = self._there.get(cid)
-        if body is None or not cid.matches(body):
-            raise MalformedObject(f"the other board does not hand out block {cid}")
+        body = _fetched(self._there, cid)
         self._examine(body)
         return body
 
@@ -180,6 +193,13 @@ class _Taking:
         self._examined += 1
         if self._examined > EXAMINED_MAX or self._bytes > EXAMINED_BYTES_MAX:
             raise GivenUp(f"after {self._examined} objects and {self._bytes} bytes, the rest is left for the next run")
+
+
+def _fetched(board: Board, cid: Cid) -> bytes:
+    body = board.get(cid)
+    if body is None or not cid.matches(body):
+        raise MalformedObject(f"the other board does not hand out block {cid}")
+    return body
 
 
 def _live(here: Shelf, history: History, at: int) -> set[Cid]:
@@ -196,10 +216,10 @@ def _live(here: Shelf, history: History, at: int) -> set[Cid]:
     return live
 
 
-def _pages(board: Board, genesis: Cid) -> Iterator[list[Listed]]:
+def _pages(board: Board, genesis: Cid, kind: Kind | None = None) -> Iterator[list[Listed]]:
     """Yield the pages of a board's list, whatever it says: ascending, and not without end."""
     after, listed = 0, 0
-    while page := board.since(genesis, after)[:ENTRIES_MAX]:
+    while page := board.since(genesis, after, kind=kind)[:ENTRIES_MAX]:
         listed += len(page)
         if listed > LISTED_MAX:
             raise GivenUp(f"it lists more than {LISTED_MAX} objects; the rest is left")

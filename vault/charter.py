@@ -159,10 +159,18 @@ class Charter(Record):
         """Raise `MalformedObject` unless a decision may put `after` in this charter's place.
 
         What signatures and sealed shares rest on stays: another chain would be another signing domain, and no share of
-        any key is sealed to another custodian.
+        any key is sealed to another custodian. What votes are counted by changes with the roll that members can look
+        into, and not under it: one set of members has one roll and one Merkle root.
         """
         fixed = ("chain_id", "custodians", "shares", "signatures", "liars", "suite_floor")
         if changed := [name for name in fixed if getattr(self, name) != getattr(after, name)]:
             raise MalformedObject(f"a decision cannot change {', '.join(changed)}: keys rest on them; found a new DAO")
+        counted = ("members", "weights_root", "total_weight")
+        if after.roll == self.roll and any(getattr(self, name) != getattr(after, name) for name in counted):
+            raise MalformedObject(
+                "votes would be counted by other weights than those of the roll, which stays the same"
+            )
+        if after.roll != self.roll and after.weights_root == self.weights_root:
+            raise MalformedObject("the roll changes, and votes would be counted by the weights of the former one")
         if after == self:
             raise MalformedObject("this is the charter that is in force already")

@@ -60,7 +60,13 @@ class Custody:
         clock: Callable[[], int],
         production: bool,
         skew_s: int = CLOCK_SKEW_S,
+        only: frozenset[Cid] | None = None,
     ) -> None:
+        """Begin with what the store remembers.
+
+        Args:
+            only: the DAOs to serve; None for whichever come and name this custodian.
+        """
         self._keys = keys
         self._store = store
         self._blobs = blobs
@@ -71,8 +77,10 @@ class Custody:
         self._challenges = Challenges()
         self._instances: dict[bytes, bytes] = {}  # ledger → instance leased by this process
         self._histories = Served(store, blobs)
+        self._only = only
         for genesis in store.geneses():
-            self._histories.remember(self._restored(genesis))
+            if only is None or genesis in only:
+                self._histories.remember(self._restored(genesis))
         self.catching_up = CatchingUp(keys, store, blobs, self._histories, clock=clock, skew_s=skew_s)
         self.on_head: Callable[[], None] = _nobody  # called when a head or a vote for one is new here
         self.succession = Succession(
@@ -147,7 +155,7 @@ class Custody:
         """Return the votes that settle the settled head and those for what may come next, and heads not known here."""
         if genesis not in self._histories:
             raise StaleState("this custodian does not know that DAO")
-        votes = self.succession.contest(genesis).shown()
+        votes = self.succession.shown(genesis)
         return votes[:VOTES_MAX], self.succession.missing(genesis)[:MISSING_MAX]
 
     def known_tips(self, custodian: bytes) -> list[KnownTip]:
@@ -316,7 +324,13 @@ class Custody:
         heads = self._store.heads(genesis)
         return extended(history, heads[-1], self._blobs.get, at=self._clock()) if heads else history
 
+    def is_new(self, genesis: Cid) -> bool:
+        """Say whether a DAO is not served here yet."""
+        return genesis not in self._histories
+
     def _require_named(self, charter: Charter) -> None:
+        if self._only is not None and charter.cid() not in self._only:
+            raise AccessDenied(f"this custodian is for other DAOs than {charter.cid()}")
         if charter.custodian(self._keys.signing.public) != self.public:
             raise AccessDenied("this DAO's charter does not name this custodian with its present keys")
 

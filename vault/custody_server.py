@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Container, Mapping
 from typing import Any
 
 import grpc
@@ -15,6 +16,7 @@ from vault.custody_state import QUESTION_BYTES_MAX, StateQuestion
 from vault.errors import MalformedObject
 from vault.evidence import Binding, Evidence
 from vault.guard import guarded_server
+from vault.head import Head
 from vault.head_vote import VOTE_BYTES_MAX, VOTES_MAX, HeadVote
 from vault.manifest import Manifest, ShareDeposit
 from vault.rate import BYTES_PER_CALL, PeerLimit, peer_name
@@ -29,6 +31,8 @@ from vault.wire import answered
 PORT_MAX = 65_535
 CALLS_MAX = 100  # at once
 PEER_CALLS_MAX = 24  # of them from one address
+FOUNDED_PER_DAY = 20  # DAOs new to a custodian, from one address
+DAY_S = 86_400
 STAGED_BYTES_PER_S = 1 << 20  # from one address, once it staged as much as it may
 LIMITED_METHODS = (
     "/vault.v1.CustodyService/Identify",
@@ -52,8 +56,24 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignore[misc]  # generated code is untyped
     """Serves one `Custody`. Calls run one after another on the event loop, so its state needs no lock."""
 
-    def __init__(self, custody: Custody, tls_key: bytes, *, staging_limit: PeerLimit | None = None) -> None:
+    def __init__(
+        self,
+        custody: Custody,
+        tls_key: bytes,
+        *,
+        staging_limit: PeerLimit | None = None,
+        founding: PeerLimit | None = None,
+        friends: Container[str] = (),
+    ) -> None:
+        """Serve a custodian.
+
+        Args:
+            founding: how often one address may bring a DAO that is new here.
+            friends: addresses of the other custodians (`vault.rate.peer_name`), which may bring any number.
+        """
         self._custody = custody
+        self._founding = founding or PeerLimit(per_s=FOUNDED_PER_DAY / DAY_S, burst=FOUNDED_PER_DAY)
+        self._friends = friends
         self._tls_key = tls_key
         self._staging = Staging()
         self._turns = asyncio.Semaphore(THREADS_MAX)
@@ -74,9 +94,14 @@ class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignor
         if len(request.votes) > VOTES_MAX:
             raise MalformedObject(f"at most {VOTES_MAX} votes for heads are handed in at once")
         votes = [HeadVote.from_bytes(vote, bytes_max=VOTE_BYTES_MAX) for vote in request.votes]
+        if peer not in self._friends and self._is_of_new_dao(Cid(request.head), blocks):
+            self._founding.take(peer)
         epoch = await self._custody.submit_head_aside(Cid(request.head), blocks, votes, peer=peer)
         self._staging.drop(peer, blocks)
         return pb.SubmitHeadResponse(epoch=epoch)
+
+    def _is_of_new_dao(self, head: Cid, blocks: Mapping[Cid, bytes]) -> bool:
+        return head in blocks and self._custody.is_new(Head.from_bytes(blocks[head]).genesis)
 
     @answered
     async def StageBlocks(  # noqa: N802, D102
@@ -176,19 +201,30 @@ def _staging_limit() -> PeerLimit:
 
 
 async def custody_server(
-    custody: Custody, tls: TlsIdentity, listen: str, *, limit: PeerLimit | None = None
+    custody: Custody,
+    tls: TlsIdentity,
+    listen: str,
+    *,
+    limit: PeerLimit | None = None,
+    founding: PeerLimit | None = None,
+    friends: frozenset[str] = frozenset(),
 ) -> tuple[grpc.aio.Server, int]:
     """Start serving on `host:port` (port 0: any free one) and return the server and its port.
 
     Args:
         limit: how often one peer may call what costs signatures, nonces or disk.
+        founding: how often one peer may bring a DAO that is new here.
+        friends: the other custodians' addresses (`vault.rate.peer_name`), which neither limit is for.
     Raises: `OSError` where the address cannot be listened on.
     """
     from grpc_health.v1 import health, health_pb2, health_pb2_grpc
     from grpc_reflection.v1alpha import reflection
 
-    server = guarded_server(calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
-    rpc.add_CustodyServiceServicer_to_server(CustodyServicer(custody, tls.key_hash), server)
+    server = guarded_server(
+        calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit, friends=friends
+    )
+    servicer = CustodyServicer(custody, tls.key_hash, founding=founding, friends=friends)
+    rpc.add_CustodyServiceServicer_to_server(servicer, server)
     name = pb.DESCRIPTOR.services_by_name["CustodyService"].full_name
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)

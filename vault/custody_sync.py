@@ -22,21 +22,12 @@ from itertools import islice
 from typing import Protocol
 
 from storage.cid import Cid
-from storage.errors import StorageError
 from vault.catching_up import Told
 from vault.charter import Custodian
 from vault.client import CustodyClient
 from vault.custody import Custody
 from vault.custody_state import CustodyState, StateQuestion
-from vault.errors import (
-    AccessDenied,
-    ForkedHistory,
-    InvalidSignature,
-    MalformedObject,
-    ServiceUnavailable,
-    StaleState,
-    VaultError,
-)
+from vault.errors import AccessDenied, ForkedHistory, InvalidSignature, MalformedObject, StaleState
 from vault.head import EPOCHS_MAX
 from vault.head_vote import HeadVote, KnownTip, voters_of
 from vault.history import History
@@ -44,7 +35,7 @@ from vault.links import CHAIN_BYTES_MAX, LINK_BYTES_MAX, next_links
 from vault.listing import latest_manifests
 from vault.manifest import Manifest
 from vault.served import GENESES_MAX
-from vault.visits import Pace, Visits
+from vault.visits import Pace, Visits, each
 
 EVERY_S = 10
 START_WAIT_S = 10.0  # for peers to answer before serving begins; a dead one must not keep us from serving
@@ -121,32 +112,17 @@ class CustodySync:
         found = await asyncio.to_thread(client.known_tips, mine)
         tips = {tip.genesis: tip for tip in islice(found, GENESES_MAX)}
         shared = [genesis for genesis, _, _ in self._custody.catching_up.tips(peer)]
-        failure: Exception | None = None
         is_asked = False
-        for genesis in dict.fromkeys([*shared, *tips]):
-            try:
-                await self._converge(client, genesis, tips.get(genesis))
-                is_full = self._is_starting or self._custody.catching_up.is_behind(genesis)
-                if is_full or not is_asked:  # one question tells the peer how far our numbers have come
-                    await self._ask(client, genesis, is_full=is_full)
-                    is_asked = True
-            except ServiceUnavailable:
-                raise
-            except (VaultError, StorageError) as error:
-                failure = failure or error
-        if failure is not None:
-            raise failure
 
-    async def _converge(self, client: Peer, genesis: Cid, tip: KnownTip | None) -> None:
-        """Exchange news with a peer until there are none: what one side brings, the other may answer with a vote."""
-        for _ in range(EXCHANGES_MAX):
-            before = self._custody.known_tips(client.custodian.key)
-            await self._exchange(client, genesis, tip)
-            found = await asyncio.to_thread(client.known_tips, self._custody.public.key)
-            after = next((one for one in islice(found, GENESES_MAX) if one.genesis == genesis), None)
-            if after == tip and before == self._custody.known_tips(client.custodian.key):
-                return
-            tip = after
+        async def meet(genesis: Cid) -> None:
+            nonlocal is_asked
+            await self._converge(client, genesis, tips.get(genesis))
+            is_full = self._is_starting or self._custody.catching_up.is_behind(genesis)
+            if is_full or not is_asked:  # one question tells the peer how far our numbers have come
+                await self._ask(client, genesis, is_full=is_full)
+                is_asked = True
+
+        await each(partial(meet, genesis) for genesis in dict.fromkeys([*shared, *tips]))
 
     async def _converge(self, client: Peer, genesis: Cid, tip: KnownTip | None) -> None:
         """Exchange news with a peer until there are none: what one side brings, the other may answer with a vote."""

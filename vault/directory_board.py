@@ -41,6 +41,10 @@ class DirectoryBoard(ListedBoard[Cid]):
         """Refuse, as `put` does."""
         raise AccessDenied(f"{self.name} cannot be changed; publish a board anew with: coffer dao sync --publish")
 
+    def replace_tip(self, genesis: Cid, head: Cid, epoch: int, *, instead_of: Cid) -> None:
+        """Refuse, as `put` does."""
+        self.set_tip(genesis, head, epoch)
+
     def _refresh(self) -> None:
         if self._is_read:
             return

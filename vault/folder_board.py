@@ -70,6 +70,19 @@ class FolderBoard(ListedBoard[Path]):
             raise StaleState(f"epoch {epoch} is older than epoch {noted[0]}, which the folder is at")
         if noted is not None and epoch == noted[0] and head != noted[1]:
             raise ForkedHistory(f"epoch {epoch} has another head in the folder: {noted[1]}")
+        self._write_tip(genesis, head, epoch)
+
+    def replace_tip(self, genesis: Cid, head: Cid, epoch: int, *, instead_of: Cid) -> None:
+        """Note the head that custodians settled on, in the place of one that they did not.
+
+        Raises: StaleState: another head than `instead_of` is noted by now.
+        """
+        noted = self._noted_tip(genesis)
+        if noted is None or noted[1] != instead_of:
+            raise StaleState(f"head {instead_of} is no longer the tip; look again")
+        self._write_tip(genesis, head, epoch)
+
+    def _write_tip(self, genesis: Cid, head: Cid, epoch: int) -> None:
         target = self._folder / str(genesis) / TIP_NAME
         with self._reported():
             target.parent.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)

@@ -1,16 +1,11 @@
-"""Following a DAO's chain as its custodians do, on a board of one's own, and handing them what is to come next.
-
-A board never goes ahead of the custodians: several things may come next, and only they settle which one does
-(`vault.head_vote`). A head is followed once f+1 of them do, since one of these is honest.
-"""
+"""Handing custodians what is to come next, and following them (`vault.keepers`): it comes next, or after what won."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from storage.cid import Cid
 from vault.assembly import fetch_from, submit_chain
@@ -18,59 +13,17 @@ from vault.board import Shelf
 from vault.decision import Decision
 from vault.errors import ForkedHistory, MalformedObject, ServiceUnavailable, StaleState, VaultError
 from vault.guardian import GuardianAct
-from vault.handing import HeadTaker, handed_to_all, votes_exchanged
+from vault.handing import handed_to_all, votes_exchanged
 from vault.head import Head
 from vault.head_vote import HeadVote
-from vault.history import Cause, History, advanced, cause_from, extended, link_cids
-from vault.pinboard import Pinboard
+from vault.history import Cause, History, advanced, cause_from, link_cids
+from vault.keepers import ChainKeeper, overlaid
+from vault.keepers import followed as followed
 from vault.vote_delegation import DelegationBatch, ProvenDelegation
 
 TRIES_MAX: Final = 8  # each after another head that won
 ROUNDS_MAX: Final = 8  # each hands somebody a head that it lacked
 PIECES_MAX: Final = 64  # of one branch
-
-
-class ChainKeeper(HeadTaker, Protocol):
-    """Who hands out the chain and takes what comes next; `vault.client.CustodyClient` is the real one."""
-
-    def chain(self, genesis: Cid, known: Cid | None) -> tuple[Cid, Mapping[Cid, bytes]]: ...  # noqa: D102
-    def branch(self, genesis: Cid, known: Cid | None, tip: Cid | None) -> tuple[Cid, Mapping[Cid, bytes]]: ...  # noqa: D102
-    def submit_act(self, signed: GuardianAct) -> object: ...  # noqa: D102
-    def submit_delegations(self, batch: DelegationBatch) -> object: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Followed:
-    """The history after all that enough custodians follow, and why others were of no use."""
-
-    history: History
-    failures: Mapping[bytes, VaultError]  # by custodian; where none is here, it is at this head or before
-
-
-def followed(
-    board: Shelf, history: History, keepers: Mapping[bytes, ChainKeeper], *, clock: Callable[[], int]
-) -> Followed:
-    """Follow the chain as far as f+1 custodians do; all of it is verified, and on the board by then."""
-    pinboard = Pinboard(board, clock=clock)
-    while True:
-        failures: dict[bytes, VaultError] = {}
-        offers: dict[Cid, tuple[History, Mapping[Cid, bytes]]] = {}
-        support: Counter[Cid] = Counter()
-        for key, keeper in keepers.items():
-            try:
-                tip, blocks = keeper.chain(history.genesis, history.head.cid())
-                after = extended(history, tip, _overlaid(board, blocks), at=clock())
-            except VaultError as error:
-                failures[key] = error
-                continue
-            new = after.heads[len(history.heads) :]
-            support.update(new)
-            offers |= {head: (after, blocks) for head in new}
-        agreed = [head for head, count in support.items() if count > history.charter.liars]
-        if not agreed:
-            return Followed(history=history, failures=failures)
-        furthest = max(agreed, key=lambda head: offers[head][0].heads.index(head))
-        history = pinboard.follow(history.genesis, furthest, _overlaid(board, offers[furthest][1]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +92,7 @@ def _tried(
 ) -> _Tried:
     """Hand something in to come right after a history; raise what `handed_on` does, but for what another head won."""
     given = {cause.cid(): cause.encoded(), **blocks}
-    after = advanced(history, cause, _overlaid(board, given), at=clock())
+    after = advanced(history, cause, overlaid(board, given), at=clock())
     _bring_up(board, history, keepers)
     if isinstance(cause, Decision):
         head = after.head.cid()
@@ -260,17 +213,3 @@ def _bring_up(board: Shelf, history: History, keepers: Mapping[bytes, ChainKeepe
             with suppress(VaultError):
                 submit_chain(board, history, keepers)
             return
-
-
-def _overlaid(board: Shelf, blocks: Mapping[Cid, bytes]) -> Callable[[Cid], bytes]:
-    """Return how to get a block that was handed out, or one of the board; each checked against its CID."""
-    kept = fetch_from(board)
-
-    def fetch(cid: Cid) -> bytes:
-        if cid not in blocks:
-            return kept(cid)
-        if not cid.matches(blocks[cid]):
-            raise MalformedObject(f"what was handed out as {cid} is another block")
-        return blocks[cid]
-
-    return fetch

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from storage.cid import Cid
+from vault.acting import has_just_chosen
 from vault.action import Scope
 from vault.acts import cancellation, emergency_revocation, weight_bytes
 from vault.assembly import put_cause, roll_of
@@ -16,7 +17,7 @@ from vault.errors import AccessDenied, InvalidDecision, VaultError
 from vault.guardian import EPOCHS_VALID, Act, GuardianAct, GuardianSignature
 from vault.history import History
 from vault.signing import BLANK_SIGNATURE, address_text
-from vault.vote_delegation import BATCH_MAX, DelegationBatch, ProvenDelegation, VoteDelegation
+from vault.vote_delegation import BATCH_MAX, CHOICES_MAX, DelegationBatch, ProvenDelegation, VoteDelegation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +173,8 @@ def waiting(board: Board, history: History) -> list[ProvenDelegation]:
         known = latest.get(choice.delegator)
         if done and done[-1].sequence >= choice.sequence:
             continue
+        if len(done) >= CHOICES_MAX:
+            continue  # a batch with it would be refused as a whole
         if known is None or known.delegation.sequence < choice.sequence:
             latest[choice.delegator] = one
     return [latest[delegator] for delegator in sorted(latest)]
@@ -179,7 +182,12 @@ def waiting(board: Board, history: History) -> list[ProvenDelegation]:
 
 def next_batch(board: Board, history: History, first: ProvenDelegation) -> DelegationBatch:
     """Return a batch of `first` and of others that wait, as many as there is room for."""
-    others = [one for one in waiting(board, history) if one.delegation.delegator != first.delegation.delegator]
+    others = [
+        one
+        for one in waiting(board, history)
+        if one.delegation.delegator != first.delegation.delegator
+        and not has_just_chosen(history, one.delegation.delegator)  # or the whole batch would wait with it
+    ]
     chosen = sorted((first, *others[: BATCH_MAX - 1]), key=lambda one: one.delegation.delegator)
     return DelegationBatch(genesis=history.genesis, delegations=tuple(chosen))
 

@@ -27,11 +27,11 @@ import grpc
 from vault.errors import InvalidSignature, MalformedObject, RateExceeded, ServiceUnavailable
 from vault.rate import PeerLimit, peer_name
 from vault.tls import SERVER_OPTIONS
-from vault.wire import refuse
+from vault.wire import BUSY_WAIT_S, refuse
 
-STREAMS_MAX: Final = (
-    16  # of health and reflection, which last as long as their callers like, and would fill `calls_max`
-)
+STREAMS_MAX: Final = 64  # they last as long as their callers like, and would fill `calls_max`
+PEER_STREAMS_MAX: Final = 16  # of them from one address
+REFUSED_MAX: Final = 64  # calls that are being refused; gRPC refuses more of them, and says neither why nor until when
 MESSAGE_TIMEOUT_S: Final = 5.0  # for all of a message, at most `MESSAGE_BYTES_MAX`, once its call has begun
 TLS_13: Final = [b"TLSv1.3"]
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -40,29 +40,45 @@ Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Any]]
 
 
 def guarded_server(
-    *, calls_max: int, peer_calls_max: int, limited: Collection[str], limit: PeerLimit | None = None
+    *,
+    calls_max: int,
+    peer_calls_max: int,
+    limited: Collection[str],
+    limit: PeerLimit | None = None,
+    friends: Collection[str] = (),
 ) -> grpc.aio.Server:
     """Return a server, without services or a port yet, whose every call is guarded.
 
     Args:
-        calls_max: at once; more are refused by gRPC with RESOURCE_EXHAUSTED.
+        calls_max: at once; more are refused with `RateExceeded`, and past `REFUSED_MAX` more by gRPC itself.
         peer_calls_max: of them from one address, and twice what one connection may have; a client of gRPC's waits.
         limited: paths of methods that count against a peer's rate, as `/package.Service/Method`.
+        friends: peers whose calls count against no rate.
     """
-    guard = Guard(limited, limit or PeerLimit(), peer_calls_max=peer_calls_max)
+    guard = Guard(limited, limit or PeerLimit(), calls_max=calls_max, peer_calls_max=peer_calls_max, friends=friends)
     options = (*SERVER_OPTIONS, ("grpc.max_concurrent_streams", peer_calls_max // 2))
-    return grpc.aio.server(interceptors=(guard,), options=options, maximum_concurrent_rpcs=calls_max)
+    return grpc.aio.server(interceptors=(guard,), options=options, maximum_concurrent_rpcs=calls_max + REFUSED_MAX)
 
 
 class Guard(grpc.aio.ServerInterceptor):
     """Refuses a call before its method sees it."""
 
-    def __init__(self, limited: Collection[str], limit: PeerLimit, *, peer_calls_max: int) -> None:
+    def __init__(
+        self,
+        limited: Collection[str],
+        limit: PeerLimit,
+        *,
+        calls_max: int,
+        peer_calls_max: int,
+        friends: Collection[str] = (),
+    ) -> None:
+        self._friends = frozenset(friends)
         self._limited = frozenset(limited)
         self._limit = limit
+        self._calls_max = calls_max
         self._peer_calls_max = peer_calls_max
         self._open: Counter[str] = Counter()  # calls by peer, now
-        self._streams = 0  # open now
+        self._streams: Counter[str] = Counter()  # open now, by peer
         self._handlers: dict[str, Any] = {}  # by path; only methods that exist
 
     async def intercept_service(self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails) -> Any:
@@ -84,7 +100,7 @@ class Guard(grpc.aio.ServerInterceptor):
                 if handler.request_streaming:
                     return messages
                 message = await _received(context)
-                if is_limited:
+                if is_limited and peer not in self._friends:
                     self._limit.charge(peer, message.ByteSize())
             except (InvalidSignature, MalformedObject, RateExceeded, ServiceUnavailable) as error:
                 await refuse(context, error)
@@ -95,7 +111,8 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def stream(messages: Any, context: Context) -> None:
             request = await requested(messages, context, is_stream=True)
-            self._streams += 1
+            peer = peer_name(context.peer())
+            self._streams[peer] += 1
             try:
                 answers = behavior(request, context)
                 if isinstance(answers, AsyncIterator):
@@ -104,7 +121,8 @@ class Guard(grpc.aio.ServerInterceptor):
                 else:
                     await answers  # it writes to the context itself
             finally:
-                self._streams -= 1
+                self._streams[peer] -= 1
+                self._streams += Counter()  # forgets those at zero
 
         return make(
             stream if handler.response_streaming else answer,
@@ -117,10 +135,12 @@ class Guard(grpc.aio.ServerInterceptor):
         require_tls13(context)
         peer = peer_name(context.peer())
         if self._open[peer] >= self._peer_calls_max:
-            raise RateExceeded("too many calls from one address are open; wait for their answers")
-        if is_stream and self._streams >= STREAMS_MAX:
-            raise RateExceeded("too many streams are open; close one, or ask again later")
-        if is_limited:
+            raise RateExceeded("too many calls from one address are open; wait for their answers", wait_s=BUSY_WAIT_S)
+        if self._open.total() >= self._calls_max:
+            raise RateExceeded("too many calls are open; ask again shortly", wait_s=BUSY_WAIT_S)
+        if is_stream and (self._streams.total() >= STREAMS_MAX or self._streams[peer] >= PEER_STREAMS_MAX):
+            raise RateExceeded("too many streams are open; close one, or ask again later", wait_s=BUSY_WAIT_S)
+        if is_limited and peer not in self._friends:
             self._limit.take(peer)
         self._open[peer] += 1
         context.add_done_callback(partial(self._close, peer))  # type: ignore[arg-type]  # the stubs want a class of theirs

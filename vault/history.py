@@ -24,6 +24,7 @@ from vault.guardian import EPOCHS_VALID, GuardianAct
 from vault.head import EPOCHS_MAX, EPOCHS_OF_ACTS, EPOCHS_OF_DELEGATIONS, Head, Revocation, revoked
 from vault.policy import Policy
 from vault.tally import Tally
+from vault.utc import time_text
 from vault.vote_delegation import (
     DelegationBatch,
     DelegationLog,
@@ -153,11 +154,14 @@ def advanced(history: History, cause: Cause, fetch: Fetch, *, at: int, pool: Exe
 
 def _decided(history: History, decision: Decision, fetch: Fetch, at: int, pool: Executor | None) -> History:
     proposal, action = decision.proposal, decision.proposal.action
+    history.require_current(proposal)
+    if at < (earliest := proposal.closes_at + history.charter.voting.timelock_s):  # before the count, which takes long
+        raise NotYet(f"the decision may be carried out from {time_text(earliest)} on, when its timelock ends")
     count = history.counted(decision, fetch, pool=pool)
     if not count.is_carried():
         raise InvalidDecision("the charter's quorum or threshold is not met")
     if at < (free_at := count.closed_at + history.charter.voting.timelock_s):
-        raise NotYet(f"the decision may be carried out from {free_at} on (UTC seconds), when its timelock ends")
+        raise NotYet(f"the decision may be carried out from {time_text(free_at)} on, when its timelock ends")
     done = history.done | {proposal.cid().digest}
     if action.charter is not None:
         return _rechartered(replace(history, done=done), _named(Charter, action.charter, fetch))

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from threading import Lock
 
 from storage.cid import DAG_CBOR, Cid
 from storage.errors import BlockNotFound
@@ -28,8 +29,10 @@ from vault.machine import BLANK
 from vault.offered import held_from
 from vault.polls import ProposalRow, VoteRow
 from vault.served import Served
+from vault.utc import time_text
 
 BLOCKS_AT_ONCE = 64
+REFUSED_MAX = 64  # decisions remembered
 BLOCKS_BYTES = 2 << 20  # handed out at once; with one block more it still fits a message
 _KINDS = "charter|roll|roll-page|policy|proposal|decision|ballots|chunk|head|guardian-act|delegations"
 _PUBLIC = re.compile(rb"dtype(x)?.coffer/(%s)/v1" % _KINDS.encode(), re.DOTALL)  # a map's entry in CBOR
@@ -71,6 +74,8 @@ class Outcomes:
         self._histories = histories
         self._clock = clock
         self._require_caught_up = require_caught_up
+        self._refused: dict[Cid, InvalidDecision] = {}  # decisions that do not hold
+        self._lock = Lock()  # decisions are verified in threads
 
     def close(self, genesis: Cid, proposal: bytes) -> Closing:
         """Return our word on which ballots were cast on a proposal: the first one given, for ever.
@@ -95,7 +100,7 @@ class Outcomes:
         self._require_remembered(row, known)
         history.require_current(known)
         if self._clock() < (final := final_at(known, history.charter)):
-            raise NotYet(f"custodians close the vote from {final} on (UTC seconds)")
+            raise NotYet(f"custodians close the vote from {time_text(final)} on")
         return ClosingSet(proposal=known, changes=self._store.last_change(proposal))
 
     def counted(self, ending: ClosingSet) -> tuple[Cid, ...]:
@@ -120,8 +125,32 @@ class Outcomes:
 
     def free_at(self, decision: Decision, blocks: Mapping[Cid, bytes], *, pool: Executor | None = None) -> int:
         """Return from when on (UTC seconds) a decision may be carried out, or raise what is wrong with it."""
-        history = self._histories[decision.proposal.genesis]
+        history, cid = self._histories[decision.proposal.genesis], decision.cid()
+        history.require_current(decision.proposal)
+        if (known := self._kept_free_at(decision)) is not None:
+            return known
         fetch = self._fetch_from(blocks)
+        if (refused := self._refused.get(cid)) is not None:
+            raise refused
+        try:
+            return self._counted_free_at(history, decision, fetch, pool=pool)
+        except InvalidDecision as error:
+            with self._lock:
+                while len(self._refused) >= REFUSED_MAX:
+                    del self._refused[next(iter(self._refused))]
+                self._refused[cid] = error
+            raise
+
+    def _kept_free_at(self, decision: Decision) -> int | None:
+        """Return from when on a decision with the same ballots may be carried out, if one waits here already."""
+        genesis, proposal = decision.proposal.genesis, decision.proposal.cid().digest
+        for known, cid, free_at in self._store.kept_decisions(genesis):
+            if known == proposal:
+                kept = Decision.from_bytes(self._blobs.get(cid))
+                return free_at if (kept.proposal, kept.pages()) == (decision.proposal, decision.pages()) else None
+        return None
+
+    def _counted_free_at(self, history: History, decision: Decision, fetch: Fetch, *, pool: Executor | None) -> int:
         try:
             count = history.counted(decision, fetch, pool=pool)
         except BlockNotFound as error:

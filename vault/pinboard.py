@@ -13,21 +13,18 @@ from typing import Final
 from storage.cid import DAG_CBOR, Cid
 from vault.ballot import Proposal
 from vault.board import Kept, Kind, Shelf
+from vault.board_chains import BoardChains
 from vault.charter import Charter
-from vault.codec import encode
-from vault.decision import Decision, Fetch
-from vault.errors import AccessDenied, ForkedHistory, InvalidDecision, MalformedObject, NotYet, StaleState, VaultError
-from vault.guardian import GuardianAct
-from vault.head import EPOCHS_MAX, Head
-from vault.history import Cause, History, cause_from, extended, founded, verified_history
+from vault.decision import Fetch
+from vault.errors import AccessDenied, InvalidDecision, MalformedObject, NotYet, StaleState, VaultError
+from vault.history import History, founded
 from vault.posted import bytes_max, children
-from vault.posting import QuotaUsed, checked, checked_named, head_from
+from vault.posting import QuotaUsed, checked
 
 GENESES_MAX: Final = 1000
-HEADS_BYTES_MAX: Final = 256 << 20  # of heads that are read before the first of them is verified
 
 
-class Pinboard:
+class Pinboard(BoardChains):
     """Checks and keeps what is handed in for the DAOs of one board. Use it from one thread at a time."""
 
     def __init__(
@@ -37,6 +34,7 @@ class Pinboard:
         clock: Callable[[], int],
         only: frozenset[Cid] | None = None,
         pool: Executor | None = None,
+        elsewhere: Fetch | None = None,
     ) -> None:
         """Look after a board of one's own.
 
@@ -44,26 +42,11 @@ class Pinboard:
             clock: UTC seconds.
             only: the DAOs it is for; None for whichever come, up to `GENESES_MAX`.
             pool: where ballots' signatures are checked; here if None.
+            elsewhere: gives blocks of the board's own chain that were lost or changed here.
         """
-        self._shelf = shelf
-        self._clock = clock
+        super().__init__(shelf, clock=clock, pool=pool, elsewhere=elsewhere)
         self._only = only
-        self._pool = pool
-        self._histories: dict[Cid, History] = {}
         self._proposals: dict[Cid, Proposal] = {}
-
-    def history(self, genesis: Cid) -> History:
-        """Return a DAO's history as this board has verified it.
-
-        Raises: `AccessDenied` where the DAO is not here; what verifying raises where the board's rows were changed.
-        """
-        if genesis not in self._histories:
-            tip = self._shelf.tip(genesis)
-            if tip is None or not self.is_welcome(genesis):
-                raise AccessDenied(f"DAO {genesis} is not on this board; hand in its charter first, if it takes others")
-            at = self._clock()
-            self._histories[genesis] = verified_history(genesis, tip, self._fetch_with({}), at=at, pool=self._pool)
-        return self._histories[genesis]
 
     def is_welcome(self, genesis: Cid) -> bool:
         """Say whether this board is for a DAO."""
@@ -103,7 +86,10 @@ class Pinboard:
             raise MalformedObject(f"a {kind} of {len(body)} bytes is over the limit of {most}")
         cid, offered, history = Cid.of(DAG_CBOR, body), _by_cid(blocks), self.history(genesis)
         if kind == Kind.HEAD:
-            return self._next_head(history, body, offered)
+            return self._next_head(genesis, body, offered)
+        if kind == Kind.HEAD_VOTE:
+            self.post_head_votes(genesis, [body])
+            return cid
         posting = self._checked_anew(kind, body, history, offered)
         if posting is None:
             self._keep_named(history, cid, Kind(kind), body, offered)
@@ -114,6 +100,8 @@ class Pinboard:
                     self._shelf.put(named, genesis, child, None, offered[child])
         self._shelf.keep(genesis, [posting])
         self._keep_named(history, cid, Kind(kind), body, offered)
+        if kind in (Kind.DECISION, Kind.ACT):
+            self._look_ahead(genesis)
         return cid
 
     def post_votes(self, genesis: Cid, votes: Sequence[bytes]) -> list[VaultError | None]:
@@ -143,18 +131,7 @@ class Pinboard:
         history, offered = self.history(genesis), _by_cid(blocks)
         for cid in self._shelf.missing(genesis, list(offered)):
             self._shelf.keep(genesis, [self._checked_block(history, offered[cid], named_by)])
-
-    def follow(self, genesis: Cid, tip: Cid, fetch: Fetch) -> History:
-        """Follow the chain to a head, link by link; each link that verifies is kept before the next is looked at.
-
-        Args:
-            fetch: gives blocks from elsewhere, checked against their CIDs.
-        Raises: what `extended` raises; the links before stay.
-        """
-        history = self.history(genesis)
-        for head in _heads_between(history, tip, fetch):
-            history = self._followed(history, head, _remembering(self._fetch_with({}, fetch)))
-        return history
+        self._look_ahead(genesis)
 
     def _checked_anew(self, kind: str, body: bytes, history: History, offered: Mapping[Cid, bytes]) -> Kept | None:
         """Return what may be kept, None where it is kept already; the database is asked about valid objects only."""
@@ -168,101 +145,6 @@ class Pinboard:
             return None
         return posting if shelf.missing(genesis, [cid]) else None
 
-    def _next_head(self, history: History, body: bytes, offered: Mapping[Cid, bytes]) -> Cid:
-        cid = Cid.of(DAG_CBOR, body)
-        if cid not in history.heads:
-            head_from(body, history)
-            self._followed(history, cid, self._fetch_with({**offered, cid: body}))
-        return cid
-
-    def _followed(self, history: History, tip: Cid, fetch: Fetch) -> History:
-        """Verify one link and keep all that it is made of, the head last."""
-        after = extended(history, tip, fetch, at=self._clock(), pool=self._pool)
-        genesis, head = history.genesis, after.head
-        if head.cause is not None:
-            self._keep_cause(genesis, head.cause, cause_from(fetch(head.cause)), fetch)
-        self._shelf.put(Kind.HEAD, genesis, tip, head.cause, head.encoded())
-        self._shelf.set_tip(genesis, tip, head.epoch)
-        self._histories[genesis] = after
-        return after
-
-    def _keep_cause(self, genesis: Cid, cid: Cid, cause: Cause, fetch: Fetch) -> None:
-        body = fetch(cid)
-        match cause:
-            case Decision():
-                proposal = cause.proposal
-                for child, kind in children(Kind.DECISION, body).items():
-                    self._shelf.put(kind, genesis, child, cid if kind is Kind.BLOCK else None, fetch(child))
-                self._shelf.put(Kind.PROPOSAL, genesis, proposal.cid(), None, proposal.encoded())
-                self._shelf.put(Kind.DECISION, genesis, cid, proposal.cid(), body)
-            case GuardianAct():
-                about = Cid.of(DAG_CBOR, encode(cause.act.value()))
-                self._shelf.put(Kind.ACT, genesis, cid, about, body)
-            case _:
-                self._shelf.put(Kind.BLOCK, genesis, cid, None, body)
-
-    def _keep_named(self, history: History, cid: Cid, kind: Kind, body: bytes, offered: Mapping[Cid, bytes]) -> None:
-        """Keep those offered blocks that an object on the board leads to; others are passed over."""
-        ahead = [(cid, kind, body)] if offered else []
-        while ahead:
-            above, above_kind, above_body = ahead.pop()
-            for child, named in children(above_kind, above_body).items():
-                if child not in offered:
-                    continue
-                if self._shelf.missing(history.genesis, [child]):
-                    self._shelf.keep(history.genesis, [self._checked_block(history, offered[child], above)])
-                ahead.append((child, named, offered[child]))
-
-    def _checked_block(self, history: History, body: bytes, named_by: Cid) -> Kept:
-        return checked_named(body, history=history, shelf=self._shelf, at=self._clock(), named_by=named_by)
-
-    def _fetch_with(self, offered: Mapping[Cid, bytes], elsewhere: Fetch | None = None) -> Fetch:
-        """Return how to get a block: from what was offered, from the board, or from elsewhere; always checked."""
-
-        def fetch(cid: Cid) -> bytes:
-            body = offered.get(cid) or self._shelf.get(cid)
-            if body is not None and cid.matches(body):
-                return body
-            if elsewhere is not None:
-                return elsewhere(cid)
-            if body is None:
-                raise NotYet(f"block {cid} is not on this board; hand it in first")
-            raise MalformedObject(f"what this board keeps as {cid} was changed")
-
-        return fetch
-
-
-def _remembering(fetch: Fetch) -> Fetch:
-    """Return how to get blocks of one link: each is looked at more than once, and fetched once."""
-    known: dict[Cid, bytes] = {}
-
-    def remembered(cid: Cid) -> bytes:
-        if cid not in known:
-            known[cid] = fetch(cid)
-        return known[cid]
-
-    return remembered
-
 
 def _by_cid(blocks: Iterable[bytes]) -> dict[Cid, bytes]:
     return {Cid.of(DAG_CBOR, body): body for body in blocks}
-
-
-def _heads_between(history: History, tip: Cid, fetch: Fetch) -> list[Cid]:
-    """Return the heads after a history's own up to `tip`, oldest first; none where `tip` is known.
-
-    Raises: `ForkedHistory` where `tip` does not grow from the history's head.
-    """
-    between: list[Cid] = []
-    cid, epoch, size = tip, EPOCHS_MAX, 0
-    while cid not in history.heads:
-        body = fetch(cid)
-        size += len(body)
-        head = Head.from_bytes(body)
-        if size > HEADS_BYTES_MAX or head.epoch >= epoch or head.genesis != history.genesis or head.previous is None:
-            raise ForkedHistory(f"head {tip} does not lead back to this DAO's charter")
-        between.append(cid)
-        cid, epoch = head.previous, head.epoch
-    if between and cid != history.head.cid():
-        raise ForkedHistory(f"head {tip} does not grow from epoch {history.head.epoch}, which was accepted before")
-    return between[::-1]

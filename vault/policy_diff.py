@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from vault.dataset import DatasetRef
 from vault.disclosure import Disclosure, worst_case
 from vault.licensees import Admits, Licensees
-from vault.policy import SIMULATED, AcceptedTee, Policy
+from vault.machine_diff import machine_changes
+from vault.policy import Policy
 from vault.signing import address_text
 
 _REDACTED = {"card": "card numbers", "email": "e-mail addresses", "phone": "phone numbers"}
@@ -25,17 +26,20 @@ _SHARES = (
 )
 
 
-def changes(before: Policy | None, after: Policy, *, corpora: Mapping[bytes, int]) -> list[str]:
+def changes(
+    before: Policy | None, after: Policy, *, corpora: Mapping[bytes, int], most: int | None = None
+) -> list[str]:
     """Return a sentence for each thing that `after` changes, and last what it could disclose at worst (rule O2).
 
     Args:
         before: what it takes the place of; None: everything is new.
         corpora: the number of passages of each dataset, by lineage, as far as it is known.
+        most: how many licensees are told one by one, of those who may ask now and of those who may not any more.
     """
     return [
         *_title(before, after),
         *_datasets(before, after),
-        *_licensees(before, after),
+        *_licensees(before, after, most),
         *_prices(before, after),
         *_figures(before, after),
         *_output(before, after),
@@ -79,16 +83,25 @@ def _version(reference: DatasetRef) -> str:
     return "the latest version its owner signed" if reference.manifest is None else f"version {reference.manifest}"
 
 
-def _licensees(before: Policy | None, after: Policy) -> Iterator[str]:
-    if before is None:
-        yield f"{licensees_words(after.licensees)} may ask"
+def _licensees(before: Policy | None, after: Policy, most: int | None) -> Iterator[str]:
+    old, new = before.licensees if before else None, after.licensees
+    if old is not None and old.admits is new.admits is Admits.LISTED:
+        yield from _each([one for one in new.addresses if one not in old.addresses], "may ask now", most)
+        yield from _each([one for one in old.addresses if one not in new.addresses], "may not ask any more", most)
         return
-    old, new = before.licensees, after.licensees
-    if old.admits is new.admits is Admits.LISTED:
-        yield from (f"{address_text(one)} may ask now" for one in new.addresses if one not in old.addresses)
-        yield from (f"{address_text(one)} may not ask any more" for one in old.addresses if one not in new.addresses)
+    if old is None:
+        yield f"{licensees_words(new)} may ask"
     elif old != new:
         yield f"{licensees_words(new)} may ask now; before: {licensees_words(old)}"
+    if old != new:
+        yield from _each(new.addresses, "may ask", most)
+        yield from _each(old.addresses if old else (), "was named", most)
+
+
+def _each(addresses: Sequence[bytes], what: str, most: int | None) -> Iterator[str]:
+    yield from (f"{address_text(one)} {what}" for one in addresses[:most])
+    if most is not None and len(addresses) > most:
+        yield f"and {len(addresses) - most} more {what}; coffer dao diff --json has all"
 
 
 def licensees_words(licensees: Licensees) -> str:
@@ -149,21 +162,11 @@ def _output(before: Policy | None, after: Policy) -> Iterator[str]:
 
 
 def _machines(before: Policy | None, after: Policy) -> Iterator[str]:
-    old, new = set(before.tees if before else ()), set(after.tees)
-    yield from (f"accepted now: {tee_words(tee)}" for tee in after.tees if tee not in old)
-    yield from (f"not accepted any more: {tee_words(tee)}" for tee in (before.tees if before else ()) if tee not in new)
+    yield from machine_changes(before.tees if before else (), after.tees)
     known = set(before.configurations if before else ())
     yield from (f"accepted configuration now: {one}" for one in after.configurations if one not in known)
     dropped = known - set(after.configurations)
     yield from (f"not accepted any more: configuration {one}" for one in sorted(dropped))
-
-
-def tee_words(tee: AcceptedTee) -> str:
-    """Return an accepted machine as a person says it."""
-    measured = ", ".join(f"{one.hex()[:16]}…" for one in tee.measurements())
-    if tee.kind == SIMULATED:
-        return f"SIMULATED TEE, which protects nothing, with measurement {measured}"
-    return f"TEE {tee.kind} with measurements {measured}" + ("" if tee.cpu_only else ", and its GPUs")
 
 
 def _people(before: Policy | None, after: Policy) -> Iterator[str]:

@@ -43,13 +43,14 @@ class PollStore(Protocol):
     def keep_proposal(self, row: ProposalRow) -> None: ...  # noqa: D102
     def kept_proposal(self, proposal: bytes) -> ProposalRow | None: ...  # noqa: D102
     def kept_proposals(self, genesis: Cid, after: int, *, most: int) -> list[ProposalRow]: ...  # noqa: D102
-    def proposed_since(self, genesis: Cid, proposer: bytes, since: int) -> int: ...  # noqa: D102
+    def proposed_since(self, genesis: Cid, proposer: bytes, since: int) -> list[ProposalRow]: ...  # noqa: D102
     def votes_of(self, proposal: bytes, voters: Collection[bytes]) -> list[VoteRow]: ...  # noqa: D102
     def keep_votes(  # noqa: D102
         self, proposal: bytes, rows: Sequence[VoteRow], *, news: Collection[bytes], dropped: Sequence[bytes]
     ) -> None: ...
     def kept_votes(self, proposal: bytes, after: int, *, most: int) -> list[VoteRow]: ...  # noqa: D102
     def last_change(self, proposal: bytes) -> int: ...  # noqa: D102
+    def last_changes(self, proposals: Sequence[bytes]) -> dict[bytes, int]: ...  # noqa: D102
     def keep_closing(self, genesis: Cid, proposal: bytes, closing: bytes) -> bytes: ...  # noqa: D102
     def kept_closing(self, proposal: bytes) -> bytes | None: ...  # noqa: D102
     def keep_decision(self, genesis: Cid, proposal: bytes, decision: Cid, free_at: int) -> Cid: ...  # noqa: D102

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from storage.cid import Cid
+from storage.cid import DAG_CBOR, Cid
 from vault.ballot import Proposal
 from vault.board import Kind
 from vault.charter import Charter
@@ -13,7 +13,9 @@ from vault.closing import BallotPage
 from vault.codec import OBJECT_BYTES_MAX, Record, decode
 from vault.decision import Chunk, Decision
 from vault.errors import InvalidDecision, MalformedObject
-from vault.history import History
+from vault.guardian import GuardianAct
+from vault.head_vote import VOTE_BYTES_MAX
+from vault.history import Cause, History
 from vault.policy import Policy
 from vault.roll import RollPage, RollRoot
 
@@ -28,6 +30,7 @@ BYTES_MAX: Final[Mapping[str, int]] = {
     Kind.ACT: 1 << 12,
     Kind.DECISION: OBJECT_BYTES_MAX,
     Kind.HEAD: OBJECT_BYTES_MAX,
+    Kind.HEAD_VOTE: VOTE_BYTES_MAX,
 }
 _NAMING: Final[dict[str, Kind]] = {
     Charter.TYPE: Kind.CHARTER,
@@ -60,6 +63,28 @@ def children(kind: str, body: bytes) -> dict[Cid, Kind]:
             return named_by_action(decision.proposal) | blocks
         case _:
             return {}
+
+
+def place_of(cause: Cause) -> tuple[Kind, Cid | None]:
+    """Return of which kind what caused a head is on a board, and what it is about."""
+    match cause:
+        case Decision():
+            return Kind.DECISION, cause.proposal.cid()
+        case GuardianAct():
+            return Kind.ACT, Cid.from_digest(DAG_CBOR, cause.act.digest())
+        case _:
+            return Kind.BLOCK, None
+
+
+def about_of(cause: Cause) -> bytes:
+    """Return what a decision or an act carries out, whoever signed it."""
+    match cause:
+        case Decision():
+            return cause.proposal.cid().digest
+        case GuardianAct():
+            return cause.act.digest()
+        case _:
+            return cause.cid().digest
 
 
 def named_by_action(proposal: Proposal) -> dict[Cid, Kind]:

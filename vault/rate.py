@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
@@ -57,6 +58,21 @@ class PeerLimit:
         self._left[peer] = (tokens - price if is_allowed else tokens, now)
         if not is_allowed:
             raise RateExceeded(f"more than {self._per_s:g} such calls a second from one address; wait and ask again")
+
+
+def names_of(addresses: Iterable[str]) -> frozenset[str]:
+    """Return what `peer_name` calls the machines at some host:port, as their names resolve now."""
+    names: set[str] = set()
+    for address in addresses:
+        host = address.rpartition(":")[0].strip("[]")
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except OSError:
+            continue  # it has no exemption; calls are limited as a stranger's are
+        for family, _, _, _, place in found:
+            is_v6 = family == socket.AF_INET6
+            names.add(peer_name(f"ipv6:[{place[0]}]:0" if is_v6 else f"ipv4:{place[0]}:0"))
+    return frozenset(names - {UNNAMED})
 
 
 @lru_cache(maxsize=PEERS_MAX)

@@ -52,6 +52,10 @@ class Served(dict[Cid, History]):
             self._replace(self.settled[genesis], settled)
         self[genesis], self.settled[genesis] = history, settled
 
+    def is_idle(self, genesis: Cid) -> bool:
+        """Say whether a DAO has entrusted us with nothing yet."""
+        return genesis in self._idle
+
     def entrust(self, genesis: Cid) -> None:
         """Accept a DAO's heads on disk, where they stay, before anything is kept or signed for it."""
         if genesis in self._idle:

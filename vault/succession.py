@@ -74,6 +74,13 @@ class Succession:
             self.settle(genesis)
         return contest
 
+    def shown(self, genesis: Cid) -> list[HeadVote]:
+        """Return the votes that settle the settled head, and those for what may come next."""
+        contest = self.contest(genesis)
+        if _is_alone(contest) and contest.followed.head.epoch not in contest.own:
+            self.settle(genesis)  # it may sign again by now
+        return contest.shown()
+
     def geneses(self) -> Collection[Cid]:
         """Return the DAOs that are served."""
         return self._histories.keys()
@@ -223,8 +230,10 @@ class Succession:
 
     def _vote(self, contest: Contest) -> bool:
         """Vote for what is to come after the followed head, once; say whether a vote was given."""
+        if _is_alone(contest):
+            return self._confirm(contest)
         epoch = contest.followed.head.epoch + 1
-        if epoch in contest.own or _is_alone(contest):
+        if epoch in contest.own:
             return False
         candidates = self._candidates(contest)
         if not candidates:
@@ -241,6 +250,22 @@ class Succession:
             self._sign(contest, history)
             return True
         return False
+
+    def _confirm(self, contest: Contest) -> bool:
+        """Sign the head that a lone custodian follows, for boards and members to go by; say whether it did now."""
+        head, history = contest.followed.heads[-1], contest.followed
+        epoch = history.head.epoch
+        if epoch == 0 or epoch in contest.own or self._histories.is_idle(contest.genesis):
+            return False  # what is signed stays on disk, and strangers' DAOs would fill it
+        try:
+            self._require_caught_up(history)
+        except NotYet:
+            return False
+        contest.own[epoch] = self._store.sign_head(contest.genesis, epoch, head)
+        contest.heard(epoch, [HeadVote.made(self._key, contest.genesis, epoch, contest.own[epoch])])
+        if contest.is_certified(epoch, head):
+            contest.votes, contest.proof_from = {epoch: contest.votes[epoch]}, epoch
+        return True
 
     def _candidates(self, contest: Contest) -> list[History]:
         """Return what could come next: what others voted for, then what waits, then what was handed in."""

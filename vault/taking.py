@@ -17,16 +17,19 @@ from storage.errors import BlockNotFound
 from storage.model import Blobs
 from vault.charter import Charter
 from vault.contest import Contest
+from vault.decision import Decision
 from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, RateExceeded, StaleState
 from vault.head import EPOCHS_MAX, Head
 from vault.head_vote import VOTES_MAX, HeadVote, verify_votes, voters_of
-from vault.history import Cause, History, advanced, extended, founded, verified_history
+from vault.history import Cause, History, advanced, cause_from, founded, verified_history
+from vault.leading import Leading
 from vault.links import Fetch
 from vault.served import Served
 from vault.succession import Succession
 
 ASIDE_MAX: Final = 2  # chains verified beside the loop at once
-LARGE_BYTES: Final = 64 << 10  # of blocks offered; less is verified at once
+LARGE_BYTES: Final = 64 << 10  # of blocks, those that are here already included; less is verified at once
+HEADS_AT_ONCE: Final = 64  # likewise
 TRIES_MAX: Final = 3  # where others bring more of the same DAO meanwhile
 
 
@@ -82,6 +85,7 @@ class Taking:
         self._require_named = require_named
         self._require_link = require_link
         self._turns = asyncio.Semaphore(ASIDE_MAX)
+        self._leading = Leading()
         self._peers: set[str] = set()  # whose chains are being verified aside
 
     def follow(self, tip: Cid, blocks: Mapping[Cid, bytes], votes: Votes = ()) -> int:
@@ -108,7 +112,7 @@ class Taking:
 
         Raises: `RateExceeded` while another chain of this peer's is being verified.
         """
-        if sum(map(len, blocks.values())) < LARGE_BYTES:
+        if not self._is_large(tip, blocks):
             return self.follow(tip, blocks, votes)
         if peer in self._peers:
             raise RateExceeded("another chain from this address is being verified; wait for its answer")
@@ -121,6 +125,22 @@ class Taking:
         task = asyncio.get_running_loop().create_task(self._followed(tip, blocks, votes))
         task.add_done_callback(lambda _: self._end_turn(peer))
         return await asyncio.shield(task)  # whoever hangs up neither stops the thread nor frees its place
+
+    def _is_large(self, tip: Cid, blocks: Mapping[Cid, bytes]) -> bool:
+        """Say whether a chain takes long to verify: by all the blocks it needs, also those that are here already."""
+        size = sum(map(len, blocks.values()))
+        view, fetch = self._view(tip, blocks)
+        cid: Cid | None = tip
+        for _ in range(HEADS_AT_ONCE):
+            if size >= LARGE_BYTES:
+                return True
+            if cid is None or cid in view.known:
+                return False
+            head = Head.from_bytes(fetch(cid))
+            if head.cause is not None and isinstance(cause := cause_from(fetch(head.cause)), Decision):
+                size += sum(len(fetch(one)) for one in (head.cause, *cause.pages()) if one not in blocks)
+            cid = head.previous
+        return True
 
     async def _followed(self, tip: Cid, blocks: Mapping[Cid, bytes], votes: Votes) -> int:
         for _ in range(TRIES_MAX):
@@ -177,7 +197,7 @@ class Taking:
             found.append(history)
         free = []
         for n, head in enumerate(offer.missing):
-            history = extended(history, head, fetch, at=at)
+            history = self._leading.after(history, head, fetch, at=at)
             if n >= offer.certified and head not in offer.voted:
                 self._require_link(head, fetch)
                 free.append(history)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
@@ -32,6 +32,23 @@ class Pace:
     every_s: float
     backoff_s: float
     backoff_s_max: float
+
+
+async def each(steps: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Take all steps of a visit, whatever goes wrong with some; raise the first failure at the end.
+
+    Raises: `ServiceUnavailable` at once: who does not answer now is asked no more.
+    """
+    failure: Exception | None = None
+    for step in steps:
+        try:
+            await step()
+        except ServiceUnavailable:
+            raise
+        except (VaultError, StorageError) as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 class Visits(Generic[C]):

@@ -15,10 +15,10 @@ import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from storage.cid import Cid
-from storage.errors import StorageError
 from vault.acknowledgment import Acknowledgment
 from vault.acting import ActState
 from vault.ballot import Proposal
@@ -26,17 +26,10 @@ from vault.balloting import VOTES_AT_ONCE
 from vault.charter import Custodian
 from vault.client import CustodyClient
 from vault.custody import Custody
-from vault.errors import (
-    NotYet,
-    RateExceeded,
-    RecordsUnavailable,
-    ServiceUnavailable,
-    StaleState,
-    VaultError,
-)
+from vault.errors import NotYet, RateExceeded, RecordsUnavailable, ServiceUnavailable, StaleState, VaultError
 from vault.guardian import GuardianAct
 from vault.offered import Answer, KnownProposal, KnownVote, Offer
-from vault.visits import Pace, Visits
+from vault.visits import Pace, Visits, each
 
 EVERY_S = 3
 BACKOFF_S = 0.5
@@ -59,6 +52,7 @@ class VotePeer(Protocol):
     ) -> Acknowledgment: ...
     def submit_votes(self, genesis: Cid, offers: Sequence[Offer]) -> list[Answer]: ...  # noqa: D102
     def proposals(self, genesis: Cid, after: int) -> list[KnownProposal]: ...  # noqa: D102
+    def polls(self, genesis: Cid) -> dict[bytes, int]: ...  # noqa: D102
     def votes(self, genesis: Cid, proposal: bytes, after: int) -> list[KnownVote]: ...  # noqa: D102
     def submit_act(self, signed: GuardianAct) -> ActState: ...  # noqa: D102
     def acts(self, genesis: Cid) -> list[GuardianAct]: ...  # noqa: D102
@@ -67,14 +61,6 @@ class VotePeer(Protocol):
 
 
 _Waiting = dict[bytes, KnownProposal]
-
-
-@dataclass(slots=True)
-class _Open:
-    """A DAO's proposals whose votes can still matter, as of a position."""
-
-    position: int = 0
-    proposals: dict[bytes, Proposal] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -105,7 +91,6 @@ class VoteSync:
         pace = Pace(every_s=every_s, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX)
         self._visits: Visits[VotePeer] = Visits("custodian", addresses, connect, self._visit, pace=pace, log=log)
         self._exchanges: dict[str, _Exchange] = {}
-        self._opened: dict[Cid, _Open] = {}
 
     async def start(self) -> None:
         """Begin to visit every peer; call it on the loop that serves the custodian."""
@@ -129,17 +114,11 @@ class VoteSync:
 
     async def _exchanged(self, client: VotePeer, exchange: _Exchange) -> None:
         """Hand on what is new here, then ask for what is new there; one DAO's failure keeps no other from it."""
-        failure: Exception | None = None
-        for genesis, _, _ in self._custody.catching_up.tips(client.custodian.key):
-            for step in (self._tell, self._tell_acts, self._hear, self._hear_acts):
-                try:
-                    await step(client, genesis, exchange)
-                except ServiceUnavailable:
-                    raise
-                except (VaultError, StorageError) as error:
-                    failure = failure or error
-        if failure is not None:
-            raise failure
+        await each(
+            partial(step, client, genesis, exchange)
+            for genesis, _, _ in self._custody.catching_up.tips(client.custodian.key)
+            for step in (self._tell, self._tell_acts, self._hear, self._hear_acts)
+        )
 
     async def _tell(self, client: VotePeer, genesis: Cid, exchange: _Exchange) -> None:
         """Hand on proposals, those refused before included, then votes on those that are open."""
@@ -163,7 +142,7 @@ class VoteSync:
             except VaultError:
                 continue  # it may be behind with the head that the proposal was made against
             del waiting[digest]
-        for proposal in self._open(genesis):
+        for proposal in balloting.open_proposals(genesis):
             if proposal.cid().digest not in waiting:
                 await self._tell_votes(client, proposal, exchange)
 
@@ -203,8 +182,11 @@ class VoteSync:
             with suppress(VaultError):  # we may be behind with the head that it was made against
                 balloting.submit_proposal(one.proposal, blocks, one.acknowledgments)
                 del waiting[digest]
-        for proposal in self._open(genesis):
-            if self._custody.catching_up.now() >= proposal.opens_at:
+        changed = await asyncio.to_thread(client.polls, genesis)
+        for proposal in balloting.open_proposals(genesis):
+            digest = proposal.cid().digest
+            is_open = self._custody.catching_up.now() >= proposal.opens_at
+            if is_open and changed.get(digest, 0) > exchange.heard_votes.get(digest, 0):
                 await self._hear_votes(client, proposal, exchange)
 
     async def _named(self, client: VotePeer, genesis: Cid, one: KnownProposal) -> dict[Cid, bytes]:
@@ -243,14 +225,3 @@ class VoteSync:
         for act in await asyncio.to_thread(client.acts, genesis):
             with suppress(VaultError):  # it is not what we hold to be the DAO's chain
                 self._custody.voting.acting.submit_act(act)
-
-    def _open(self, genesis: Cid) -> list[Proposal]:
-        """Return the proposals here whose votes can still matter."""
-        balloting, known = self._custody.voting.balloting, self._opened.setdefault(genesis, _Open())
-        while page := balloting.proposals(genesis, known.position):
-            known.proposals |= {one.proposal.cid().digest: one.proposal for one in page}
-            known.position = page[-1].position
-        known.proposals = {
-            digest: proposal for digest, proposal in known.proposals.items() if balloting.matters(proposal)
-        }
-        return list(known.proposals.values())

@@ -10,7 +10,7 @@ from storage.cid import Cid
 from vault.acknowledgment import Acknowledgment, Acknowledgments
 from vault.acting import ActState
 from vault.ballot import Proposal, Vote
-from vault.balloting import VOTES_AT_ONCE
+from vault.balloting import CHANGES_MAX, VOTES_AT_ONCE
 from vault.car import blocks_from_car, car_of
 from vault.closing import Closing
 from vault.decision import Decision
@@ -74,6 +74,11 @@ class VotingClient:
             )
             for one in islice(self._call(lambda stub: stub.ListProposals, request).proposals, LISTED_MAX)
         ]
+
+    def polls(self: Caller, genesis: Cid) -> dict[bytes, int]:
+        """Return the position of the last change to the votes on each proposal where they can still matter."""
+        answer = self._call(lambda stub: stub.ListPolls, pb.ListPollsRequest(genesis=genesis.binary))
+        return {bytes(one.proposal): int(one.position) for one in islice(answer.polls, CHANGES_MAX)}
 
     def votes(self: Caller, genesis: Cid, proposal: bytes, after: int) -> list[KnownVote]:
         """Return a page of the votes on a proposal that changed after a position."""

@@ -37,8 +37,8 @@ THREADS_MAX = 2  # at once, for votes
 VOTING_METHODS = tuple(
     f"/vault.v1.CustodyService/{name}"
     for name in (
-        "SubmitProposal", "SubmitVotes", "ListProposals", "ListVotes", "CloseVote", "QueueDecision", "ListQueued",
-        "SubmitAct", "ListActs", "SubmitDelegations", "GetBlocks",
+        "SubmitProposal", "SubmitVotes", "ListProposals", "ListPolls", "ListVotes", "CloseVote", "QueueDecision",
+        "ListQueued", "SubmitAct", "ListActs", "SubmitDelegations", "GetBlocks",
     )
 )  # fmt: skip
 
@@ -98,6 +98,13 @@ class VotingMethods:
                 )
                 for one in known
             ]
+        )
+
+    @answered
+    async def ListPolls(self, request: pb.ListPollsRequest, _: Context) -> pb.ListPollsResponse:  # noqa: N802, D102
+        changes = self._custody.voting.balloting.changes(Cid(request.genesis))
+        return pb.ListPollsResponse(
+            polls=[pb.Poll(proposal=proposal, position=position) for proposal, position in changes]
         )
 
     @answered

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from cli import wiring
-from cli.console import out, reported, say, show_json, warn_simulated
+from cli.console import foreign, out, reported, say, show_json, warn_simulated
 from cli.demo.documents import Material, folder_material, halves, passages_of, stdlib_material
 from cli.demo.narration import Narrator
 from cli.demo.refusals import Refusals
@@ -93,7 +92,7 @@ def _seal(stage: Stage, narrator: Narrator, folder: Path | None) -> Material:
         with narrator.bar("reading documents"):
             material = folder_material(folder) if folder else stdlib_material()
         for skipped in material.skipped:
-            narrator.note(f"[yellow]skipped[/] {escape(skipped.name)}: {escape(skipped.reason)}")
+            narrator.note(f"[yellow]skipped[/] {foreign(skipped.name)}: {foreign(skipped.reason)}")
         chunker = wiring.make_chunker(stage.settings(OWNERS[0]))
 
         def chunk(document: Document) -> list[Passage]:
@@ -120,7 +119,7 @@ def _store(stage: Stage, narrator: Narrator) -> None:
         for owner, sealed in zip(OWNERS, stage.sealed, strict=True):
             with narrator.bar(f"{owner} publishes") as advance:
                 stored = stage.publish(owner, sealed, advance)
-            narrator.note(f"{owner}: {stored / 1e6:.1f} MB in {escape(stage.blobs().name)}, fetched back and opened")
+            narrator.note(f"{owner}: {stored / 1e6:.1f} MB in {foreign(stage.blobs().name)}, fetched back and opened")
             narrator.note(f"  manifest {sealed.manifest.cid()}")
 
 
@@ -164,8 +163,8 @@ def _ask(stage: Stage, narrator: Narrator, policy: Policy, questions: tuple[str,
         for question, answer in zip(questions, answers, strict=True):
             best = answer.results[0]
             text = " ".join(best.passage.text.split())[:SHOWN_CHARS]
-            narrator.note(f"[bold]{escape(question)}[/]")
-            narrator.note(f"  {best.score:.3f} [cyan]{escape(best.passage.document)}[/] {escape(text)}…")
+            narrator.note(f"[bold]{foreign(question)}[/]")
+            narrator.note(f"  {best.score:.3f} [cyan]{foreign(best.passage.document)}[/] {foreign(text)}…")
         verified = sum(_verifies(stage, answer) for answer in answers)
         most = max(len(answer.results) for answer in answers)
         narrator.note(

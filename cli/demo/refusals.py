@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.markup import escape
-
+from cli.console import foreign
 from cli.demo.narration import Narrator
 from cli.stage import Stage
-from enclave.engine import fetched_passages
 from enclave.found import Dataset
+from enclave.opened import fetched_passages
 from storage.directory import DirectoryBlobs
 from storage.errors import BlockMismatch
 from vault.action import Scope, revocation
@@ -72,7 +71,7 @@ class Refusals:
             attempt()
         except refusal as error:
             self.counts[name] = self.counts.get(name, 0) + 1
-            self._narrator.note(f"[yellow]refused[/] {name.replace('_', ' ')}: {escape(str(error))}")
+            self._narrator.note(f"[yellow]refused[/] {name.replace('_', ' ')}: {foreign(str(error))}")
             return
         raise NotRefused(f"{name} was not refused")
 

@@ -41,7 +41,7 @@ def test_what_a_proposal_would_change_is_said_when_it_is_made(dao: Founded, encl
     assert "SIMULATED" in result.output and "adopt policy" in result.stdout
     assert "price per query: 250 micro-USDC" in result.stdout
     assert "if all licensees collude, all 3 passages" in result.stdout or "at most" in result.stdout
-    assert "1 of 1 custodian hold it" in result.stdout
+    assert "1 of 1 custodian holds it" in result.stdout
 
 
 def test_the_last_answer_of_a_voter_counts(dao: Founded, enclave_file: Path, clock: Clock) -> None:
@@ -291,7 +291,7 @@ def test_founding_says_how_the_dao_decides(party: Party, custodians: object) -> 
     assert sorted(whole["guardians"]) == sorted(addresses)
     expected = {"quorum": "40%", "threshold": "60%", "voting-period": "30s", "extension": "30s", "timelock": "0s"}
     assert {name: whole["settings"][name] for name in expected} == expected
-    assert "2 guardians, 1 act together" in party.run("dao", "show").stdout
+    assert "2 guardians, each acts alone" in party.run("dao", "show").stdout
 
 
 @pytest.mark.parametrize(

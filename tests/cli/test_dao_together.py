@@ -69,7 +69,7 @@ def test_with_one_acknowledgment_a_member_is_told_that_it_is_not_enough(
     answer = voted(three, proposal)
     assert (answer["acknowledged"], answer["enough"], answer["is_enough"]) == (1, 2, False)
     told = three.party.run("dao", "vote", proposal, "for", "--wallet", "bob").stdout
-    assert "1 of 3 custodians hold it; it takes 2" in told
+    assert "1 of 3 custodians holds it; it takes 2" in told
 
 
 def test_what_others_did_is_learned_from_the_custodians(

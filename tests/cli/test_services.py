@@ -23,6 +23,7 @@ from cli.main import app
 from enclave.client import EnclaveClient
 from tests.cli.conftest import PASSWORD, Party
 from vault.errors import ServiceUnavailable
+from vault.question import Query
 
 START_S_MAX = 90
 TEXT = "The harbor closes at noon on Sundays."
@@ -95,7 +96,7 @@ def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
     member = party.wallet("member")
-    waits = ("--voting-delay", "0", "--voting-period", "1s", "--extension", "0", "--round", "1s", "--timelock", "0")
+    waits = ("--voting-delay", "0", "--voting-period", "3s", "--extension", "0", "--round", "1s", "--timelock", "0")
     found = ("--member", member, "--treasury", member, "--custodian", custodian)
     genesis = party.json("dao", "init", "Harbor", *found, *waits)["genesis"]
     manifest = party.json("dataset", "seal", root / "docs", "--owner", "member", "--allow-simulated")["manifest"]
@@ -192,7 +193,15 @@ def test_a_question_whose_answer_was_lost_is_charged_once(party: Party, monkeypa
 def test_what_is_kept_of_an_open_question_does_not_name_it(party: Party) -> None:
     settings = settings_from(home=party.home, password=PASSWORD)
     credential = read_credential(settings, None)
-    paths = {_open_path(Home(party.home), credential, text, k) for text in ("a", "b") for k in (1, 2)}
+    paths = {
+        _open_path(
+            Home(party.home),
+            credential,
+            Query(request=bytes(32), policy=credential.license.policy, text=text, k=k, salt=bytes(32)),
+        )
+        for text in ("a", "b")
+        for k in (1, 2)
+    }
     assert len(paths) == 4
 
 

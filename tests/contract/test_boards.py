@@ -109,7 +109,7 @@ def test_a_cursor_yields_everything_once_and_then_what_is_new(board: Board, monk
         assert [entry.position for entry in page] == sorted({entry.position for entry in page})
         seen += [entry.cid for entry in page]
         position = page[-1].position
-    assert len(seen) == len(set(seen)) == 17
+    assert len(seen) == len(set(seen)) == 18
     late = vote(MADE.history, ballot(MADE.history, MADE.proposal, voters(MADE.history)[4]))
     put(board, Kind.VOTE, MADE.genesis, late, parent=MADE.proposal.cid())
     (new,) = board.since(MADE.genesis, position)
@@ -163,6 +163,15 @@ class TestKeepers:
             keeper.set_tip(MADE.genesis, first, 1)
         with pytest.raises(ForkedHistory, match="epoch 2"):
             keeper.set_tip(MADE.genesis, first, 2)
+        assert keeper.tip(MADE.genesis) == second
+
+    def test_what_is_settled_takes_the_place_of_what_is_noted_and_of_nothing_else(self, keeper: Board) -> None:
+        first, second, third = (Cid.of(DAG_CBOR, name) for name in (b"first", b"second", b"third"))
+        keeper.set_tip(MADE.genesis, first, 5)
+        keeper.replace_tip(MADE.genesis, second, 3, instead_of=first)
+        assert keeper.tip(MADE.genesis) == second
+        with pytest.raises(StaleState):
+            keeper.replace_tip(MADE.genesis, third, 4, instead_of=first)
         assert keeper.tip(MADE.genesis) == second
 
 

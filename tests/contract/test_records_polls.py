@@ -82,7 +82,9 @@ class TestProposals:
         store.keep_proposal(proposed("bob's", proposer=BOB, at=30))
         store.keep_proposal(proposed("handed on", at=30, direct=False))
         store.keep_proposal(proposed("elsewhere", genesis=OTHER, at=30))
-        assert [store.proposed_since(GENESIS, ALICE, since) for since in (0, 10, 29, 30)] == [3, 2, 1, 0]
+        since = {at: store.proposed_since(GENESIS, ALICE, at) for at in (0, 10, 29, 30)}
+        assert [sum(row.is_direct for row in rows) for rows in since.values()] == [3, 2, 1, 0]
+        assert [len(rows) for rows in since.values()] == [4, 3, 2, 0]
 
 
 class TestVotes:

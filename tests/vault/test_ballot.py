@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tests.builders import adopting, ballot, dao, policy, proof, proposal, revoking, seeded, vote, wallet, weight
 from vault.action import Scope
-from vault.ballot import Ballot, Proposal, Support, Vote
+from vault.ballot import REASON_BYTES_MAX, Ballot, Proposal, Support, Vote
 from vault.ballot_digest import BallotDigests
 from vault.errors import AccessDenied, InvalidDecision, InvalidSignature, MalformedObject
 from vault.typed_data import Domain
@@ -128,7 +128,7 @@ def test_a_proposal_and_a_ballot_come_back_from_their_bytes() -> None:
     assert Ballot.from_bytes(FIRST.encoded()) == FIRST
 
 
-texts = st.text(max_size=200)
+texts = st.text(max_size=REASON_BYTES_MAX).filter(lambda text: len(text.encode()) <= REASON_BYTES_MAX)
 
 
 @settings(max_examples=80, deadline=None)

@@ -28,6 +28,7 @@ from vault.ballot import Support
 from vault.ballot_box import BALLOTS_PER_VOTER
 from vault.closing import Period, final_at
 from vault.errors import AccessDenied, InvalidDecision, InvalidSignature, NotYet
+from vault.utc import time_text
 
 DAO = voting_dao(4)  # f = 1
 PROPOSAL = proposal(DAO.history)
@@ -71,7 +72,7 @@ class TestOneCustodian:
     def test_before_it_opens_and_after_the_end_nothing_is_taken(self, four: list[Booth], clock: Clock) -> None:
         cast = vote(DAO.history, PROPOSAL)
         clock.seconds = OPENS_AT - 1
-        with pytest.raises(NotYet, match=str(OPENS_AT)):
+        with pytest.raises(NotYet, match=time_text(OPENS_AT)):
             four[0].take(cast)
         clock.seconds = EXTENDED_BY + 1
         with pytest.raises(InvalidDecision, match="voting has ended"):

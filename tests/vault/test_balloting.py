@@ -35,6 +35,7 @@ from vault.errors import AccessDenied, InvalidDecision, InvalidSignature, Malfor
 from vault.guardian import GuardianAct, GuardianSignature
 from vault.history import advanced
 from vault.proposing import TOLERANCE_S
+from vault.utc import time_text
 from vault.vote_delegation import DelegationBatch
 
 
@@ -216,7 +217,7 @@ class TestClosing:
         on = four.opened()
         cast_by(four, on, [Support.FOR])
         four.clock.seconds = final_at(on, four.dao.charter) - 1
-        with pytest.raises(NotYet, match=str(final_at(on, four.dao.charter))):
+        with pytest.raises(NotYet, match=time_text(final_at(on, four.dao.charter))):
             four.custodies[0].voting.outcomes.close(four.genesis, on.cid().digest)
         four.clock.seconds += 1
         four.custodies[0].voting.outcomes.close(four.genesis, on.cid().digest).verify()
@@ -345,7 +346,7 @@ class TestActs:
             ]
             acting = made.custodies[0].voting.acting
             assert acting.submit_delegations(batches[0]) == 1
-            with pytest.raises(NotYet, match=str(made.clock() + 100)):
+            with pytest.raises(NotYet, match=time_text(made.clock() + 100)):
                 acting.submit_delegations(batches[1])
             made.clock.seconds += 100
             assert acting.submit_delegations(batches[1]) == 2

@@ -218,7 +218,7 @@ def test_a_lying_board_brings_nothing_and_costs_little(made: Electorate, board: 
     except MalformedObject:
         assert kind in (OddTip, EndlessHeads)
     assert (epoch(made), proposals(made)) == (0, [])
-    assert getattr(lying, "pages", 0) <= 10
+    assert getattr(lying, "pages", 0) <= 11  # one of them of heads
     asked = put_proposal(board, made)
     visit(made, Followed(board))
     assert proposals(made) == [asked]
@@ -271,4 +271,4 @@ def test_a_board_that_is_down_is_named_once_and_tried_again(made: Electorate, ca
 
     with caplog.at_level(logging.WARNING):
         asyncio.run(follow())
-    assert [record.message for record in caplog.records] == ["down: nothing answers there"]
+    assert [record.message for record in caplog.records] == ["board down: nothing answers there"]

@@ -9,6 +9,7 @@ import pytest
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import custodian, dao, seeded, wallet, weight
 from tests.governing import GUARDIANS, guarded, successor
+from tests.people import roll_fields, weighted
 from vault.charter import CUSTODIANS_MAX, GUARDIANS_MAX, MEMBERS_MAX, PERIOD_S_MAX, ROUND_S_MAX, Charter, SuiteKey
 from vault.codec import OBJECT_BYTES_MAX
 from vault.errors import MalformedObject
@@ -190,9 +191,8 @@ def test_a_decision_cannot_change_how_many_liars_are_tolerated() -> None:
     "field",
     [
         {"name": "Another"},
-        {"members": 2},
-        {"weights_root": bytes(32)},
-        {"roll": Cid.of(DAG_CBOR, b"roll")},
+        roll_fields(weighted((1, 1))),
+        roll_fields(weighted((1, 1, 2))),
         {"guardians": (), "guardian_signatures": 0},
         {"lease_s": 60},
         {"treasury": wallet("other").address},
@@ -203,6 +203,27 @@ def test_a_decision_cannot_change_how_many_liars_are_tolerated() -> None:
 )
 def test_a_decision_can_change_who_votes_how_and_who_may_stop(field: dict[str, Any]) -> None:
     CHARTER.require_successor(successor(CHARTER, **field))
+
+
+OTHERS = roll_fields(weighted((1, 1, 7)))
+
+
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"members": 2},
+        {"total_weight": weight(4)},
+        {"weights_root": OTHERS["weights_root"]},
+        {name: value for name, value in OTHERS.items() if name != "roll"},
+        {"roll": OTHERS["roll"]},
+        {name: value for name, value in OTHERS.items() if name != "weights_root"},
+    ],
+    ids=lambda field: ", ".join(field),
+)
+def test_a_decision_cannot_change_what_is_counted_without_the_roll_nor_the_roll_alone(field: dict[str, Any]) -> None:
+    CHARTER.require_successor(successor(CHARTER, **OTHERS))
+    with pytest.raises(MalformedObject, match="the roll"):
+        CHARTER.require_successor(successor(CHARTER, **field))
 
 
 def test_a_charter_is_not_its_own_successor() -> None:

@@ -29,6 +29,7 @@ from vault.history import (
     Cause,
     History,
 )
+from vault.utc import time_text
 
 DAO = guarded(3)
 FOUNDED, GENESIS = DAO.history, DAO.genesis
@@ -116,7 +117,7 @@ def test_a_decision_takes_effect_after_its_timelock_and_not_before(timelock_s: i
     grant = policy(waiting.genesis)
     bundle = carried(waiting, adopting(grant), grant)
     assert after(waiting, bundle, at=NOW + timelock_s).head.epoch == 1
-    with pytest.raises(NotYet, match=str(NOW + timelock_s)):
+    with pytest.raises(NotYet, match=time_text(NOW + timelock_s)):
         after(waiting, bundle, at=NOW + timelock_s - early_s)
 
 

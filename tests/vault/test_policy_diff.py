@@ -17,6 +17,7 @@ from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
 from vault.policy import Policy
 from vault.policy_diff import changes
+from vault.signing import address_text
 
 DAO = dao()
 LISTED = tuple(wallet(name).address for name in ("a", "b", "c"))
@@ -110,6 +111,32 @@ def test_a_new_policy_is_told_whole() -> None:
     told = said(POLICY, None)
     for words in ("a new policy, 'Tides'", "3 named licensees may ask", "price per query: 100", "SIMULATED", "60%"):
         assert words in told
+
+
+MANY = tuple(wallet(f"licensee {n}").address for n in range(30))
+
+
+def test_who_may_ask_under_a_new_policy_is_named() -> None:
+    told = said(POLICY, None)
+    for address in LISTED:
+        assert f"{address_text(address)} may ask" in told
+
+
+@pytest.mark.parametrize("before", [None, replace(POLICY, licensees=Licensees.anyone()), POLICY], ids=str)
+def test_so_many_licensees_are_named_and_the_others_counted(before: Policy | None) -> None:
+    wide = replace(POLICY, licensees=Licensees.listed(MANY))
+    whole = "\n".join(changes(before, wide, corpora=CORPORA))
+    assert all(f"{address_text(address)} may ask" in whole for address in MANY)
+    short = "\n".join(changes(before, wide, corpora=CORPORA, most=20))
+    assert sum(f"{address_text(address)} may ask" in short for address in MANY) == 20
+    assert "and 10 more may ask" in short and "coffer dao diff --json has all" in short
+
+
+def test_who_was_named_and_is_not_any_more_is_told() -> None:
+    told = said(replace(POLICY, licensees=Licensees.credential(bytes(20))))
+    assert all(f"{address_text(address)} was named" in told for address in LISTED)
+    fewer = replace(POLICY, licensees=Licensees.listed(LISTED[:1]))
+    assert said(fewer).count("may not ask any more") == 2
 
 
 class TestWorstCase:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from typing import Any, Final
 
-from sqlalchemy import bindparam, func
+from sqlalchemy import bindparam, func, update
 from sqlmodel import col, select
 
 from storage.cid import Cid
@@ -69,6 +69,14 @@ class Board:
                 require_room(session, BoardObject, *conditions, most=OBJECTS_MAX - number + 1)
             session.add_all(_row(genesis, one) for one in new.values())
 
+    def mend(self, genesis: Cid, cid: Cid, body: bytes) -> None:
+        """Put an object's bytes in the place of others that stand under its name: somebody changed them."""
+        if not cid.matches(body):
+            raise MalformedObject(f"these {len(body)} bytes are not the object that {cid} names")
+        own = (col(BoardObject.cid) == cid.binary, col(BoardObject.genesis) == genesis.binary)
+        with self._records.writing(b"board" + genesis.binary) as session:
+            session.exec(update(BoardObject).where(*own).values(body=body))
+
     def get(self, cid: Cid) -> bytes | None:
         """Return the object's bytes."""
         with self._records.fetching() as connection:
@@ -105,6 +113,18 @@ class Board:
             else:
                 tip.head, tip.epoch = head.binary, epoch
                 session.add(tip)
+
+    def replace_tip(self, genesis: Cid, head: Cid, epoch: int, *, instead_of: Cid) -> None:
+        """Note the head that custodians settled on, in the place of one that they did not.
+
+        Raises: StaleState: another head than `instead_of` is noted by now.
+        """
+        with self._records.writing(b"tip" + genesis.binary) as session:
+            tip = session.get(BoardTip, genesis.binary)
+            if tip is None or tip.head != instead_of.binary:
+                raise StaleState(f"head {instead_of} is no longer the tip; look again")
+            tip.head, tip.epoch = head.binary, epoch
+            session.add(tip)
 
     def tip(self, genesis: Cid) -> Cid | None:
         """Return the newest head that was noted for a DAO."""

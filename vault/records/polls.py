@@ -25,6 +25,7 @@ from vault.records.poll_tables import (
 from vault.records.room import require_room
 
 ROWS_READ: Final = 500  # in one statement; both databases bound its parameters
+PROPOSED_READ: Final = 2000  # far above what one member may propose a day
 QUEUED_READ: Final = 1000
 ACTS_MAX: Final = 1000  # of one DAO, while none of them is carried out
 
@@ -34,6 +35,11 @@ _MUTABLE: Final = ("acknowledgments", "period", "direct", "position")
 _OWN: Final = _VOTES.c.proposal == bindparam("own")
 _SOME: Final[BindParameter[Any]] = bindparam("some", expanding=True)
 _LAST_CHANGE: Final = sql_select(func.max(_VOTES.c.position)).where(_OWN)
+_LAST_CHANGES: Final = (
+    sql_select(_VOTES.c.proposal, func.max(_VOTES.c.position))
+    .where(_VOTES.c.proposal.in_(_SOME))
+    .group_by(_VOTES.c.proposal)
+)
 _KEPT: Final = sql_select(_VOTES.c.ballot, _VOTES.c.position).where(_OWN, _VOTES.c.ballot.in_(_SOME))
 _CAST_BY: Final = sql_select(_VOTES).where(_OWN, _VOTES.c.voter.in_(_SOME)).order_by(_VOTES.c.ballot)
 _CHANGED: Final = (
@@ -96,20 +102,19 @@ class PollRecords:
         with self._records.reading() as session:
             return [_proposal_row(kept) for kept in session.exec(changed)]
 
-    def proposed_since(self, genesis: Cid, proposer: bytes, since: int) -> int:
-        """Return how many proposals of one member came here first, after `since` (UTC seconds)."""
+    def proposed_since(self, genesis: Cid, proposer: bytes, since: int) -> list[ProposalRow]:
+        """Return the proposals of one member that came here after `since` (UTC seconds), at most `PROPOSED_READ`."""
         found = (
-            select(func.count())
-            .select_from(AcceptedProposal)
+            select(AcceptedProposal)
             .where(
                 AcceptedProposal.genesis == genesis.binary,
                 AcceptedProposal.proposer == proposer,
-                AcceptedProposal.is_direct == 1,
                 AcceptedProposal.arrived_at > since,
             )
+            .limit(PROPOSED_READ)
         )
         with self._records.reading() as session:
-            return session.exec(found).one()
+            return [_proposal_row(kept) for kept in session.exec(found)]
 
     def votes_of(self, proposal: bytes, voters: Collection[bytes]) -> list[VoteRow]:
         """Return the ballots of some voters on a proposal."""
@@ -154,6 +159,15 @@ class PollRecords:
         """Return the position of the last change to a proposal's ballots."""
         with self._records.fetching() as connection:
             return connection.execute(_LAST_CHANGE, {"own": proposal}).scalar() or 0
+
+    def last_changes(self, proposals: Sequence[bytes]) -> dict[bytes, int]:
+        """Return the position of the last change to each proposal's ballots, where there are any."""
+        found: dict[bytes, int] = {}
+        with self._records.fetching() as connection:
+            for first in range(0, len(proposals), ROWS_READ):
+                some = list(proposals[first : first + ROWS_READ])
+                found |= {one: position for one, position in connection.execute(_LAST_CHANGES, {"some": some})}
+        return found
 
     def keep_closing(self, genesis: Cid, proposal: bytes, closing: bytes) -> bytes:
         """Keep the first closing ever of a proposal, and return the one that is kept."""

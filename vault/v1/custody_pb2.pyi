@@ -278,6 +278,26 @@ class ListProposalsResponse(_message.Message):
     proposals: _containers.RepeatedCompositeFieldContainer[ListedProposal]
     def __init__(self, proposals: _Optional[_Iterable[_Union[ListedProposal, _Mapping]]] = ...) -> None: ...
 
+class ListPollsRequest(_message.Message):
+    __slots__ = ("genesis",)
+    GENESIS_FIELD_NUMBER: _ClassVar[int]
+    genesis: bytes
+    def __init__(self, genesis: _Optional[bytes] = ...) -> None: ...
+
+class Poll(_message.Message):
+    __slots__ = ("proposal", "position")
+    PROPOSAL_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    proposal: bytes
+    position: int
+    def __init__(self, proposal: _Optional[bytes] = ..., position: _Optional[int] = ...) -> None: ...
+
+class ListPollsResponse(_message.Message):
+    __slots__ = ("polls",)
+    POLLS_FIELD_NUMBER: _ClassVar[int]
+    polls: _containers.RepeatedCompositeFieldContainer[Poll]
+    def __init__(self, polls: _Optional[_Iterable[_Union[Poll, _Mapping]]] = ...) -> None: ...
+
 class ListVotesRequest(_message.Message):
     __slots__ = ("genesis", "proposal", "after")
     GENESIS_FIELD_NUMBER: _ClassVar[int]

@@ -114,6 +114,11 @@ class CustodyServiceStub:
                 request_serializer=vault_dot_v1_dot_custody__pb2.ListProposalsRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.ListProposalsResponse.FromString,
                 _registered_method=True)
+        self.ListPolls = channel.unary_unary(
+                '/vault.v1.CustodyService/ListPolls',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListPollsRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListPollsResponse.FromString,
+                _registered_method=True)
         self.ListVotes = channel.unary_unary(
                 '/vault.v1.CustodyService/ListVotes',
                 request_serializer=vault_dot_v1_dot_custody__pb2.ListVotesRequest.SerializeToString,
@@ -278,6 +283,14 @@ class CustodyServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPolls(self, request, context):
+        """Names the proposals whose votes can still matter, with the position of the last change to these: so that nobody has
+        to ask for the votes on each of them to learn that nothing is new.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListVotes(self, request, context):
         """Hands out the votes on a proposal that changed here after a position, with what each custodian said of them.
         """
@@ -416,6 +429,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.ListProposals,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.ListProposalsRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.ListProposalsResponse.SerializeToString,
+            ),
+            'ListPolls': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPolls,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListPollsRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListPollsResponse.SerializeToString,
             ),
             'ListVotes': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVotes,
@@ -890,6 +908,33 @@ class CustodyService:
             '/vault.v1.CustodyService/ListProposals',
             vault_dot_v1_dot_custody__pb2.ListProposalsRequest.SerializeToString,
             vault_dot_v1_dot_custody__pb2.ListProposalsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPolls(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListPolls',
+            vault_dot_v1_dot_custody__pb2.ListPollsRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListPollsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vault/v1/governance.proto\x12\x08vault.v1\"\"\n\x0fListDaosRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\"$\n\x03\x44\x61o\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04head\x18\x02 \x01(\x0c\"/\n\x10ListDaosResponse\x12\x1b\n\x04\x64\x61os\x18\x01 \x03(\x0b\x32\r.vault.v1.Dao\"5\n\x12PostCharterRequest\x12\x0f\n\x07\x63harter\x18\x01 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x02 \x03(\x0c\"&\n\x13PostCharterResponse\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\"H\n\x13PostProposalRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x10\n\x08proposal\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x16\n\x14PostProposalResponse\"2\n\x11PostBallotRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04vote\x18\x02 \x01(\x0c\"\x14\n\x12PostBallotResponse\"<\n\x15PostDelegationRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x12\n\ndelegation\x18\x02 \x01(\x0c\"\x18\n\x16PostDelegationResponse\".\n\x0ePostActRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\x0c\"\x11\n\x0fPostActResponse\"H\n\x13PostDecisionRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x10\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x16\n\x14PostDecisionResponse\"F\n\x11PostBlocksRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x10\n\x08named_by\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x14\n\x12PostBlocksResponse\"@\n\x0fPostHeadRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04head\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x12\n\x10PostHeadResponse\"S\n\x13ListPostingsRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06parent\x18\x04 \x01(\x0c\"F\n\x07Posting\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03\x63id\x18\x03 \x01(\x0c\x12\x0e\n\x06parent\x18\x04 \x01(\x0c\";\n\x14ListPostingsResponse\x12#\n\x08postings\x18\x01 \x03(\x0b\x32\x11.vault.v1.Posting\"!\n\x11GetObjectsRequest\x12\x0c\n\x04\x63ids\x18\x01 \x03(\x0c\"%\n\x12GetObjectsResponse\x12\x0f\n\x07objects\x18\x01 \x03(\x0c\"6\n\x14WatchPostingsRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\";\n\x15WatchPostingsResponse\x12\"\n\x07posting\x18\x01 \x01(\x0b\x32\x11.vault.v1.Posting2\x96\x07\n\x11GovernanceService\x12\x41\n\x08ListDaos\x12\x19.vault.v1.ListDaosRequest\x1a\x1a.vault.v1.ListDaosResponse\x12J\n\x0bPostCharter\x12\x1c.vault.v1.PostCharterRequest\x1a\x1d.vault.v1.PostCharterResponse\x12M\n\x0cPostProposal\x12\x1d.vault.v1.PostProposalRequest\x1a\x1e.vault.v1.PostProposalResponse\x12G\n\nPostBallot\x12\x1b.vault.v1.PostBallotRequest\x1a\x1c.vault.v1.PostBallotResponse\x12S\n\x0ePostDelegation\x12\x1f.vault.v1.PostDelegationRequest\x1a .vault.v1.PostDelegationResponse\x12>\n\x07PostAct\x12\x18.vault.v1.PostActRequest\x1a\x19.vault.v1.PostActResponse\x12M\n\x0cPostDecision\x12\x1d.vault.v1.PostDecisionRequest\x1a\x1e.vault.v1.PostDecisionResponse\x12G\n\nPostBlocks\x12\x1b.vault.v1.PostBlocksRequest\x1a\x1c.vault.v1.PostBlocksResponse\x12\x41\n\x08PostHead\x12\x19.vault.v1.PostHeadRequest\x1a\x1a.vault.v1.PostHeadResponse\x12M\n\x0cListPostings\x12\x1d.vault.v1.ListPostingsRequest\x1a\x1e.vault.v1.ListPostingsResponse\x12G\n\nGetObjects\x12\x1b.vault.v1.GetObjectsRequest\x1a\x1c.vault.v1.GetObjectsResponse\x12R\n\rWatchPostings\x12\x1e.vault.v1.WatchPostingsRequest\x1a\x1f.vault.v1.WatchPostingsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vault/v1/governance.proto\x12\x08vault.v1\"\"\n\x0fListDaosRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\"$\n\x03\x44\x61o\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04head\x18\x02 \x01(\x0c\"/\n\x10ListDaosResponse\x12\x1b\n\x04\x64\x61os\x18\x01 \x03(\x0b\x32\r.vault.v1.Dao\"5\n\x12PostCharterRequest\x12\x0f\n\x07\x63harter\x18\x01 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x02 \x03(\x0c\"&\n\x13PostCharterResponse\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\"H\n\x13PostProposalRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x10\n\x08proposal\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x16\n\x14PostProposalResponse\"2\n\x11PostBallotRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04vote\x18\x02 \x01(\x0c\"\x14\n\x12PostBallotResponse\"<\n\x15PostDelegationRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x12\n\ndelegation\x18\x02 \x01(\x0c\"\x18\n\x16PostDelegationResponse\".\n\x0ePostActRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0b\n\x03\x61\x63t\x18\x02 \x01(\x0c\"\x11\n\x0fPostActResponse\"H\n\x13PostDecisionRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x10\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x16\n\x14PostDecisionResponse\"F\n\x11PostBlocksRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x10\n\x08named_by\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x14\n\x12PostBlocksResponse\"@\n\x0fPostHeadRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\x0c\n\x04head\x18\x02 \x01(\x0c\x12\x0e\n\x06\x62locks\x18\x03 \x03(\x0c\"\x12\n\x10PostHeadResponse\"6\n\x14PostHeadVotesRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\r\n\x05votes\x18\x02 \x03(\x0c\"\x17\n\x15PostHeadVotesResponse\"S\n\x13ListPostingsRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\x0e\n\x06parent\x18\x04 \x01(\x0c\"F\n\x07Posting\x12\x10\n\x08position\x18\x01 \x01(\x04\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0b\n\x03\x63id\x18\x03 \x01(\x0c\x12\x0e\n\x06parent\x18\x04 \x01(\x0c\";\n\x14ListPostingsResponse\x12#\n\x08postings\x18\x01 \x03(\x0b\x32\x11.vault.v1.Posting\"!\n\x11GetObjectsRequest\x12\x0c\n\x04\x63ids\x18\x01 \x03(\x0c\"%\n\x12GetObjectsResponse\x12\x0f\n\x07objects\x18\x01 \x03(\x0c\"6\n\x14WatchPostingsRequest\x12\x0f\n\x07genesis\x18\x01 \x01(\x0c\x12\r\n\x05\x61\x66ter\x18\x02 \x01(\x04\";\n\x15WatchPostingsResponse\x12\"\n\x07posting\x18\x01 \x01(\x0b\x32\x11.vault.v1.Posting2\xe8\x07\n\x11GovernanceService\x12\x41\n\x08ListDaos\x12\x19.vault.v1.ListDaosRequest\x1a\x1a.vault.v1.ListDaosResponse\x12J\n\x0bPostCharter\x12\x1c.vault.v1.PostCharterRequest\x1a\x1d.vault.v1.PostCharterResponse\x12M\n\x0cPostProposal\x12\x1d.vault.v1.PostProposalRequest\x1a\x1e.vault.v1.PostProposalResponse\x12G\n\nPostBallot\x12\x1b.vault.v1.PostBallotRequest\x1a\x1c.vault.v1.PostBallotResponse\x12S\n\x0ePostDelegation\x12\x1f.vault.v1.PostDelegationRequest\x1a .vault.v1.PostDelegationResponse\x12>\n\x07PostAct\x12\x18.vault.v1.PostActRequest\x1a\x19.vault.v1.PostActResponse\x12M\n\x0cPostDecision\x12\x1d.vault.v1.PostDecisionRequest\x1a\x1e.vault.v1.PostDecisionResponse\x12G\n\nPostBlocks\x12\x1b.vault.v1.PostBlocksRequest\x1a\x1c.vault.v1.PostBlocksResponse\x12\x41\n\x08PostHead\x12\x19.vault.v1.PostHeadRequest\x1a\x1a.vault.v1.PostHeadResponse\x12P\n\rPostHeadVotes\x12\x1e.vault.v1.PostHeadVotesRequest\x1a\x1f.vault.v1.PostHeadVotesResponse\x12M\n\x0cListPostings\x12\x1d.vault.v1.ListPostingsRequest\x1a\x1e.vault.v1.ListPostingsResponse\x12G\n\nGetObjects\x12\x1b.vault.v1.GetObjectsRequest\x1a\x1c.vault.v1.GetObjectsResponse\x12R\n\rWatchPostings\x12\x1e.vault.v1.WatchPostingsRequest\x1a\x1f.vault.v1.WatchPostingsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -69,20 +69,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_POSTHEADREQUEST']._serialized_end=840
   _globals['_POSTHEADRESPONSE']._serialized_start=842
   _globals['_POSTHEADRESPONSE']._serialized_end=860
-  _globals['_LISTPOSTINGSREQUEST']._serialized_start=862
-  _globals['_LISTPOSTINGSREQUEST']._serialized_end=945
-  _globals['_POSTING']._serialized_start=947
-  _globals['_POSTING']._serialized_end=1017
-  _globals['_LISTPOSTINGSRESPONSE']._serialized_start=1019
-  _globals['_LISTPOSTINGSRESPONSE']._serialized_end=1078
-  _globals['_GETOBJECTSREQUEST']._serialized_start=1080
-  _globals['_GETOBJECTSREQUEST']._serialized_end=1113
-  _globals['_GETOBJECTSRESPONSE']._serialized_start=1115
-  _globals['_GETOBJECTSRESPONSE']._serialized_end=1152
-  _globals['_WATCHPOSTINGSREQUEST']._serialized_start=1154
-  _globals['_WATCHPOSTINGSREQUEST']._serialized_end=1208
-  _globals['_WATCHPOSTINGSRESPONSE']._serialized_start=1210
-  _globals['_WATCHPOSTINGSRESPONSE']._serialized_end=1269
-  _globals['_GOVERNANCESERVICE']._serialized_start=1272
-  _globals['_GOVERNANCESERVICE']._serialized_end=2190
+  _globals['_POSTHEADVOTESREQUEST']._serialized_start=862
+  _globals['_POSTHEADVOTESREQUEST']._serialized_end=916
+  _globals['_POSTHEADVOTESRESPONSE']._serialized_start=918
+  _globals['_POSTHEADVOTESRESPONSE']._serialized_end=941
+  _globals['_LISTPOSTINGSREQUEST']._serialized_start=943
+  _globals['_LISTPOSTINGSREQUEST']._serialized_end=1026
+  _globals['_POSTING']._serialized_start=1028
+  _globals['_POSTING']._serialized_end=1098
+  _globals['_LISTPOSTINGSRESPONSE']._serialized_start=1100
+  _globals['_LISTPOSTINGSRESPONSE']._serialized_end=1159
+  _globals['_GETOBJECTSREQUEST']._serialized_start=1161
+  _globals['_GETOBJECTSREQUEST']._serialized_end=1194
+  _globals['_GETOBJECTSRESPONSE']._serialized_start=1196
+  _globals['_GETOBJECTSRESPONSE']._serialized_end=1233
+  _globals['_WATCHPOSTINGSREQUEST']._serialized_start=1235
+  _globals['_WATCHPOSTINGSREQUEST']._serialized_end=1289
+  _globals['_WATCHPOSTINGSRESPONSE']._serialized_start=1291
+  _globals['_WATCHPOSTINGSRESPONSE']._serialized_end=1350
+  _globals['_GOVERNANCESERVICE']._serialized_start=1353
+  _globals['_GOVERNANCESERVICE']._serialized_end=2353
 # @@protoc_insertion_point(module_scope)

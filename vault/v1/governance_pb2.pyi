@@ -132,6 +132,18 @@ class PostHeadResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class PostHeadVotesRequest(_message.Message):
+    __slots__ = ("genesis", "votes")
+    GENESIS_FIELD_NUMBER: _ClassVar[int]
+    VOTES_FIELD_NUMBER: _ClassVar[int]
+    genesis: bytes
+    votes: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, genesis: _Optional[bytes] = ..., votes: _Optional[_Iterable[bytes]] = ...) -> None: ...
+
+class PostHeadVotesResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class ListPostingsRequest(_message.Message):
     __slots__ = ("genesis", "after", "kind", "parent")
     GENESIS_FIELD_NUMBER: _ClassVar[int]

@@ -79,6 +79,11 @@ class GovernanceServiceStub:
                 request_serializer=vault_dot_v1_dot_governance__pb2.PostHeadRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_governance__pb2.PostHeadResponse.FromString,
                 _registered_method=True)
+        self.PostHeadVotes = channel.unary_unary(
+                '/vault.v1.GovernanceService/PostHeadVotes',
+                request_serializer=vault_dot_v1_dot_governance__pb2.PostHeadVotesRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_governance__pb2.PostHeadVotesResponse.FromString,
+                _registered_method=True)
         self.ListPostings = channel.unary_unary(
                 '/vault.v1.GovernanceService/ListPostings',
                 request_serializer=vault_dot_v1_dot_governance__pb2.ListPostingsRequest.SerializeToString,
@@ -156,7 +161,17 @@ class GovernanceServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def PostHead(self, request, context):
-        """Hands in the next head of a DAO. It is verified from raw signatures; its cause and blocks are here or come with it.
+        """Hands in a head of a DAO that may come next: one that a custodian voted for, one that leads to a head that enough of
+        them voted for, or one that a decision or an act of guardians causes. The board follows a head, verified from raw
+        signatures, once custodians have settled on it by their votes; others wait beside it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PostHeadVotes(self, request, context):
+        """Hands in custodians' votes for heads, which may be here already or not yet. What enough of them voted for replaces
+        what too few did.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,6 +246,11 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
                     servicer.PostHead,
                     request_deserializer=vault_dot_v1_dot_governance__pb2.PostHeadRequest.FromString,
                     response_serializer=vault_dot_v1_dot_governance__pb2.PostHeadResponse.SerializeToString,
+            ),
+            'PostHeadVotes': grpc.unary_unary_rpc_method_handler(
+                    servicer.PostHeadVotes,
+                    request_deserializer=vault_dot_v1_dot_governance__pb2.PostHeadVotesRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_governance__pb2.PostHeadVotesResponse.SerializeToString,
             ),
             'ListPostings': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPostings,
@@ -491,6 +511,33 @@ class GovernanceService:
             '/vault.v1.GovernanceService/PostHead',
             vault_dot_v1_dot_governance__pb2.PostHeadRequest.SerializeToString,
             vault_dot_v1_dot_governance__pb2.PostHeadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PostHeadVotes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.GovernanceService/PostHeadVotes',
+            vault_dot_v1_dot_governance__pb2.PostHeadVotesRequest.SerializeToString,
+            vault_dot_v1_dot_governance__pb2.PostHeadVotesResponse.FromString,
             options,
             channel_credentials,
             insecure,

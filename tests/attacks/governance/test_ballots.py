@@ -305,6 +305,16 @@ def test_ballots_of_the_same_people_on_another_chain_mean_nothing_here() -> None
         refuses(ballot(other.history, PROPOSAL, key), InvalidSignature)
 
 
+def test_a_ballot_signed_for_this_very_dao_on_another_chain_means_nothing_here() -> None:
+    for chain_id in (1, DAO.charter.chain_id + 1):
+        elsewhere = replace(DOMAIN, chain_id=chain_id)
+        assert elsewhere.dao_id == DOMAIN.dao_id
+        for key in MEMBERS:
+            blank = ballot(HISTORY, PROPOSAL, key)
+            taken(vote(HISTORY, blank))
+            refuses(blank.signed_by(key, elsewhere), InvalidSignature)
+
+
 def test_the_founder_of_a_charter_with_the_same_custodians_decides_nothing_for_the_victim() -> None:
     mallory = dao(1, name="Mallory's")
     assert mallory.charter.custodians == DAO.charter.custodians

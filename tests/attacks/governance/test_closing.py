@@ -241,14 +241,21 @@ class TestLeftOut:
 
     def test_a_greater_ballot_in_its_place_voids_nothing(self, four: Electorate) -> None:
         on = four.opened()
-        votes = everyone(four, on, [Support.FOR] * 5)
+        votes, custody = everyone(four, on, [Support.FOR] * 4), four.custodies[0]
         lower = vote(four.history, on, 4, Support.AGAINST, sequence=0)
         greater = vote(four.history, on, 4, Support.FOR, sequence=1)
         given = [word(keys, four, lower, Period.EARLY, on.opens_at) for keys in four.dao.custodians[1:3]]
-        four.custodies[0].voting.balloting.submit_vote(four.genesis, lower, given)
+        custody.voting.balloting.submit_vote(four.genesis, lower, given)
         four.end(on)
-        bundle = signed_by(four, on, [*votes[:4], greater], 1, 2, 3)
-        four.custodies[0].voting.outcomes.queue(bundle.decision, bundle.blocks)
+        without, bundle = (signed_by(four, on, some, 1, 2, 3) for some in (votes, [*votes, greater]))
+        with pytest.raises(InvalidDecision, match="void"):
+            custody.voting.outcomes.queue(without.decision, without.blocks)
+        custody.voting.outcomes.queue(bundle.decision, bundle.blocks)
+        assert [one.decision for one in custody.voting.outcomes.queued(four.genesis)] == [bundle.decision.cid()]
+        assert lower in [one.vote for one in pages(custody, on)]
+        four.clock.seconds = on.closes_at + TIMELOCK_S
+        after = advanced(four.history, bundle.decision, bundle.blocks.__getitem__, at=four.clock())
+        assert carried_out(four.custodies, after, bundle.blocks) == {1}
 
 
 class TestRestored:
@@ -286,9 +293,14 @@ class TestRestored:
             made.custodies[0] = restored = made.started(0, backup, restored_at=made.clock())
             made.clock.seconds += made.dao.charter.lease_s + 10 * NONCE_LIFETIME_S
             on = made.opened()
-            restored.voting.balloting.submit_vote(made.genesis, vote(made.history, on))
+            cast = [vote(made.history, on, member) for member in range(2)]
+            for one in cast:
+                restored.voting.balloting.submit_vote(made.genesis, one)
             made.end(on)
-            close(restored, on).verify()
+            signed = close(restored, on)
+            signed.verify()
+            assert (signed.custodian, signed.proposal) == (restored.public.key, on.cid().digest)
+            assert ballots(restored, signed) == {one.ballot.digest() for one in cast}
 
     def test_nor_one_that_it_is_told_of_again_once_voting_has_begun(self, tmp_path: Path) -> None:
         with Electorate(tmp_path, voting_dao(1, delay_s=0, lease_s=1)) as made:

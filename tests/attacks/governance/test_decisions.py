@@ -31,6 +31,7 @@ from vault.errors import InvalidDecision, InvalidSignature, MalformedObject, Not
 from vault.machine import BLANK
 from vault.policy import Policy
 from vault.tally import Tally
+from vault.utc import time_text
 
 DAO = dao(5, custodians=4, shares=3, signatures=3, liars=1, timelock_s=3_600)
 HISTORY, GENESIS = DAO.history, DAO.genesis
@@ -159,7 +160,7 @@ def split(*pages: BallotPage) -> Bundle:
 
 @pytest.mark.parametrize("early_s", [1, 3_599, 3_600, 7_200])
 def test_nothing_is_carried_out_within_its_timelock(early_s: int) -> None:
-    with pytest.raises(NotYet, match=str(FREE_AT)):
+    with pytest.raises(NotYet, match=time_text(FREE_AT)):
         after(HISTORY, BUNDLE, at=FREE_AT - early_s)
 
 
@@ -169,7 +170,7 @@ def test_a_vote_that_was_extended_has_a_later_timelock() -> None:
     made = proposal(history, adopting(grant))
     late = [answered(history, made, key, period=Period.LATE) for key in extending.wallets[:3]]
     bundle = with_blocks(closed(history, made, late), grant)
-    with pytest.raises(NotYet, match=str(FREE_AT + 600)):
+    with pytest.raises(NotYet, match=time_text(FREE_AT + 600)):
         after(history, bundle, at=FREE_AT + 599)
     assert after(history, bundle, at=FREE_AT + 600).policies
 

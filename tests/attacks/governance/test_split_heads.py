@@ -296,9 +296,15 @@ class TestLeases:
             self.opened(split)
 
     def test_delegations_that_wait_end_none(self, split: Split) -> None:
-        split.hand(0, split.after(delegations(split.world.history)[0]))
-        split.hand(1, split.after(delegations(split.world.history)[1]))
-        self.opened(split)
+        """Of all three they wait for the next head; leases name the settled one meanwhile, and no policy is lost."""
+        history = split.world.history
+        for index, one in enumerate(delegations(history)):
+            split.hand(index, split.after(one))
+        assert all(custody.succession.leasing(history.genesis).restricted_by for custody in split.all)
+        grounds = self.opened(split)
+        assert {lease.custodian for lease in grounds.leases} == {custody.public.key for custody in split.all}
+        assert {lease.terms.head for lease in grounds.leases} == {history.heads[-1]}
+        assert grounds.history.policies == history.policies
 
 
 class TestRestored:
