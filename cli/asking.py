@@ -1,6 +1,6 @@
 """Asking so that a broken connection costs nothing: the same question again is the same request again.
 
-Before a question leaves, its request id and salt go into a file named by a keyed hash of license, text and k. Where no
+Before a question leaves, its request id and salt go into a file named by a keyed hash of license and question. Where no
 answer came, the next run finds the file and asks under the same id, so the books know whether it was charged already.
 """
 
@@ -10,11 +10,11 @@ import hmac
 import secrets
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Unpack
 
 from cli.home import Home
 from cli.sealed_files import read_bounded, write_private
-from enclave.client import Answer, EnclaveClient
+from enclave.client import Answer, Asking, EnclaveClient
 from enclave.credential import Credential
 from vault.codec import Digest, Record, encode
 from vault.errors import (
@@ -26,6 +26,7 @@ from vault.errors import (
     RequestConflict,
     ServiceUnavailable,
 )
+from vault.question import Query
 
 _FILE_BYTES_MAX = 1024
 _REFUSALS = (AccessDenied, BudgetExhausted, CreditExhausted, RateExceeded, RequestConflict)
@@ -41,13 +42,16 @@ class OpenRequest(Record):
     salt: Digest
 
 
-def asked(client: EnclaveClient, place: Home, credential: Credential, text: str, k: int) -> tuple[Answer, Path]:
+def asked(
+    client: EnclaveClient, place: Home, credential: Credential, text: str, k: int, **asked: Unpack[Asking]
+) -> tuple[Answer, Path]:
     """Return the answer and where its receipt was saved; the receipt is kept before the request is forgotten."""
-    path = _open_path(place, credential, text, k)
+    alike = client.question(text, k=k, request_id=bytes(32), salt=bytes(32), **asked)
+    path = _open_path(place, credential, alike)
     request = _known(path) or OpenRequest(request=secrets.token_bytes(32), salt=secrets.token_bytes(32))
     write_private(path, request.encoded())
     try:
-        answer = client.search(text, k=k, request_id=request.request, salt=request.salt)
+        answer = client.search(text, k=k, request_id=request.request, salt=request.salt, **asked)
     except ServiceUnavailable as error:
         raise ServiceUnavailable(
             f"{error}. Run the same command again: an answer that was charged already is not charged twice"
@@ -62,8 +66,10 @@ def asked(client: EnclaveClient, place: Home, credential: Credential, text: str,
     return answer, saved
 
 
-def _open_path(place: Home, credential: Credential, text: str, k: int) -> Path:
-    tag = hmac.digest(credential.seed, encode(["coffer/open-request/v1", credential.license.cid(), text, k]), "sha256")
+def _open_path(place: Home, credential: Credential, alike: Query) -> Path:
+    tag = hmac.digest(
+        credential.seed, encode(["coffer/open-request/v1", credential.license.cid(), alike.body_digest()]), "sha256"
+    )
     return place.receipts / f"{tag.hex()[:32]}.open"
 
 

@@ -9,10 +9,18 @@ from typing import Annotated
 import typer
 
 from cli import wiring
-from cli.console import out, reported, say, show_json, tee_text, warn_simulated
+from cli.console import foreign, out, reported, say, show_json, tee_text, warn_simulated
 from cli.home import Settings, settings_from
 from cli.machine import own_tee
-from cli.options import CustodianOption, EnclaveOption, HomeOption, JsonOption, ListenOption, cid_option
+from cli.options import (
+    CustodianOption,
+    EnclaveOption,
+    HomeOption,
+    JsonOption,
+    ListenOption,
+    cid_option,
+    host_and_port,
+)
 from cli.serving import STOP_GRACE_S, run_service, until_stopped
 from cli.tees import tee_json
 from storage.cid import Cid
@@ -53,13 +61,20 @@ def serve(
     listen: ListenOption = "127.0.0.1:0",
     storage: StorageOption = None,
     records: Annotated[str | None, typer.Option(help="Database URL; SQLite in the home folder by default.")] = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="host:port to answer Prometheus on, e.g. 127.0.0.1:9464; none by default.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Prove what this machine runs, get the keys, open the datasets and answer until stopped."""
+    """Prove what this machine runs, get the keys, open the datasets and answer until stopped.
+
+    Metrics count and time questions, and say nothing of licenses, datasets, owners or words; spans go to OpenTelemetry
+    where its SDK is configured.
+    """
     with reported():
         settings = settings_from(home=home, custodians=tuple(custodian or ()), storage=storage, records=records)
         warn_simulated()
-        run_service(_serve(settings, cid_option(dao), listen, json=json))
+        run_service(_serve(settings, cid_option(dao), listen, metrics, json=json))
 
 
 @app.command("status")
@@ -88,26 +103,31 @@ def status(enclave: EnclaveOption = None, home: HomeOption = None, json: JsonOpt
             return
         say(f"{now.state}, TEE {tee_text(now.tee)}, epoch {now.epoch}")
         if now.reason:
-            say(now.reason)
+            say(foreign(now.reason))
 
 
-async def _serve(settings: Settings, genesis: Cid, listen: str, *, json: bool) -> None:
+async def _serve(settings: Settings, genesis: Cid, listen: str, metrics: str | None, *, json: bool) -> None:
     from enclave.hardening import harden
-    from enclave.server import enclave_server
+    from enclave.metrics import Metrics
+    from enclave.server import drained, enclave_server
     from enclave.service import EnclaveService
 
     harden()
     with wiring.open_database(settings) as records:
         instance = wiring.make_instance(settings, genesis, records)
-        server, port = await enclave_server(EnclaveService(instance), instance.keys.tls, listen)
+        counters = Metrics()
+        service = EnclaveService(instance, counters)
+        scraped = counters.serve(*host_and_port(metrics)) if metrics is not None else None
+        server, port = await enclave_server(service, instance.keys.tls, listen)
         address = f"{listen.rpartition(':')[0]}:{port}"
         if json:
-            show_json({"listening": address, "tee": instance.attester.kind})
+            show_json({"listening": address, "tee": instance.attester.kind, "metrics": scraped})
         else:
             say(f"enclave, TEE {tee_text(instance.attester.kind)}, listening on {address}")
+            if scraped is not None:
+                say(f"metrics on http://{scraped}/metrics")
         gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then
         try:
             await until_stopped(instance.run)
         finally:
-            await instance.close()
-            await server.stop(STOP_GRACE_S)
+            await drained(server, service, grace_s=STOP_GRACE_S)

@@ -39,12 +39,12 @@ QUESTIONS_BYTES_MAX = 64 << 20
 _SIZE = re.compile(r"([0-9]{1,12})(\.[0-9]{1,3})?\s*([KMGT]?I?B)", re.IGNORECASE)
 
 
-def bytes_from(text: str) -> int:
+def bytes_from(size: str) -> int:
     """Return the bytes of `8GiB`, `512 MiB` or `1.5GB`."""
-    found = _SIZE.fullmatch(text.strip())
+    found = _SIZE.fullmatch(size.strip())
     unit = UNITS.get(found[3].upper()) if found else None
     if found is None or unit is None:
-        raise typer.BadParameter(f"{text!r} is not a size; write 8GiB, 512MiB or 1.5GB")
+        raise typer.BadParameter(f"{size!r} is not a size; write 8GiB, 512MiB or 1.5GB")
     thousandths = int(((found[2] or ".")[1:]).ljust(3, "0"))
     return int(found[1]) * unit + thousandths * unit // 1000
 

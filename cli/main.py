@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import typer
 
-from cli import attest, board, credit, custodian, dao, dataset, enclave, license, receipt, royalty, wallet
+from cli import attest, board, credit, custodian, dao, dataset, enclave, index, license, receipt, royalty, wallet
 from cli.bench import bench
 from cli.cid import cid
 from cli.demo.command import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluation
 from cli.init import init
+from cli.piece_cid import piece_cid
 from cli.query import query
 from cli.terminal import tui
 
@@ -33,8 +34,10 @@ app.add_typer(royalty.app, name="royalty", no_args_is_help=True)
 app.add_typer(board.app, name="board", no_args_is_help=True)
 app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
+app.add_typer(index.app, name="index", no_args_is_help=True)
 app.add_typer(attest.app, name="attest", no_args_is_help=True)
 app.command("cid")(cid)
+app.command("piece-cid")(piece_cid)
 app.command("doctor")(doctor)
 app.command("tui")(tui)
 app.command("demo")(demo)

@@ -9,6 +9,7 @@ import typer
 
 from storage.cid import Cid
 from storage.errors import InvalidCid
+from vault.errors import MalformedObject
 
 HomeOption = Annotated[
     Path | None, typer.Option("--home", help="This party's folder (COFFER_HOME; ~/.coffer by default).")
@@ -36,3 +37,11 @@ def cid_option(text: str) -> Cid:
         return Cid.parse(text)
     except InvalidCid as error:
         raise typer.BadParameter(f"{text!r} is not a CID; list commands print them in full") from error
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """Return the host and port of `host:port`, or raise `MalformedObject`."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port[:6]) > 65535:
+        raise MalformedObject(f"{text!r} is not host:port; write 127.0.0.1:9464, for example")
+    return host.strip("[]"), int(port)

@@ -24,9 +24,15 @@ LINES_KEPT = 40
 class ServiceProcess:
     """A `coffer … serve --json` in a process of its own."""
 
-    def __init__(self, arguments: Sequence[str], *, home: Path, environment: Mapping[str, str]) -> None:
-        """Start it and wait until it says where it listens. Raises `ServiceUnavailable` with its last words."""
-        command = [sys.executable, "-m", "cli.entry", *arguments, "--home", str(home), "--json"]
+    def __init__(
+        self, arguments: Sequence[str], *, home: Path, environment: Mapping[str, str], module: str = "cli.entry"
+    ) -> None:
+        """Start it and wait until it says where it listens. Raises `ServiceUnavailable` with its last words.
+
+        Args:
+            module: whose command line it is; a benchmark has one whose engine needs no model.
+        """
+        command = [sys.executable, "-m", module, *arguments, "--home", str(home), "--json"]
         self._process = subprocess.Popen(  # noqa: S603  # our own command line
             command,
             stdin=subprocess.DEVNULL,

@@ -269,8 +269,8 @@ class Stage:
                 for place, deposit in zip(places.values(), deposits, strict=True):
                     place.deposit_share(sealed.manifest, deposit)
 
-    def start_enclave(self, progress: Progress) -> None:
-        """Start the enclave's process and wait until it serves."""
+    def start_enclave(self, progress: Progress, *, module: str = "cli.entry") -> None:
+        """Start the enclave's process and wait until it serves; `module` as for `ServiceProcess`."""
         if not self.custodians:
             raise ServiceUnavailable("no custodian was started")
         custodians = [part for service in self.custodians for part in ("--custodian", service.address)]
@@ -281,6 +281,7 @@ class Stage:
                 ["enclave", "serve", str(self.genesis), *custodians],
                 home=settings.home,
                 environment=environment,
+                module=module,
             )
         )
         self.await_state("serving", progress)

@@ -25,13 +25,16 @@ from vault.custody import Custody
 from vault.errors import ServiceUnavailable
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from enclave.instance import Instance
     from rag.chunk import Chunker
     from rag.embed import Dtype
-    from rag.model import Embedder
+    from rag.model import Embedder, Index
     from vault.records.database import Records
 
-INDEX_NAME = "faiss-flat-ip/float64-rescored"
+INDEX_NAME = "tiles/float64-rescored"
 
 
 def clock() -> int:
@@ -105,8 +108,10 @@ def open_custodian_blocks(settings: Settings) -> Blobs:
     return DirectoryBlobs(Home(settings.home).blocks)
 
 
-def make_custody(settings: Settings, keys: CustodianKeys, records: Records) -> Custody:
-    """Return a custodian over its own records and blocks."""
+def make_custody(
+    settings: Settings, keys: CustodianKeys, records: Records, *, only: frozenset[Cid] | None = None
+) -> Custody:
+    """Return a custodian over its own records and blocks, for certain DAOs or for whichever name it."""
     from storage.directory import DirectoryBlobs
     from vault.records.custody import CustodyRecords
 
@@ -118,6 +123,7 @@ def make_custody(settings: Settings, keys: CustodianKeys, records: Records) -> C
         clock=clock,
         production=settings.production,
         skew_s=settings.lease_skew_s,
+        only=only,
     )
 
 
@@ -143,10 +149,10 @@ def make_chunker(settings: Settings) -> Chunker:
 
 def make_embedder(settings: Settings) -> Embedder:
     """Return the embedder of the configured model."""
-    from rag.embed import SentenceTransformerEmbedder
+    from rag.embed import open_embedder
 
     path, digest = model_of(settings)
-    return SentenceTransformerEmbedder(path, expected_hash=digest, dtype=dtype_of(settings))
+    return open_embedder(path, expected_hash=digest, dtype=dtype_of(settings))
 
 
 def dtype_of(settings: Settings) -> Dtype:
@@ -159,9 +165,15 @@ def dtype_of(settings: Settings) -> Dtype:
 def make_engine(settings: Settings) -> Engine:
     """Return an engine in this process; the enclave runs it in its worker."""
     from enclave.engine import LocalEngine
-    from rag.faiss_index import FaissFlatIndex
 
-    return LocalEngine(make_embedder(settings), FaissFlatIndex, open_storage(settings))
+    return LocalEngine(make_embedder(settings), make_index, open_storage(settings))
+
+
+def make_index(vectors: NDArray[np.float32]) -> Index:
+    """Return the index that the enclave searches: exact, in memory."""
+    from rag.exact import TileIndex
+
+    return TileIndex(vectors)
 
 
 def enclave_configuration(settings: Settings, genesis: Cid) -> EnclaveConfiguration:

@@ -17,10 +17,12 @@ from vault.keys import SecretKey
 from vault.license import Delegation, License
 from vault.limits import Coverage, coverage
 from vault.policy import Permit, Policy
-from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key, verify_mac
+from vault.question import Mode, Query
+from vault.session import SessionOpening, request_mac, secret_context, session_mac_key, verify_mac
 
 SESSION_S_MAX = 24 * 3600
 SESSIONS_MAX = 10_000
+LICENSEE_SESSIONS_MAX = 256
 NONCES_MAX = 10_000
 NONCE_LIFETIME_S = 60
 MINUTE_S = 60
@@ -117,6 +119,7 @@ class Admission:
             expires_at=min(opening.expires_at, delegation.expires_at, license.expires_at),
         )
         self._forget_expired(at)
+        self._forget_oldest_of(license.licensee)
         self._sessions[session.id] = session
         return session
 
@@ -140,13 +143,25 @@ class Admission:
         if query.policy != license.policy:
             raise AccessDenied("the license is for another policy; ask the policy's issuer for one")
         policy = self.policy(license, grounds)
-        permit: Permit = policy.admit(license, k=query.k, at=at)
+        permit: Permit = policy.admit(license, k=query.passages_max, at=at)
+        if permit.price_max > query.price_max:
+            raise CreditExhausted(
+                f"the answer may cost {permit.price_max} micro-units and the request allows {query.price_max}"
+            )
+        if policy.output.redacts and (query.options.where or query.options.mode is not Mode.DENSE):
+            raise AccessDenied(
+                "this policy redacts, so passages are found by their vectors alone: a filter, or a word that counts, "
+                "would tell what is blacked out"
+            )
+        covered = self.coverage(policy, grounds)
+        if not covered.places.keys() >= set(query.datasets):
+            raise AccessDenied("a dataset of the question is not one that the policy serves now")
         return Asked(
             license=license,
             delegation=session.delegation.cid().digest,
             policy=policy,
             permit=permit,
-            coverage=self.coverage(policy, grounds),
+            coverage=covered,
             query=query,
             spend_cap=session.spend_cap,
         )
@@ -232,6 +247,12 @@ class Admission:
         if not at < opening.expires_at <= at + SESSION_S_MAX:
             raise AccessDenied(f"a session ends in the future, within {SESSION_S_MAX} s")
         self.nonces.spend(opening.server_nonce, at)
+
+    def _forget_oldest_of(self, licensee: bytes) -> None:
+        """Make room among a licensee's own sessions, so that nobody throws out anybody else's."""
+        own = [id for id, session in self._sessions.items() if session.license.licensee == licensee]
+        for id in own[: max(0, len(own) - LICENSEE_SESSIONS_MAX + 1)]:
+            del self._sessions[id]
 
     def _forget_expired(self, at: int) -> None:
         self._sessions = {id: session for id, session in self._sessions.items() if session.expires_at > at}

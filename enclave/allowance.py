@@ -58,6 +58,11 @@ class Allowance:
         self._window = window
         self.is_half_used = 2 * len(self._uses) >= window.entries
 
+    def forget(self, *, after: int) -> None:
+        """Count no more what was booked after entry `after`: it turned out not to be durable."""
+        while self._uses and self._uses[-1].sequence > after:
+            self._count(self._uses.pop(), -1)
+
     def note(self, entry: Entry, effect: Effect) -> None:
         """Count an entry that was booked."""
         if self._window is None:  # before the first window nothing is served, and it begins after what is booked

@@ -9,7 +9,7 @@ from vault.envelope import passage_text
 from vault.license import License
 from vault.limits import Coverage
 from vault.policy import Permit, Policy
-from vault.session import Query
+from vault.question import Query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,10 @@ class Asked:
     coverage: Coverage
     query: Query
     spend_cap: int
+
+    def is_asked(self, manifest: Cid) -> bool:
+        """Say whether the question is asked of this dataset of the policy."""
+        return not self.query.datasets or manifest in self.query.datasets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -116,6 +116,16 @@ class EnclaveChannel:
             return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
             raise error_from(error, f"enclave at {self.address}") from error
+
+    def stream(self, method: Callable[..., Any], requests: Iterator[Any], *, timeout_s: float) -> Iterator[Any]:
+        """Make one call with many requests and many answers; leaving it early ends the call."""
+        call = method(requests, timeout=timeout_s)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise error_from(error, f"enclave at {self.address}") from error
+        finally:
+            call.cancel()
 
     def close(self) -> None:
         """Close the channel."""

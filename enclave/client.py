@@ -13,71 +13,36 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Self
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Self, TypedDict, Unpack
 
+from enclave.answers import Account, Answer, DatasetDescription, Description, Embedding, Result
 from enclave.channel import EnclaveChannel
+from enclave.client_session import SESSION_S, ClientSession
 from enclave.credential import Credential
-from enclave.footing import Footing
 from enclave.proven import PROVEN, Proven, ProvenEnclaves, Question
-from enclave.v1 import retrieval_pb2 as retrieval
-from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
-from enclave.verified import Grounds, manifests_of, policy_in_force
+from enclave.question_wire import question_of
+from enclave.v1 import retrieval_pb2 as pb
+from enclave.v1 import retrieval_pb2_grpc as rpc
+from enclave.verified import policy_in_force
 from storage.cid import Cid
-from vault.envelope import Passage, checked_passage
-from vault.errors import InvalidReceipt
+from vault.codec import INTEGER_MAX
+from vault.errors import InvalidReceipt, VaultError
 from vault.evidence import Appraiser
-from vault.hpke import seal, strongest
-from vault.keys import SecretKey
-from vault.machine import BLANK
-from vault.receipt import (
-    FIRST_PREVIOUS,
-    OpenedPassage,
-    Receipt,
-    ReceiptFile,
-    receipt_digest,
-    verified_receipt,
-    verify_answer,
-)
-from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key
+from vault.question import PLAIN, Options, Query, Quote, batch_digest, quote_digest
+from vault.receipt import FIRST_PREVIOUS
+from vault.wire import error_of
 
-SESSION_S = 3600
+__all__ = ["Account", "Answer", "Description", "Embedding", "EnclaveClient", "Result"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Result:
-    """One passage of an answer."""
+class Asking(TypedDict, total=False):
+    """What `EnclaveClient.question` takes beside the text and k."""
 
-    passage: Passage = field(repr=False)
-    manifest: Cid
-    index: int
-    score: float
-    is_redacted: bool  # something was blacked out of it; then its text is the enclave's word, not the owner's
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """Passages, best first, with the receipt that was checked against them."""
-
-    results: tuple[Result, ...]
-    receipt: Receipt
-    file: ReceiptFile = field(repr=False)  # everything an offline check needs
-    is_partial: bool
-    is_repeat: bool
-    embed_s: float
-    search_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """What a licensee has left."""
-
-    credit: int  # micro-units
-    spent: int
-    spend_cap: int
-    passages_seen: int
-    passages_max: int
+    vector: bytes
+    datasets: Sequence[Cid]
+    options: Options
+    price_max: int
 
 
 class EnclaveClient:
@@ -97,13 +62,10 @@ class EnclaveClient:
         self.appraisal = enclave.appraisal
         self.policy = policy_in_force(enclave.grounds, credential.license.policy)
         self._channel = channel
-        self._credential = credential
-        self._clock = clock
-        self._footing = Footing(channel, enclave.grounds, proven, clock)
-        self._stub = retrieval_rpc.RetrievalServiceStub(channel.channel)
-        self._sequence = 0
-        self._last_receipt = FIRST_PREVIOUS  # a fresh client holds none, so it confirms none (rule R4)
-        self._mac_key, self._session = self._opened(enclave.grounds, server_nonce, spend_cap)
+        self._stub = rpc.RetrievalServiceStub(channel.channel)
+        self._session = ClientSession(
+            channel, credential, enclave, server_nonce, spend_cap=spend_cap, clock=clock, proven=proven
+        )
 
     @classmethod
     def connect(
@@ -141,48 +103,186 @@ class EnclaveClient:
             channel.close()
             raise
 
-    def search(self, text: str, *, k: int, request_id: bytes | None = None, salt: bytes | None = None) -> Answer:
-        """Return the passages nearest to `text`, with a receipt already checked against them.
+    def question(
+        self,
+        text: str = "",
+        *,
+        k: int,
+        vector: bytes = b"",
+        datasets: Sequence[Cid] = (),
+        options: Options = PLAIN,
+        price_max: int = INTEGER_MAX,
+        request_id: bytes | None = None,
+        salt: bytes | None = None,
+    ) -> Query:
+        """Return a question to send once or, after a failed call, again.
 
         Args:
+            text: at most 4096 characters; may stay empty where `vector` asks.
+            vector: float32 little-endian, length 1.
+            datasets: manifests to ask; none for all that the policy names.
+            price_max: micro-units; an answer that may cost more is refused.
             request_id: 32 bytes; give the one of a call that failed midway, and its salt, to get that answer without
                 a second charge.
-        Raises: `CreditExhausted`, `BudgetExhausted`, `RateExceeded`, `Revoked`, `AccessDenied`, `RequestConflict`,
-            `ServiceUnavailable`: nothing was charged; `InvalidReceipt`: the enclave's answer does not hold.
         """
-        query = Query(
+        return Query(
             request=request_id or secrets.token_bytes(32),
-            policy=self._credential.license.policy,
+            policy=self._session.credential.license.policy,
             text=text,
             k=k,
             salt=salt or secrets.token_bytes(32),
+            vector=vector,
+            datasets=tuple(sorted(datasets)),
+            price_max=price_max,
+            options=options,
         )
-        self._sequence += 1
-        request = retrieval.SearchRequest(
-            session=self._session,
-            sequence=self._sequence,
-            mac=self._mac(query.body_digest(), self._last_receipt),
+
+    def search(
+        self,
+        text: str = "",
+        *,
+        k: int,
+        request_id: bytes | None = None,
+        salt: bytes | None = None,
+        **asked: Unpack[Asking],
+    ) -> Answer:
+        """Return the passages nearest to `text`, with a receipt already checked against them.
+
+        It takes what `question` takes.
+
+        Raises: `CreditExhausted`, `BudgetExhausted`, `RateExceeded`, `Overloaded`, `Revoked`, `AccessDenied`,
+            `RequestConflict`, `ServiceUnavailable`: nothing was charged; `InvalidReceipt`: the enclave's answer does
+            not hold.
+        """
+        query = self.question(text, k=k, request_id=request_id, salt=salt, **asked)
+        response = self.unchecked(query)
+        if response.is_repeat and request_id is None:
+            raise InvalidReceipt("request: an answer given before, to a question that was never asked before")
+        return self._session.checked(query, response)
+
+    def search_batch(self, queries: Sequence[Query]) -> list[Answer | VaultError]:
+        """Return for each of 1 … 64 questions its answer, or why there is none; each is metered by itself.
+
+        Raises: what refuses the whole call; `InvalidReceipt` for an answer that does not hold.
+        """
+        response = self.unchecked_batch(queries)
+        if len(response.outcomes) != len(queries):
+            raise InvalidReceipt("the enclave answered another number of questions than were asked")
+        return [self._outcome(query, outcome) for query, outcome in zip(queries, response.outcomes, strict=True)]
+
+    def unchecked(self, query: Query) -> pb.SearchResponse:
+        """Return the bare response, whose receipt nobody checked: for measuring, and for tests that look inside."""
+        response: pb.SearchResponse = self._channel.call(self._stub.Search, self._request(query))
+        return response
+
+    def unchecked_batch(self, queries: Sequence[Query]) -> pb.SearchBatchResponse:
+        """Return the bare response to several questions, likewise."""
+        sequence, mac = self._session.place(batch_digest(queries))
+        request = pb.SearchBatchRequest(
+            session=self._session.id,
+            sequence=sequence,
+            mac=mac,
+            questions=[question_of(query) for query in queries],
+            last_receipt=self._session.last_receipt,
+        )
+        response: pb.SearchBatchResponse = self._channel.call(self._stub.SearchBatch, request)
+        return response
+
+    def stream(self, queries: Iterable[Query]) -> Iterator[tuple[Query, Answer | VaultError]]:
+        """Ask questions as they come, and yield each with its answer as soon as it is there, in any order.
+
+        Raises: what ends the whole stream; `InvalidReceipt` for an answer that does not hold.
+        """
+        asked: dict[bytes, Query] = {}
+
+        def requests() -> Iterator[pb.SearchRequest]:
+            for query in queries:
+                asked[query.request] = query
+                yield self._request(query)
+
+        for response in self._channel.stream(self._stub.SearchStream, requests(), timeout_s=SESSION_S):
+            query = asked.pop(bytes(response.request_id), None)
+            if query is None:
+                raise InvalidReceipt("request: an answer to a question that was never asked")
+            yield query, self._outcome(query, response.outcome)
+
+    def embed(self, text: str, *, price_max: int = INTEGER_MAX) -> Embedding:
+        """Return a text's vector; it is charged like an answer of no passages."""
+        query = self.question(text, k=0, price_max=price_max)
+        sequence, mac = self._session.place(query.body_digest())
+        request = pb.EmbedRequest(
+            session=self._session.id,
+            sequence=sequence,
+            mac=mac,
             request_id=query.request,
             policy=query.policy.binary,
             text=text,
-            k=k,
             salt=query.salt,
-            last_receipt=self._last_receipt,
+            price_max=price_max,
+            last_receipt=self._session.last_receipt,
         )
-        response = self._channel.call(self._stub.Search, request)
-        if response.is_repeat and request_id is None:
-            raise InvalidReceipt("request: an answer given before, to a question that was never asked before")
-        return self._checked(query, response)
+        response = self._channel.call(self._stub.Embed, request)
+        as_answer = pb.SearchResponse(
+            receipt=response.receipt, query_vector=response.vector, is_repeat=response.is_repeat
+        )
+        answer = self._session.checked(query, as_answer)
+        return Embedding(
+            vector=response.vector,
+            receipt=answer.receipt,
+            file=answer.file,
+            is_repeat=response.is_repeat,
+            embed_s=response.embed_s,
+        )
+
+    def quote(self, *, k: int, neighbors: int = 0) -> Quote:
+        """Return what an answer would cost at most and what is left; nothing is searched and nothing charged."""
+        sequence, mac = self._session.place(quote_digest(k, neighbors), confirms=FIRST_PREVIOUS)
+        request = pb.QuoteRequest(
+            session=self._session.id,
+            sequence=sequence,
+            mac=mac,
+            k=k,
+            neighbors=neighbors,
+        )
+        answer = self._channel.call(self._stub.Quote, request)
+        return Quote(
+            price_max=answer.price_max,
+            price_min=answer.price_min,
+            passages_max=answer.passages_max,
+            passages_left=answer.passages_left,
+            credit=answer.credit,
+            spend_left=answer.spend_left,
+        )
+
+    def describe(self) -> Description:
+        """Return what may be asked under this license, and on which terms."""
+        sequence, mac = self._session.place(bytes(32), confirms=FIRST_PREVIOUS)
+        request = pb.DescribeRequest(session=self._session.id, sequence=sequence, mac=mac)
+        answer = self._channel.call(self._stub.Describe, request)
+        return Description(
+            datasets=tuple(
+                DatasetDescription(
+                    manifest=Cid(one.manifest),
+                    title=one.title,
+                    passages=one.passages,
+                    owner=one.owner,
+                    model=one.model,
+                )
+                for one in answer.datasets
+            ),
+            k_max=answer.k_max,
+            queries_per_minute=answer.queries_per_minute,
+            price_per_query=answer.price_per_query,
+            price_per_passage=answer.price_per_passage,
+            currency=answer.currency,
+            owners_min=answer.owners_min,
+        )
 
     def account(self) -> Account:
         """Return what this licensee has left."""
-        self._sequence += 1
-        answer = self._channel.call(
-            self._stub.GetAccount,
-            retrieval.GetAccountRequest(
-                session=self._session, sequence=self._sequence, mac=self._mac(bytes(32), bytes(32))
-            ),
-        )
+        sequence, mac = self._session.place(bytes(32), confirms=FIRST_PREVIOUS)
+        request = pb.GetAccountRequest(session=self._session.id, sequence=sequence, mac=mac)
+        answer = self._channel.call(self._stub.GetAccount, request)
         return Account(
             credit=answer.credit,
             spent=answer.spent,
@@ -201,87 +301,18 @@ class EnclaveClient:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _mac(self, body: bytes, last_receipt: bytes) -> bytes:
-        return request_mac(
-            self._mac_key, session=self._session, sequence=self._sequence, body=body, previous_receipt=last_receipt
+    def _request(self, query: Query) -> pb.SearchRequest:
+        sequence, mac = self._session.place(query.body_digest())
+        return pb.SearchRequest(
+            session=self._session.id,
+            sequence=sequence,
+            mac=mac,
+            question=question_of(query),
+            last_receipt=self._session.last_receipt,
         )
 
-    def _opened(self, grounds: Grounds, server_nonce: bytes, spend_cap: int) -> tuple[bytes, bytes]:
-        """Open the session; return its MAC key and its id."""
-        credential, key = self._credential, self._credential.key()
-        recipient = strongest(grounds.binding.hpke, floor=grounds.charter.suite_floor)
-        secret = secrets.token_bytes(32)
-        info = secret_context(
-            genesis=credential.genesis,
-            instance=grounds.terms.instance,
-            ledger=grounds.terms.ledger,
-            server_nonce=server_nonce,
-            suite=recipient.suite,
-        )
-        opening = SessionOpening(
-            genesis=credential.genesis,
-            license=credential.license.cid(),
-            delegation=credential.delegation.cid(),
-            session_key=key.public,
-            tls_key=self._channel.tls_key,
-            instance=grounds.terms.instance,
-            ledger=grounds.terms.ledger,
-            server_nonce=server_nonce,
-            expires_at=int(self._clock()) + SESSION_S,
-            spend_cap=spend_cap,
-            suite=recipient.suite,
-            sealed_secret=seal(recipient, secret, info=info),
-            signature=BLANK,
-        ).signed_by(key)
-        answer = self._channel.call(
-            self._stub.OpenSession,
-            retrieval.OpenSessionRequest(
-                license=credential.license.encoded(),
-                delegation=credential.delegation.encoded(),
-                opening=opening.encoded(),
-            ),
-        )
-        return session_mac_key(SecretKey(secret), opening), bytes(answer.session)
-
-    def _checked(self, query: Query, response: retrieval.SearchResponse) -> Answer:
-        receipt = verified_receipt(response.receipt, self._footing.attested.terms.instance)
-        if (receipt.request, receipt.license) != (query.body_digest(), self._credential.license.cid()):
-            raise InvalidReceipt("request: the receipt is for another question or license")
-        grounds = self._footing.of(receipt, is_repeat=response.is_repeat)
-        policy = policy_in_force(grounds, query.policy)
-        file = ReceiptFile(
-            message=response.receipt,
-            charter=grounds.charter,
-            head=grounds.head,
-            policy=policy,
-            license=self._credential.license,
-            manifests=tuple(manifests_of(grounds, policy)),
-            leases=grounds.leases,
-            binding=grounds.binding,
-            evidence=grounds.evidence,
-            request_id=query.request,
-            query_text=query.text,
-            query_vector=response.query_vector,
-            salt=query.salt,
-            passages=tuple(OpenedPassage(salt=found.salt, body=found.body) for found in response.passages),
-        )
-        verify_answer(file, receipt, genesis=self._credential.genesis)
-        self._last_receipt = receipt_digest(response.receipt)
-        return Answer(
-            results=tuple(
-                Result(
-                    passage=checked_passage(found.body),
-                    manifest=proof.manifest,
-                    index=proof.index,
-                    score=found.score,
-                    is_redacted=proof.redacted is not None,
-                )
-                for proof, found in zip(receipt.passages, response.passages, strict=True)
-            ),
-            receipt=receipt,
-            file=file,
-            is_partial=receipt.is_partial,
-            is_repeat=response.is_repeat,
-            embed_s=response.embed_s,
-            search_s=response.search_s,
-        )
+    def _outcome(self, query: Query, outcome: pb.Outcome) -> Answer | VaultError:
+        if outcome.HasField("refusal"):
+            refusal = outcome.refusal
+            return error_of(refusal.reason, refusal.message, wait_ms=refusal.retry_after_ms)
+        return self._session.checked(query, outcome.answer)

@@ -1,7 +1,7 @@
 """The engine: opened datasets, their vectors and the search over them. It runs in the process that ends with the lease.
 
-A query searches only rows of the datasets its permit names: the mask is applied before ranking, so a passage outside it
-influences neither what is found nor how it scores (rule O4).
+A query searches only the datasets its permit names, and of those only what its filter leaves: a passage outside them
+influences neither what is found nor how it scores (rule O4). Every dataset version has an index of its own.
 """
 
 from __future__ import annotations
@@ -9,143 +9,186 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from enclave.found import Answer, Dataset, Found
+from enclave.asking import filter_of, request_of, vector_of
+from enclave.found import Answer, Ask, Dataset, Found
+from enclave.lending import Lender
+from enclave.lending import Source as Lending
+from enclave.opened import Opened, Progress, opened_passages
+from enclave.vectors import vectors_of
+from rag.errors import RagError
+from rag.filters import Filter
 from rag.model import Embedder, Index
+from rag.parts import Part, Source
+from rag.rerank import Reranker
+from rag.retrieve import Answer as Retrieved
+from rag.retrieve import Ask as Retrieval
+from rag.retrieve import retrieve
 from storage.cid import Cid
-from storage.errors import StorageError
 from storage.model import Blobs
-from storage.unixfs import read_file
-from vault.envelope import SEGMENT_BYTES_MAX, SIZE_FLOOR, open_segment, passage_salts, passage_text
-from vault.errors import AccessDenied, TamperedSegment
-from vault.manifest import Manifest, corpus_tree
-from vault.merkle import Tree
-
-SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
+from vault.errors import AccessDenied, MalformedObject, VaultError
+from vault.question import Mode
 
 
-@dataclass(slots=True)
-class _Opened:
-    manifest: Manifest
-    first: int  # row of its first passage
-    bodies: list[bytes]
-    salts: list[bytes]
-    leaves: Tree
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Good:
+    """An ask that can be answered, and what it brings."""
+
+    number: int
+    ask: Ask
+    opened: tuple[Opened, ...]
+    parts: tuple[Part, ...]
+    filter: Filter | None
+    vector: NDArray[np.float32] | None  # None where its text is to be embedded, or words alone rank
+
+    @property
+    def needs_embedding(self) -> bool:
+        return self.vector is None and self.ask.options.mode is not Mode.KEYWORD
 
 
 class LocalEngine:
     """An engine in this process."""
 
-    def __init__(self, embedder: Embedder, index_of: Callable[[NDArray[np.float32]], Index], blobs: Blobs) -> None:
+    def __init__(
+        self,
+        embedder: Embedder,
+        index_of: Callable[[NDArray[np.float32]], Index],
+        blobs: Blobs,
+        reranker: Reranker | None = None,
+    ) -> None:
         self._embedder = embedder
         self._index_of = index_of
         self._blobs = blobs
-        self._opened: dict[Cid, _Opened] = {}
-        self._index: Index | None = None
+        self._reranker = reranker
+        self._opened: dict[Cid, Opened] = {}
 
-    def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None:
-        """Fetch, verify, decrypt, embed and index. Raises `TamperedSegment` or a `StorageError`."""
-        opened: dict[Cid, _Opened] = {}
-        texts: list[str] = []
+    def open(self, datasets: Sequence[Dataset], progress: Progress, lending: Lending | None = None) -> dict[Cid, Cid]:
+        """Fetch, verify, decrypt, embed and index; see `enclave.found.Engine.open`.
+
+        Raises: `TamperedSegment`; `AccessDenied` for a dataset of another model; a `StorageError`.
+        """
+        if any(dataset.manifest.model != self._embedder.model_hash for dataset in datasets):
+            raise AccessDenied("a dataset was chunked for another embedding model than this enclave's")
+        total, done = sum(dataset.manifest.passages for dataset in datasets), 0
+        progress(done, total)
+        opened: dict[Cid, Opened] = {}
+        made: dict[Cid, Cid] = {}
         for dataset in datasets:
-            if dataset.manifest.model != self._embedder.model_hash:
-                raise AccessDenied("a dataset was chunked for another embedding model than this enclave's")
-            bodies = fetched_passages(self._blobs, dataset)
-            tree = corpus_tree(dataset.key, bodies)
-            if tree.root() != dataset.manifest.corpus_root:
-                raise TamperedSegment("the passages are not the ones the owner committed to")
-            salts = list(islice(passage_salts(dataset.key), len(bodies)))
-            opened[dataset.manifest.cid()] = _Opened(dataset.manifest, len(texts), bodies, salts, tree)
-            texts.extend(passage_text(body) for body in bodies)
-        total = len(texts)
-        progress(0, total)
-        vectors = self._embedder.embed_passages(texts, progress=lambda done: progress(done, total))
-        self._index = self._index_of(vectors)
+            passages = opened_passages(self._blobs, dataset)
+            vectors, snapshot = vectors_of(
+                passages, dataset, self._embedder, self._blobs, partial(_advance, progress, done, total), lending
+            )
+            opened[passages.cid] = Opened(passages, self._index_of(vectors))
+            if snapshot is not None:
+                made[passages.cid] = snapshot
+            done += len(passages.bodies)
+            progress(done, total)
         self._opened = opened
+        return made
 
-    def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
-        """Return the `k` nearest passages among the datasets given."""
-        index = self._index
-        if index is None or not all(cid in self._opened for cid in datasets):
-            raise AccessDenied("a dataset of the permit is not open in this enclave")
+    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+        """Return for each ask what answers it, or why there is nothing; see `enclave.found.Engine.search`."""
+        answers: list[Answer | VaultError | None] = [None] * len(asks)
+        good: list[_Good] = []
+        for number, ask in enumerate(asks):
+            try:
+                good.append(self._good(number, ask))
+            except (VaultError, RagError) as error:
+                answers[number] = _told(error)
         started = time.perf_counter()
-        vectors = self._embedder.embed_queries([text])
+        vectors = self._vectors(good)
         embedded = time.perf_counter()
-        (hits,) = index.search(vectors, k=k, allowed=self._allowed(datasets))
-        searched = time.perf_counter()
-        return Answer(
-            found=tuple(self._found(hit.index, hit.score) for hit in hits),
-            vector=np.ascontiguousarray(vectors[0], dtype="<f4").tobytes(),
-            embed_s=embedded - started,
-            search_s=searched - embedded,
-        )
+        found = self._found(good, vectors)
+        ended = time.perf_counter()
+        for one, vector, passages in zip(good, vectors, found, strict=True):
+            answers[one.number] = (
+                passages
+                if isinstance(passages, VaultError)
+                else Answer(
+                    found=passages,
+                    vector=b"" if vector is None else vector.astype("<f4").tobytes(),
+                    embed_s=embedded - started,
+                    search_s=ended - embedded,
+                )
+            )
+        return [answer for answer in answers if answer is not None]
 
-    def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
-        """Return passages by place with the scores that a search with `vector` gave them."""
-        index = self._index
-        if index is None or not all(cid in self._opened for cid, _ in places):
+    def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+        """Return passages by place, in order, without scores."""
+        if not all(cid in self._opened for cid, _ in places):
             raise AccessDenied("a dataset of that answer is no longer open in this enclave")
-        rows = np.array([self._opened[cid].first + at for cid, at in places], dtype=np.int64)
-        scores = index.scores(np.frombuffer(vector, dtype="<f4"), rows)
-        return tuple(self._found(int(row), score) for row, score in zip(rows, scores, strict=True))
+        return tuple(self._opened[cid].found(row, 0.0) for cid, row in places)
+
+    def lender(self) -> Lender:
+        """Return what gives the vectors of what is open now to an engine that opens beside this one."""
+        return Lender(self._opened.values())
 
     def close(self) -> None:
         """Drop the references; only the end of the process takes the bytes from memory."""
         self._opened = {}
-        self._index = None
 
-    def _allowed(self, datasets: Sequence[Cid]) -> NDArray[np.bool_] | None:
-        if len(set(datasets)) == len(self._opened):
-            return None
-        allowed = np.zeros(sum(len(opened.bodies) for opened in self._opened.values()), dtype=np.bool_)
-        for cid in datasets:
-            opened = self._opened[cid]
-            allowed[opened.first : opened.first + len(opened.bodies)] = True
-        return allowed
-
-    def _found(self, row: int, score: float) -> Found:
-        cid, opened = next(
-            (cid, opened)
-            for cid, opened in self._opened.items()
-            if opened.first <= row < opened.first + len(opened.bodies)
-        )
-        index = row - opened.first
-        body = opened.bodies[index]
-        return Found(
-            manifest=cid,
-            index=index,
-            score=score,
-            body=body,
-            text=passage_text(body),
-            salt=opened.salts[index],
-            commitment=opened.leaves.leaf(index),
-            path=opened.leaves.path(index),
-            owner=opened.manifest.owner,
+    def _good(self, number: int, ask: Ask) -> _Good:
+        """Return an ask with what it brings, or raise why it cannot be answered."""
+        if not all(cid in self._opened for cid in ask.datasets):
+            raise AccessDenied("a dataset of the permit is not open in this enclave")
+        opened = tuple(self._opened[cid] for cid in sorted(ask.datasets))
+        return _Good(
+            number=number,
+            ask=ask,
+            opened=opened,
+            parts=tuple(one.part(ask.options) for one in opened) if ask.k else (),
+            filter=filter_of(ask),
+            vector=vector_of(ask, self._embedder.dimension),
         )
 
+    def _vectors(self, good: Sequence[_Good]) -> list[NDArray[np.float32] | None]:
+        """Return each question's vector, or None where words alone rank; all texts are embedded at once."""
+        vectors = [one.vector for one in good]
+        texts = [place for place, one in enumerate(good) if one.needs_embedding]
+        if texts:
+            embedded = self._embedder.embed_queries([good[place].ask.text for place in texts])
+            for place, vector in zip(texts, embedded, strict=True):
+                vectors[place] = vector
+        return vectors
 
-def fetched_passages(blobs: Blobs, dataset: Dataset) -> list[bytes]:
-    """Return a dataset's encoded passages in order: every block checked, every segment authenticated."""
-    manifest = dataset.manifest
-    bodies: list[bytes] = []
-    for index, segment in enumerate(manifest.segments):
-        try:
-            sealed = read_file(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
-        except StorageError as error:
-            raise type(error)(f"segment {index} of dataset {manifest.title or manifest.cid()}: {error}") from error
-        opened = open_segment(
-            dataset.key,
-            sealed,
-            genesis=manifest.genesis,
-            dataset=manifest.dataset,
-            version=manifest.version,
-            index=index,
-        )
-        if len(opened) != segment.passages or len(sealed) != segment.sealed_bytes:
-            raise TamperedSegment(f"segment {index} does not hold what the manifest says")
-        bodies.extend(opened)
-    return bodies
+    def _found(
+        self, good: Sequence[_Good], vectors: Sequence[NDArray[np.float32] | None]
+    ) -> list[tuple[Found, ...] | VaultError]:
+        """Search for all at once: what asks for the same datasets reads memory once."""
+        found: list[tuple[Found, ...] | VaultError] = [()] * len(good)
+        searching = [place for place, one in enumerate(good) if one.ask.k]
+        asks = [
+            Retrieval(
+                request=request_of(good[place].ask, vectors[place], good[place].filter),
+                sources=tuple(Source(part=part) for part in good[place].parts),
+            )
+            for place in searching
+        ]
+        for place, answer in zip(searching, retrieve(asks, reranker=self._reranker), strict=True):
+            found[place] = _told(answer) if isinstance(answer, RagError) else _passages(good[place].opened, answer)
+        return found
+
+
+def _passages(scope: Sequence[Opened], answer: Retrieved) -> tuple[Found, ...]:
+    """Return the hits, each with its neighbors after it in reading order, under its score; none twice."""
+    scores: dict[tuple[int, int], float] = {(hit.source, hit.row): hit.score for hit in answer.found}
+    ordered: dict[tuple[int, int], float] = {}
+    for hit in answer.found:
+        ordered[hit.source, hit.row] = hit.score
+        for row in hit.neighbors:
+            if (hit.source, row) not in scores:
+                ordered.setdefault((hit.source, row), hit.score)
+    return tuple(scope[source].found(row, score) for (source, row), score in ordered.items())
+
+
+def _told(error: VaultError | RagError) -> VaultError:
+    """Return an error as the service knows it; retrieval's messages quote nothing of a question."""
+    return error if isinstance(error, VaultError) else MalformedObject(str(error))
+
+
+def _advance(progress: Progress, before: int, total: int, done: int) -> None:
+    progress(before + done, total)

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from storage.cid import Cid
+from vault.envelope import lasting_words, passage_text
+from vault.errors import VaultError
 from vault.keys import SecretKey
 from vault.manifest import Manifest
+from vault.question import PLAIN, Options
+
+if TYPE_CHECKING:
+    from enclave.lending import Lender, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dataset:
-    """A manifest and the key that opens it."""
+    """A manifest, the key that opens it, and the snapshot of its vectors that the ledger names, if any."""
 
     manifest: Manifest
     key: SecretKey
+    state_key: SecretKey | None = None  # without it, no snapshot is read or made
+    snapshot: Cid | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,11 +35,31 @@ class Found:
     index: int
     score: float
     body: bytes = field(repr=False)
-    text: str = field(repr=False)
     salt: bytes
     commitment: bytes
     path: tuple[bytes, ...]
     owner: bytes
+
+    @property
+    def text(self) -> str:
+        """Return the passage's text."""
+        return passage_text(self.body)
+
+    @property
+    def lasting(self) -> str:
+        """Return what makes it another passage than others to a budget: its text, and its facts where it has any."""
+        return lasting_words(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What one query asks of the engine: by its words, or by a vector (float32 little-endian, unit length)."""
+
+    text: str = field(repr=False)  # may be empty where it asks by vector
+    vector: bytes = field(repr=False)  # empty where it asks by text
+    datasets: tuple[Cid, ...]
+    k: int  # 0 for the vector alone
+    options: Options = PLAIN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,16 +75,30 @@ class Answer:
 class Engine(Protocol):
     """Opened datasets that can be searched."""
 
-    def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None:
-        """Fetch, verify, decrypt, embed and index; replaces what was open before."""
+    def open(
+        self, datasets: Sequence[Dataset], progress: Callable[[int, int], None], lending: Source | None = None
+    ) -> dict[Cid, Cid]:
+        """Fetch, verify, decrypt, embed and index; replaces what was open before.
+
+        Args:
+            lending: an engine that may have embedded some of the passages before.
+        Returns: the snapshots that were made, by manifest; the ledger has to name one before it is used.
+        """
         ...
 
-    def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
-        """Return the `k` nearest passages among the datasets given."""
+    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+        """Return for each ask the nearest passages among its datasets, best first, or why it cannot be answered.
+
+        An answer depends on its own ask alone: it is the same whatever is asked together with it.
+        """
         ...
 
-    def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
-        """Return passages by place with the scores that a search with `vector` gave them: an answer given again."""
+    def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+        """Return passages by place, without scores: an answer given again."""
+        ...
+
+    def lender(self) -> Lender:
+        """Return what gives the vectors of what is open now to an engine that opens beside this one."""
         ...
 
     def close(self) -> None:
@@ -67,10 +109,19 @@ class Engine(Protocol):
 class AsyncEngine(Protocol):
     """The engine as the service waits for it; `enclave.worker.WorkerEngine` is the real one."""
 
-    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None: ...  # noqa: D102
-    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer: ...  # noqa: D102
-    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]: ...  # noqa: D102
+    async def open(
+        self, datasets: Sequence[Dataset], progress: Callable[[int, int], None], *, beside: Any = None
+    ) -> dict[Cid, Cid]:
+        """Open as `Engine.open` does; `beside` is an engine of the same kind that may lend vectors, if any."""
+        ...
+
+    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]: ...  # noqa: D102
+    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]: ...  # noqa: D102
     async def ended(self) -> None: ...  # noqa: D102
     def end(self) -> None: ...  # noqa: D102
+    async def retire(self) -> None:
+        """End it while another one serves: nobody waits on the event loop until its memory is given back."""
+        ...
+
     @property
     def is_alive(self) -> bool: ...  # noqa: D102

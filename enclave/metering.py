@@ -1,51 +1,59 @@
 """Metering: nothing leaves before its entry is durable (rules L1-L3), nor past the window of the leases (rule F3).
 
-One `Meter` owns the books of one run. It re-adds them from the host's rows at start, along the chain of MACs, and
-books each answer: entry sealed, row appended and fsynced, then the receipt handed out. Its methods wait on nothing but
-the database, so on one event loop they are atomic. It outlives a lost lease: what this run has booked is in its memory,
-and rows that a host restores beneath it are refused.
+One `Meter` owns the books of one run. An answer is judged, sealed and booked without a wait in between, so on one event
+loop that is atomic; its row then goes to the disk along with others, and only once it is durable is the receipt signed.
+
+A meter outlives a lost lease: what this run has booked is in its memory, and rows that a host restores beneath it are
+refused. Custodians are told of no entry that is not durable: a crash could take it back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Protocol
+from dataclasses import dataclass, replace
 
 from enclave.allowance import Allowance, WindowUsedUp
+from enclave.answer_receipt import answer_receipt
 from enclave.asked import Asked, Metered, Outgoing
+from enclave.durable_books import DurableBooks, Journal, claimed_anchor
 from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.output import outgoing
 from enclave.selection import Room, room_for, selected
-from vault.entry import Entry, Kind, PassageId, QueryDetail
-from vault.errors import ForkedHistory
+from storage.cid import Cid
+from vault.charge import charge
+from vault.entry import Entry, Kind, PassageId, QueryDetail, SealedVectors, packed_scores
+from vault.errors import RequestConflict
 from vault.keys import SecretKey
-from vault.lease import EMPTY_ANCHOR, Anchor
-from vault.ledger import Books, Held, charge, deposit_entry, opening_entry, refund_entry, require_credit, void_entry
+from vault.lease import Anchor
+from vault.ledger import (
+    Books,
+    Held,
+    deposit_entry,
+    opening_entry,
+    refund_entry,
+    require_credit,
+    snapshot_entry,
+    void_entry,
+)
 from vault.ledger_seal import LedgerSeal
 from vault.license import Deposit
 from vault.machine import MachineKey
-from vault.receipt import PassageProof, Receipt
-from vault.records.model import JournalRow
+from vault.receipt_message import signed_receipts
 from vault.royalty import licensee_account
-from vault.session import text_commitment, vector_commitment
 from vault.window import OpenWindow
 
-
-class Journal(Protocol):
-    """The host's append-only rows; see `vault.records.journal`."""
-
-    def append(self, rows: Sequence[JournalRow]) -> None: ...  # noqa: D102
-    def rows(self, *, after: int = 0) -> Iterator[JournalRow]: ...  # noqa: D102
-    def last(self) -> JournalRow | None: ...  # noqa: D102
+__all__ = ["Booked", "Journal", "Meter", "claimed_anchor"]
 
 
-def claimed_anchor(journal: Journal) -> Anchor:
-    """Return how far the host says the ledger has come; unverified until the books are re-added."""
-    last = journal.last()
-    return Anchor(sequence=last.sequence, mac=last.mac) if last is not None else EMPTY_ANCHOR
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Booked:
+    """An answer that is charged for and not durable yet: it must not leave."""
+
+    entry: Entry
+    passages: tuple[Outgoing, ...]
+    is_partial: bool
 
 
 class Meter:
@@ -55,62 +63,72 @@ class Meter:
         self, journal: Journal, state_key: SecretKey, ledger: bytes, receipt_key: MachineKey, claimed: Anchor
     ) -> None:
         """Re-add the books. Raises `LedgerTampered`, or `ForkedHistory` where they do not end at `claimed`."""
-        self._journal = journal
         self._state_key = state_key
         self._seal = LedgerSeal(state_key, ledger)
         self._receipt_key = receipt_key
-        self._ledger = ledger
-        self.books = Books()
-        self.anchor = EMPTY_ANCHOR
-        self._macs = bytearray()  # of every entry, in order: 32 bytes each
         self._allowance = Allowance()
-        self._is_uncertain = False  # an append failed in a way that may have recorded the row all the same
-        self._take_in()
-        if self.anchor != claimed:
-            raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
+        self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
 
-    def resume(self) -> None:
+    @property
+    def books(self) -> Books:
+        """Return the books, ahead of the disk. Raises `RecordsUnavailable` while they are in doubt."""
+        return self._kept.books
+
+    @property
+    def anchor(self) -> Anchor:
+        """Return the last entry that is durable: what custodians may be told."""
+        return self._kept.anchor
+
+    async def resume(self) -> None:
         """Take in rows appended meanwhile by others. Raises `ForkedHistory` where the host has restored older ones."""
-        claimed = claimed_anchor(self._journal)
-        if claimed.sequence < self.anchor.sequence or (
-            claimed.sequence == self.anchor.sequence and claimed.mac != self.anchor.mac
-        ):
-            raise ForkedHistory(
-                f"the database ends at entry {claimed.sequence}, but this enclave has booked entry "
-                f"{self.anchor.sequence}; restore the newer database"
-            )
-        self._take_in()
-        self._is_uncertain = False
+        await self._kept.resume()
+
+    async def close(self) -> None:
+        """Book no more, and wait until what was booked is durable, or has failed."""
+        await self._kept.close()
 
     def has_come_by(self, anchor: Anchor) -> bool:
         """Say whether these books had come to this anchor once: whether they are of its branch."""
-        if anchor.sequence > self.anchor.sequence:
-            return False
-        end = 32 * anchor.sequence
-        return anchor == EMPTY_ANCHOR or bytes(self._macs[end - 32 : end]) == anchor.mac
+        return self._kept.has_come_by(anchor)
 
     def is_sealed_with(self, key: SecretKey | None) -> bool:
         """Say whether this is the key that these books are kept with."""
         return self._state_key == key
 
-    def open(self, instance: bytes, lost: Sequence[OpenWindow], *, at: int) -> None:
+    async def open(self, instance: bytes, lost: Sequence[OpenWindow], *, at: int) -> None:
         """Account for windows lost with other instances, once each, before anything is served (rule F3).
 
         An instance that follows another one books its opening in any case: from then on, what custodians that were
         away still report of windows from before is known to be accounted for.
         """
+        await self._kept.ready()
         news = tuple(window for window in lost if window.start >= self.books.decided)
         follows = self.books.last_sequence > 0 and self.books.opened_by != instance
         if news or follows:
-            self._append(opening_entry(self.books, instance, news, at=at))
+            await self._book(opening_entry(self.books, instance, news, at=at))
 
-    def refund_due(self, *, at: int) -> None:
+    async def refund_due(self, *, at: int) -> None:
         """Give back the credit whose suspense is over, as far as the window has room for entries."""
-        self.catch_up()
+        await self._kept.ready()
         for opening in self.books.due(at):
+            if not self._allowance.has_entry or opening not in self.books.due(at):
+                return
+            await self._book(refund_entry(self.books, opening, at=at))
+            await self._kept.ready()
+
+    @property
+    def state_key(self) -> SecretKey:
+        """Return the key that these books are kept with."""
+        return self._state_key
+
+    async def note_snapshots(self, made: Mapping[Cid, Cid], *, at: int) -> None:
+        """Name sealed vectors, by manifest, as far as the window has room for entries; the rest are made anew."""
+        await self._kept.ready()
+        for manifest, root in made.items():
             if not self._allowance.has_entry:
                 return
-            self._append(refund_entry(self.books, opening, at=at))
+            await self._book(snapshot_entry(self.books, SealedVectors(manifest=manifest, root=root), at=at))
+            await self._kept.ready()
 
     def grant(self, grounds: Grounds) -> None:
         """Begin the window of fresh leases."""
@@ -126,11 +144,32 @@ class Meter:
         """Say whether some of a licensee's credit does not count yet, since no custodian has anchored it."""
         return self._allowance.fresh_credit(licensee_account(licensee, currency)) > 0
 
-    def add_credit(self, deposit: Deposit, *, at: int) -> None:
+    async def add_credit(self, deposit: Deposit, *, at: int) -> None:
         """Book a verified deposit; a repeated one raises `RequestConflict`."""
-        entry = deposit_entry(self.books, deposit, at=at)
+        await self._kept.ready()
+        try:
+            entry = deposit_entry(self.books, deposit, at=at)
+        except RequestConflict:
+            await self._kept.committed(self.books.last_sequence)  # or the first one might yet not count
+            raise
         self._allowance.require_entry()
-        self._append(entry)
+        await self._book(entry)
+
+    async def answered(self, licensee: bytes, request: bytes, body: bytes) -> Entry | None:
+        """Return the durable entry of a repeated request; None for a new one, to be booked before the next wait.
+
+        Raises: `RequestConflict` for another body or a voided request; `RecordsUnavailable` where the first one's entry
+        could not be written, or the books cannot be read.
+        """
+        await self._kept.ready()
+        try:
+            entry = self.books.answered(licensee, request, body)
+        except RequestConflict:
+            await self._kept.committed(self.books.last_sequence)
+            raise
+        if entry is not None:
+            await self._kept.committed(entry.sequence)
+        return entry
 
     @contextmanager
     def reserved(self, asked: Asked) -> Iterator[Room]:
@@ -158,25 +197,25 @@ class Meter:
 
     def book_answer(
         self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int, room: Room
-    ) -> Metered:
-        """Charge for an answer and return what may leave; the entry is durable before this returns.
+    ) -> Booked:
+        """Charge for an answer, at once; it may leave as `metered` returns it.
 
         Args:
-            room: what it may bring, as `reserved` gave it; the call belongs into its block.
+            room: what it may bring, as `reserved` gave it; the call belongs into its block, after `answered`.
         """
         account = licensee_account(asked.license.licensee, asked.policy.currency)
         held = self._allowance.held(account, asked.delegation)
         own = asked.permit.price_max  # held for this very answer
         now = self.require_affordable(asked, own, Held(held.credit - own, held.spend - own))
         now = replace(now, passages=min(now.passages, room.passages))
-        identities = [self._seal.passage_identity(passage.text) for passage in found]
+        identities = [self._seal.passage_identity(passage.lasting) for passage in found]
         chosen = selected(self.books, asked, found, identities, now)
         passages = tuple(outgoing(passage, asked.policy.output) for passage in chosen.passages)
-        is_partial = len(passages) < len(found) or not room.is_whole
-        receipt = self._receipt(
-            asked, passages, vector, grounds, budget_left=chosen.budget_left, is_partial=is_partial, at=at
+        hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
+        is_partial = hides_matches or len(passages) < len(found) or not room.is_whole  # never says whether any matched
+        receipt = answer_receipt(
+            self.books, asked, passages, vector, grounds, budget_left=chosen.budget_left, is_partial=is_partial, at=at
         )
-        message = receipt.signed(self._receipt_key)
         detail = QueryDetail(
             body=asked.query.body_digest(),
             policy=asked.permit.policy,
@@ -192,96 +231,46 @@ class Meter:
                 )
                 for passage, identity in zip(passages, chosen.identities, strict=True)
             ),
+            scores=packed_scores([passage.score for passage in passages]),
             shares_budget=asked.policy.licensees.shares_budget,
             is_partial=is_partial,
-            receipt=message,
+            receipt=receipt.encoded(),
         )
-        self._append(
-            Entry(
-                sequence=receipt.entry,
-                kind=Kind.QUERY,
-                at=at,
-                licensee=asked.license.licensee,
-                reference=asked.query.request,
-                transfers=charge(asked.license.licensee, asked.policy, [passage.owner for passage in passages]),
-                query=detail,
-            )
-        )
-        return Metered(passages=passages, receipt=message, is_partial=is_partial)
-
-    def void(self, entry: Entry, *, at: int) -> None:
-        """Give back what an undelivered answer was charged."""
-        self._allowance.require_entry()
-        self._append(void_entry(self.books, entry, at=at))
-
-    def _receipt(
-        self,
-        asked: Asked,
-        passages: Sequence[Outgoing],
-        vector: bytes,
-        grounds: Grounds,
-        *,
-        budget_left: int,
-        is_partial: bool,
-        at: int,
-    ) -> Receipt:
-        count, previous = self.books.receipt_chain(asked.license.licensee)
-        query = asked.query
-        return Receipt(
-            genesis=grounds.terms.genesis,
-            ledger=self._ledger,
-            entry=self.books.last_sequence + 1,
-            instance=grounds.terms.instance,
-            evidence=grounds.terms.evidence,
-            head=grounds.terms.head,
-            policy=asked.permit.policy,
-            license=asked.license.cid(),
-            request=query.body_digest(),
-            text=text_commitment(query.salt, query.text),
-            vector=vector_commitment(query.salt, vector),
-            k=query.k,
-            passages=tuple(map(_proof, passages)),
-            is_partial=is_partial,
-            price=asked.policy.price_of(len(passages)),
-            currency=asked.policy.currency,
-            budget_left=budget_left,
-            tee=grounds.evidence.kind,
+        entry = Entry(
+            sequence=receipt.entry,
+            kind=Kind.QUERY,
             at=at,
-            sequence=count + 1,
-            previous=previous,
+            licensee=asked.license.licensee,
+            reference=asked.query.request,
+            transfers=charge(asked.license.licensee, asked.policy, [passage.owner for passage in passages]),
+            query=detail,
         )
+        self._kept.book(entry)
+        return Booked(entry=entry, passages=passages, is_partial=is_partial)
 
-    def catch_up(self) -> None:
-        """Take in a row whose append failed after it was recorded; call it before judging what is affordable."""
-        if self._is_uncertain:
-            self._take_in()
-            self._is_uncertain = False
+    async def metered(self, booked: Booked) -> Metered:
+        """Return what may leave of what was booked just now, without another wait in between, once it is durable."""
+        receipt = await self.receipt(booked.entry)
+        return Metered(passages=booked.passages, receipt=receipt, is_partial=booked.is_partial)
 
-    def _take_in(self) -> None:
-        for row in self._journal.rows(after=self.anchor.sequence):
-            entry, anchor = self._seal.open(row.sequence, row.sealed, row.mac, self.anchor)
-            self._book(entry, anchor)
+    async def receipt(self, entry: Entry) -> bytes:
+        """Return the signed receipt of a query's entry once that is durable. Raises `RecordsUnavailable`."""
+        if entry.query is None or entry.query.instance != self._receipt_key.public:
+            raise RequestConflict("an earlier run of the enclave answered this; ask with a fresh request id")
+        return await self._kept.committed(entry.sequence, entry.query.receipt)
 
-    def _append(self, entry: Entry) -> None:
-        row, anchor = self._seal.seal(entry, self.anchor)
-        try:
-            self._journal.append([JournalRow(anchor.sequence, row, anchor.mac)])
-        except Exception:  # whatever it was, the row may have been recorded all the same
-            self._is_uncertain = True
-            raise
-        self._book(entry, anchor)
+    async def void(self, entry: Entry, *, at: int) -> None:
+        """Give back what an undelivered answer was charged. Raises `RequestConflict` where that was done before."""
+        await self._kept.ready()
+        detail = entry.query
+        if detail is None or self.books.answered(entry.licensee, entry.reference, detail.body) is None:
+            raise RequestConflict("nothing to give back")
+        self._allowance.require_entry()
+        await self._book(void_entry(self.books, entry, at=at))
 
-    def _book(self, entry: Entry, anchor: Anchor) -> None:
-        self._allowance.note(entry, self.books.book(entry))
-        self._macs += anchor.mac
-        self.anchor = anchor
+    def _signed(self, receipts: Sequence[bytes]) -> list[bytes]:
+        return signed_receipts(receipts, self._receipt_key)
 
-
-def _proof(passage: Outgoing) -> PassageProof:
-    return PassageProof(
-        manifest=passage.manifest,
-        index=passage.index,
-        commitment=passage.commitment,
-        path=passage.path,
-        redacted=passage.redacted,
-    )
+    async def _book(self, entry: Entry) -> None:
+        self._kept.book(entry)
+        await self._kept.committed(entry.sequence)

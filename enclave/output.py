@@ -8,6 +8,7 @@ own, which the passage's salt gives and which does not give that back.
 from __future__ import annotations
 
 import hmac
+from collections.abc import Sequence
 
 from enclave.asked import Outgoing
 from enclave.found import Found
@@ -25,8 +26,9 @@ def outgoing(found: Found, rules: OutputRules) -> Outgoing:
     if rules.redacts:
         passage = checked_passage(found.body)
         document, text = redacted(passage.document, rules.redacts), redacted(passage.text, rules.redacts)
-        if (document, text) != (passage.document, passage.text):
-            body = Passage(document, passage.start, passage.end, text).encoded()
+        metadata = {key: _redacted_fact(fact, rules) for key, fact in passage.metadata.items()}
+        if (document, text, metadata) != (passage.document, passage.text, passage.metadata):
+            body = Passage(document, passage.start, passage.end, text, metadata).encoded()
             salt = hmac.digest(found.salt, _SALT_FOR, "sha256")
             commitment = redacted_commitment(salt, body)
     return Outgoing(
@@ -40,3 +42,12 @@ def outgoing(found: Found, rules: OutputRules) -> Outgoing:
         owner=found.owner,
         redacted=commitment,
     )
+
+
+def _redacted_fact(fact: str | int | bool | Sequence[str], rules: OutputRules) -> str | int | bool | Sequence[str]:
+    if isinstance(fact, str):
+        return redacted(fact, rules.redacts)
+    if isinstance(fact, int):
+        plain = str(fact)
+        return fact if redacted(plain, rules.redacts) == plain else 0
+    return [redacted(item, rules.redacts) for item in fact]

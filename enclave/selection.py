@@ -45,6 +45,7 @@ def room_for(books: Books, asked: Asked) -> Room:
     left = {
         cid: min((books.quota_left(holder, quota) for quota in place.quotas), default=budget_left)
         for cid, place in covered.places.items()
+        if asked.is_asked(cid)
     }
     datasets = tuple(cid for cid, passages in left.items() if passages)
     if not datasets:

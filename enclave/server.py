@@ -7,21 +7,20 @@ from typing import Any
 import grpc
 
 from enclave.grounds import Grounds
+from enclave.retrieval_server import RetrievalServicer
 from enclave.service import EnclaveService
 from enclave.status import State
 from enclave.v1 import attestation_pb2 as attestation
 from enclave.v1 import attestation_pb2_grpc as attestation_rpc
 from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
-from storage.cid import Cid
 from storage.errors import BlockNotFound
 from vault.custody_server import listening
 from vault.errors import MalformedObject, VaultError
 from vault.guard import guarded_server
 from vault.inquiry import Inquiry
-from vault.license import Delegation, Deposit, License
+from vault.license import Deposit
 from vault.rate import PeerLimit
-from vault.session import Query, SessionOpening
 from vault.tls import TlsIdentity
 from vault.v1 import ledger_pb2 as ledger
 from vault.v1 import ledger_pb2_grpc as ledger_rpc
@@ -34,6 +33,8 @@ LIMITED_METHODS = (
     "/enclave.v1.AttestationService/GetServerNonce",
     "/enclave.v1.AttestationService/GetGrounds",
     "/enclave.v1.RetrievalService/OpenSession",
+    "/enclave.v1.RetrievalService/Quote",
+    "/enclave.v1.RetrievalService/SearchStream",
 )
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATES = {
@@ -101,66 +102,6 @@ class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: 
         return _shown(grounds)
 
 
-class RetrievalServicer(retrieval_rpc.RetrievalServiceServicer):  # type: ignore[misc]  # generated code is untyped
-    """Sessions and questions."""
-
-    def __init__(self, service: EnclaveService) -> None:
-        self._service = service
-
-    @answered
-    async def OpenSession(  # noqa: N802, D102
-        self, request: retrieval.OpenSessionRequest, _: Context
-    ) -> retrieval.OpenSessionResponse:
-        session, last_receipt, expires_at = self._service.open_session(
-            License.from_bytes(request.license),
-            Delegation.from_bytes(request.delegation),
-            SessionOpening.from_bytes(request.opening),
-        )
-        return retrieval.OpenSessionResponse(session=session, last_receipt=last_receipt, expires_at=expires_at)
-
-    @answered
-    async def Search(  # noqa: N802, D102
-        self, request: retrieval.SearchRequest, _: Context
-    ) -> retrieval.SearchResponse:
-        query = Query(
-            request=request.request_id,
-            policy=Cid(request.policy),
-            text=request.text,
-            k=request.k,
-            salt=request.salt,
-        )
-        metered, answer, is_repeat = await self._service.search(
-            request.session, request.sequence, request.mac, query, request.last_receipt
-        )
-        return retrieval.SearchResponse(
-            passages=[
-                retrieval.Passage(
-                    manifest=found.manifest.binary,
-                    index=found.index,
-                    score=found.score,
-                    body=found.body,
-                    salt=found.salt,
-                )
-                for found in metered.passages
-            ],
-            receipt=metered.receipt,
-            query_vector=answer.vector,
-            is_partial=metered.is_partial,
-            is_repeat=is_repeat,
-            embed_s=answer.embed_s,
-            search_s=answer.search_s,
-        )
-
-    @answered
-    async def GetAccount(  # noqa: N802, D102
-        self, request: retrieval.GetAccountRequest, _: Context
-    ) -> retrieval.GetAccountResponse:
-        credit, spent, cap, seen, most = self._service.account(request.session, request.sequence, request.mac)
-        return retrieval.GetAccountResponse(
-            credit=credit, spent=spent, spend_cap=cap, passages_seen=seen, passages_max=most
-        )
-
-
 class LedgerServicer(ledger_rpc.LedgerServiceServicer):  # type: ignore[misc]  # generated code is untyped
     """Credit and balances."""
 
@@ -225,3 +166,14 @@ async def enclave_server(
     port = listening(server, tls, listen)
     await server.start()
     return server, port
+
+
+async def drained(server: grpc.aio.Server, service: EnclaveService, *, grace_s: float) -> None:
+    """Stop for good: answer what is under way, take nothing new, and hand the leases back.
+
+    Args:
+        grace_s: for answers under way; calls that take longer are refused, and nothing is charged for them.
+    """
+    await server.stop(grace_s)
+    await service.close()
+    await service.instance.close()

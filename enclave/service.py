@@ -3,35 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
 
 from enclave.admission import Admission, Session
-from enclave.allowance import WindowUsedUp
-from enclave.asked import Asked, Metered
+from enclave.answering import RENEWALS_MAX, Answering
+from enclave.asked import Metered
 from enclave.found import Answer
+from enclave.grounds import Grounds
 from enclave.instance import Instance
-from enclave.metering import Meter
-from enclave.output import outgoing
-from enclave.selection import Room
-from vault.entry import Entry
-from vault.errors import AccessDenied, RequestConflict, VaultError
+from enclave.metrics import Metrics
+from vault.errors import AccessDenied
 from vault.evidence import SERVE, Binding, Evidence, Nonce
 from vault.inquiry import Inquiry
 from vault.license import Delegation, Deposit, License
-from vault.receipt import receipt_digest
+from vault.manifest import Manifest
+from vault.policy import Policy
+from vault.question import Query, Quote, quote_digest
 from vault.royalty import licensee_account
-from vault.session import Query, SessionOpening
-
-RENEWALS_MAX = 2  # that one call waits for: the one under way may have begun too early for it
+from vault.session import SessionOpening
 
 
 class EnclaveService:
     """The calls of one instance. They run on one event loop; between two awaits nothing else happens."""
 
-    def __init__(self, instance: Instance) -> None:
+    def __init__(self, instance: Instance, metrics: Metrics | None = None) -> None:
         self.instance = instance
         self._admission = Admission(instance.keys)
+        self._answering = Answering(instance, self._admission, metrics or Metrics())
 
     async def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:
         """Return a binding, evidence over a client's nonce, and a server nonce for what it signs next."""
@@ -47,49 +44,66 @@ class EnclaveService:
         self, license: License, delegation: Delegation, opening: SessionOpening
     ) -> tuple[bytes, bytes, int]:
         """Return a session's id, the licensee's last receipt digest, and when the session ends."""
-        grounds = self.instance.serving()
+        served = self.instance.served()
+        self._answering.require_not_shut_out(license, served)
         meter = self.instance.meter()
-        meter.catch_up()
         spent = meter.books.spent(delegation.cid().digest)
 
         def credit(currency: str) -> int:
             return meter.books.balance(licensee_account(license.licensee, currency))
 
         session = self._admission.open(
-            license, delegation, opening, grounds, self.instance.now(), spent=spent, credit=credit
+            license, delegation, opening, served.grounds, self.instance.now(), spent=spent, credit=credit
         )
         _, previous = meter.books.receipt_chain(license.licensee)
         return session.id, previous, session.expires_at
 
-    async def search(
-        self, id: bytes, sequence: int, mac: bytes, query: Query, last_receipt: bytes
-    ) -> tuple[Metered, Answer, bool]:
-        """Return an answer, booked and durable, and whether it is one given before."""
-        meter = self.instance.meter()
-        session = self._admission.authenticated(
-            id, sequence, mac, body=query.body_digest(), last_receipt=last_receipt, at=self.instance.now()
+    def authenticated(self, id: bytes, sequence: int, mac: bytes, *, body: bytes, last_receipt: bytes) -> Session:
+        """Return the session of a call whose MAC holds and whose sequence is new, or raise `AccessDenied`."""
+        return self._admission.authenticated(
+            id, sequence, mac, body=body, last_receipt=last_receipt, at=self.instance.now()
         )
-        meter.catch_up()
-        before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
-        try:
-            asked = self._admission.asked(session, query, self.instance.serving(), self.instance.now())
-        except AccessDenied as error:
-            self._refund_undelivered(session, before, last_receipt, error)
-            raise
-        if before is None:
-            self._admission.count(asked, self.instance.now())
-            async with self._room(meter, asked) as room:
-                answer = await self.instance.engine().search(asked.query.text, room.datasets, asked.permit.k)
-                meter.catch_up()
-                before = meter.books.answered(session.license.licensee, query.request, query.body_digest())
-                if before is None:
-                    return self._booked(meter, session, query, answer, room), answer, False
-        if before.query is not None and before.query.instance != self.instance.keys.instance:
-            refusal = RequestConflict("an earlier run of the enclave signed this answer; ask with a fresh request id")
-            self._refund_undelivered(session, before, last_receipt, refusal)
-            raise refusal
-        metered, answer = await self._repeated(before, asked)
-        return metered, answer, True
+
+    @property
+    def under_way(self) -> int:
+        """Return how many questions wait for an engine, or are in its hands."""
+        return self._answering.under_way
+
+    async def search(self, session: Session, query: Query, last_receipt: bytes) -> tuple[Metered, Answer, bool]:
+        """Return an answer, booked and durable, and whether it is one given before; see `Answering.search`."""
+        return await self._answering.search(session, query, last_receipt)
+
+    async def close(self) -> None:
+        """Tell all who still wait that the enclave stops."""
+        await self._answering.close()
+
+    def quote(self, id: bytes, sequence: int, mac: bytes, *, k: int, neighbors: int) -> Quote:
+        """Return what an answer would cost at most and what is left, from numbers alone: nothing is searched (O3)."""
+        session = self.authenticated(id, sequence, mac, body=quote_digest(k, neighbors), last_receipt=bytes(32))
+        policy, grounds = self._policy_of(session)
+        permit = policy.admit(session.license, k=k * (1 + 2 * neighbors), at=self.instance.now())
+        books = self.instance.meter().books
+        left = books.quota_left(permit.holder, self._admission.coverage(policy, grounds).whole)
+        return Quote(
+            price_max=permit.price_max,
+            price_min=policy.price_of(0),
+            passages_max=min(permit.k, left),
+            passages_left=left,
+            credit=books.balance(licensee_account(permit.licensee, policy.currency)),
+            spend_left=max(0, session.spend_cap - books.spent(session.delegation.cid().digest)),
+        )
+
+    def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[Manifest]]:
+        """Return a session's policy and the datasets that it serves now."""
+        session = self.authenticated(id, sequence, mac, body=bytes(32), last_receipt=bytes(32))
+        policy, grounds = self._policy_of(session)
+        places = self._admission.coverage(policy, grounds).places
+        return policy, [manifest for manifest in grounds.manifests if manifest.cid() in places]
+
+    def _policy_of(self, session: Session) -> tuple[Policy, Grounds]:
+        served = self.instance.served()
+        self._answering.require_not_shut_out(session.license, served)
+        return self._admission.policy(session.license, served.grounds), served.grounds
 
     def account(self, id: bytes, sequence: int, mac: bytes) -> tuple[int, int, int, int, int]:
         """Return credit, spent, spend cap, passages seen and passages allowed of a session's licensee.
@@ -97,12 +111,8 @@ class EnclaveService:
         Passages lost with an enclave that did not return its window are not allowed any more. Where strangers share one
         budget, the passages are those of all of them.
         """
-        session = self._admission.authenticated(
-            id, sequence, mac, body=bytes(32), last_receipt=bytes(32), at=self.instance.now()
-        )
-        grounds, books = self.instance.serving(), self.instance.meter().books
-        grounds.history.head.require_policy(session.license.policy)
-        policy = grounds.history.policies[session.license.policy]
+        session = self.authenticated(id, sequence, mac, body=bytes(32), last_receipt=bytes(32))
+        books, (policy, grounds) = self.instance.meter().books, self._policy_of(session)
         licensee, whole = session.license.licensee, self._admission.coverage(policy, grounds).whole
         holder = policy.licensees.holder(licensee)
         seen = books.seen.count(holder, whole.lineages)
@@ -127,8 +137,7 @@ class EnclaveService:
             raise AccessDenied("the deposit is for another DAO's books")
         if (deposit.treasury, deposit.currency) not in trusted:
             raise AccessDenied("the deposit is not signed by the treasury of a policy in force, or in its currency")
-        meter.catch_up()
-        meter.add_credit(deposit, at=self.instance.now())
+        await meter.add_credit(deposit, at=self.instance.now())
         for _ in range(RENEWALS_MAX):
             if meter.has_fresh_credit(deposit.licensee, deposit.currency):
                 await self.instance.renewal()
@@ -148,51 +157,3 @@ class EnclaveService:
         if not own:
             raise AccessDenied("this wallet has no account in the books")
         return own
-
-    @asynccontextmanager
-    async def _room(self, meter: Meter, asked: Asked) -> AsyncIterator[Room]:
-        """Keep room for an answer in the window; where it is used up, wait for the next one first."""
-        with ExitStack() as reserved:
-            for _ in range(RENEWALS_MAX):
-                try:
-                    room = reserved.enter_context(meter.reserved(asked))
-                    break
-                except WindowUsedUp:
-                    await self.instance.renewal()
-            else:
-                room = reserved.enter_context(meter.reserved(asked))
-            yield room
-
-    def _booked(self, meter: Meter, session: Session, query: Query, answer: Answer, room: Room) -> Metered:
-        grounds, at = self.instance.serving(), self.instance.now()
-        asked = self._admission.asked(session, query, grounds, at)  # the head may have moved
-        booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, room=room)
-        if meter.is_window_half_used:
-            self.instance.want_renewal()
-        return booked
-
-    async def _repeated(self, entry: Entry, asked: Asked) -> tuple[Metered, Answer]:
-        if entry.query is None:
-            raise RequestConflict("this request id cannot be used again; choose a fresh one")
-        places = [(place.manifest, place.index) for place in entry.query.passages]
-        found = await self.instance.engine().passages(places, entry.query.vector)
-        passages = tuple(outgoing(passage, asked.policy.output) for passage in found)
-        metered = Metered(passages=passages, receipt=entry.query.receipt, is_partial=entry.query.is_partial)
-        return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
-
-    def _refund_undelivered(
-        self, session: Session, before: Entry | None, last_receipt: bytes, refusal: VaultError
-    ) -> None:
-        """Void a charge whose answer may no longer be given again, if the licensee has not confirmed it (rule L3).
-
-        Only for the delegation that paid: another license of the same licensee, one that was never good for this
-        question, would otherwise turn every answer into a refund.
-        """
-        if before is None or before.query is None or before.query.delegation != session.delegation.cid().digest:
-            return
-        meter = self.instance.meter()
-        digest = receipt_digest(before.query.receipt)
-        is_last = meter.books.receipt_chain(before.licensee)[1] == digest
-        if is_last and last_receipt != digest:
-            meter.void(before, at=self.instance.now())
-            raise type(refusal)(f"{refusal}; what this request was charged has been refunded") from refusal

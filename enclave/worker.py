@@ -9,23 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
 from collections.abc import Callable, Sequence
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import send_handle
 from typing import Any
 
-from enclave.found import Answer, Dataset, Engine, Found
-from enclave.hardening import die_with_parent, harden
+from enclave.found import Answer, Ask, Dataset, Found
+from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
-from storage.errors import StorageError
 from vault.errors import ServiceUnavailable, VaultError
-from vault.keys import SecretKey
-from vault.manifest import Manifest
 
-EngineFactory = Callable[[], Engine]
 END_TIMEOUT_S = 5.0
 
 
@@ -36,7 +31,7 @@ class WorkerEngine:
         """Start the child; `factory` must be importable by name, or a partial of such."""
         context = multiprocessing.get_context("spawn")
         self._link, far = context.Pipe()
-        self._process = context.Process(target=_serve, args=(far, factory), name="coffer-engine", daemon=True)
+        self._process = context.Process(target=serve, args=(far, factory), name="coffer-engine", daemon=True)
         self._process.start()
         far.close()
         self._turn = asyncio.Lock()
@@ -52,19 +47,39 @@ class WorkerEngine:
         """Return the child's process id."""
         return self._process.pid
 
-    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None:
-        """Fetch, verify, decrypt, embed and index; replaces what was open before."""
-        plain = [(dataset.manifest.encoded(), dataset.key.reveal()) for dataset in datasets]
-        await self._ask("open", plain, progress=progress)
+    async def open(
+        self,
+        datasets: Sequence[Dataset],
+        progress: Callable[[int, int], None],
+        *,
+        beside: WorkerEngine | None = None,
+    ) -> dict[Cid, Cid]:
+        """Fetch, verify, decrypt, embed and index; see `enclave.found.Engine.open`.
 
-    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
-        """Return the `k` nearest passages among the datasets given."""
-        answer: Answer = await self._ask("search", text, list(datasets), k)
-        return answer
+        Args:
+            beside: lends the vectors of passages that it has embedded, straight from process to process.
+        """
+        crossing = [plain(dataset) for dataset in datasets]
+        made: dict[Cid, Cid]
+        if beside is None:
+            made = await self._ask("open", crossing, progress=progress)
+            return made
+        near, far = multiprocessing.Pipe()
+        with near, far:
+            with contextlib.suppress(ServiceUnavailable):  # then this one embeds all of them
+                await beside._ask("lend", handing=near)
+            near.close()
+            made = await self._ask("open", crossing, progress=progress, handing=far)
+        return made
 
-    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
-        """Return passages by place with the scores that a search with `vector` gave them."""
-        found: tuple[Found, ...] = await self._ask("passages", list(places), vector)
+    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+        """Return for each ask the nearest passages among its datasets; see `enclave.found.Engine.search`."""
+        answers: list[Answer | VaultError] = await self._ask("search", list(asks))
+        return answers
+
+    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+        """Return passages by place, without scores."""
+        found: tuple[Found, ...] = await self._ask("passages", list(places))
         return found
 
     async def ended(self) -> None:
@@ -85,12 +100,32 @@ class WorkerEngine:
         if not self._turn.locked():  # otherwise a call still waits for it; that one sees the end of the stream
             self._link.close()
 
-    async def _ask(self, method: str, *arguments: Any, progress: Callable[[int, int], None] | None = None) -> Any:
-        """Make one call and return its value; calls take turns, and what a cancelled one left behind is dropped."""
+    async def retire(self) -> None:
+        """End the child; what it held may take a while to free, which this does not wait for on the event loop."""
+        ended = asyncio.ensure_future(self.ended())
+        self._process.kill()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended, END_TIMEOUT_S)
+        self.end()
+
+    async def _ask(
+        self,
+        method: str,
+        *arguments: Any,
+        progress: Callable[[int, int], None] | None = None,
+        handing: Connection | None = None,
+    ) -> Any:
+        """Make one call and return its value; calls take turns, and what a cancelled one left behind is dropped.
+
+        Args:
+            handing: a connection that the child gets along with the call.
+        """
         async with self._turn:
             self._number += 1
             try:
-                self._link.send((self._number, method, arguments))
+                self._link.send((self._number, method, arguments, handing is not None))
+                if handing is not None:
+                    send_handle(self._link, handing.fileno(), None)
                 while True:
                     await self._readable()
                     number, kind, value = self._link.recv()
@@ -120,35 +155,3 @@ class WorkerEngine:
 def _set(ready: asyncio.Future[None]) -> None:
     if not ready.done():
         ready.set_result(None)
-
-
-def _serve(link: multiprocessing.connection.Connection, factory: EngineFactory) -> None:
-    harden()
-    die_with_parent()
-    # Idle OpenMP threads would spin on the cores that the front process and its clients need (read when torch loads).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # its semaphore would outlive a killed child
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
-    engine = factory()
-    gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then
-    with contextlib.suppress(EOFError, KeyboardInterrupt):
-        while True:
-            number, method, arguments = link.recv()
-            try:
-                link.send((number, "done", _do(engine, link, number, method, arguments)))
-            except (VaultError, StorageError) as error:
-                link.send((number, "error", type(error)(str(error))))
-            except Exception as error:  # noqa: BLE001  # its message could hold plaintext; its type cannot
-                link.send((number, "error", ServiceUnavailable(f"the engine failed with {type(error).__name__}")))
-
-
-def _do(
-    engine: Engine, link: multiprocessing.connection.Connection, number: int, method: str, arguments: tuple[Any, ...]
-) -> Any:
-    if method == "open":
-        datasets = [Dataset(manifest=Manifest.from_bytes(body), key=SecretKey(key)) for body, key in arguments[0]]
-        engine.open(datasets, lambda done, total: link.send((number, "progress", (done, total))))
-        return None
-    if method == "search":
-        return engine.search(*arguments)
-    return engine.passages(*arguments)

@@ -32,15 +32,18 @@ class SealedDataset:
 
 def sealed_dataset(
     dao: Dao,
-    texts: Sequence[str] = TEXTS,
+    texts: Sequence[str | Passage] = TEXTS,
     *,
     owner: SigningKey | None = None,
     per_segment: int = 2,
     **manifest_fields: Any,
 ) -> SealedDataset:
-    """Return texts, one passage each, sealed under the DAO's charter; `manifest_fields` replace the manifest's."""
+    """Return passages, of texts one each, sealed under the DAO's charter; `manifest_fields` replace the manifest's."""
     owner = owner or wallet("owner")
-    encoded = tuple(Passage(f"{n}.txt", 0, len(text), text).encoded() for n, text in enumerate(texts))
+    encoded = tuple(
+        (text if isinstance(text, Passage) else Passage(f"{n}.txt", 0, len(text), text)).encoded()
+        for n, text in enumerate(texts)
+    )
     groups = [encoded[start : start + per_segment] for start in range(0, len(encoded), per_segment)]
     version = manifest_fields.get("version", 1)
     data_key = SecretKey(seeded(f"data key {version}"))

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
 PACKAGES = ("cli", "tui", "enclave", "vault", "rag", "storage")
-GENERATED = re.compile(r"(?s)<!-- (demo|benchmarks) -->.*?<!-- /\1 -->")
+GENERATED = re.compile(r"(?s)<!-- (demo|benchmarks|peers) -->.*?<!-- /\1 -->")
 FENCE = re.compile(r"(?ms)^```.*?^```$")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")

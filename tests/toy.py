@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Dataset, Found
+from enclave.found import Answer, Ask, Dataset, Found
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import Cid
 from storage.directory import DirectoryBlobs
 from storage.model import Blobs
 from tests.people import seeded
-from vault.errors import ServiceUnavailable
+from vault.errors import ServiceUnavailable, VaultError
+from vault.question import PLAIN, Options
 
 DIMENSION = 64
 
@@ -70,7 +71,8 @@ class InProcessEngine:
         self._ended = asyncio.Event()
         self._free = asyncio.Event()
         self._free.set()
-        self.waiting = 0  # searches held back now
+        self._may_open = asyncio.Event()
+        self._may_open.set()
         self.searches = 0
 
     @property
@@ -80,30 +82,46 @@ class InProcessEngine:
     async def ended(self) -> None:
         await self._ended.wait()
 
-    async def open(self, datasets: Sequence[Dataset], progress: Callable[[int, int], None]) -> None:
-        self._engine.open(datasets, progress)
-
-    async def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
-        self.searches += 1
-        self.waiting += 1
-        try:
-            await self._free.wait()
-        finally:
-            self.waiting -= 1
+    async def open(
+        self,
+        datasets: Sequence[Dataset],
+        progress: Callable[[int, int], None],
+        *,
+        beside: InProcessEngine | None = None,
+    ) -> dict[Cid, Cid]:
+        await self._may_open.wait()
         self._require_alive()
-        return self._engine.search(text, datasets, k)
+        return self._engine.open(datasets, progress, beside._engine.lender() if beside is not None else None)
 
-    async def passages(self, places: Sequence[tuple[Cid, int]], vector: bytes) -> tuple[Found, ...]:
+    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+        self.searches += len(asks)
+        await self._free.wait()
         self._require_alive()
-        return self._engine.passages(places, vector)
+        return self._engine.search(asks)
+
+    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
+        self._require_alive()
+        return self._engine.passages(places)
 
     def end(self) -> None:
         self._engine.close()
         self._ended.set()
         self._free.set()
+        self._may_open.set()
+
+    async def retire(self) -> None:
+        self.end()
 
     def hold(self) -> None:
         self._free.clear()
+
+    def hold_opening(self) -> InProcessEngine:
+        """Have `open` wait until `let_open`."""
+        self._may_open.clear()
+        return self
+
+    def let_open(self) -> None:
+        self._may_open.set()
 
     def let_go(self) -> None:
         self._free.set()
@@ -120,7 +138,25 @@ class GatedEngine(LocalEngine):
         super().__init__(ToyEmbedder(), FaissFlatIndex, DirectoryBlobs(folder))
         self._gate = gate
 
-    def search(self, text: str, datasets: Sequence[Cid], k: int) -> Answer:
+    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
         if self._gate.exists():
             self._gate.read_bytes()
-        return super().search(text, datasets, k)
+        return super().search(asks)
+
+
+def ask(text: str, *datasets: Cid, k: int, vector: bytes = b"", options: Options = PLAIN) -> Ask:
+    """Return an ask of an engine."""
+    return Ask(text=text, vector=vector, datasets=datasets, k=k, options=options)
+
+
+def answered(answers: Sequence[Answer | VaultError]) -> Answer:
+    """Return the only answer, or raise why there is none."""
+    (answer,) = answers
+    if isinstance(answer, VaultError):
+        raise answer
+    return answer
+
+
+def refused(answers: Sequence[Answer | VaultError], kind: type[VaultError]) -> bool:
+    """Say whether all of the asks were refused for that reason."""
+    return bool(answers) and all(type(answer) is kind for answer in answers)

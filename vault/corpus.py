@@ -48,10 +48,12 @@ class Corpus:
         if len(document.name) > NAME_CHARS_MAX:
             self.skipped.append(Skipped(document.name[:80] + "…", "its name is too long; give it a shorter one"))
             return []
-        passages = [Passage(cut.document, cut.start, cut.end, cut.text) for cut in cutter.chunk(document)]
+        passages = [Passage(cut.document, cut.start, cut.end, cut.text, cut.metadata) for cut in cutter.chunk(document)]
         if not passages:
             self.skipped.append(Skipped(document.name, "it holds nothing but whitespace; leave it out"))
         if any(len(passage.encoded()) > PASSAGE_BYTES_MAX for passage in passages):
-            self.skipped.append(Skipped(document.name, "a passage of it is over 1 MiB; break up what has no spaces"))
+            self.skipped.append(
+                Skipped(document.name, "a passage of it is over 32 KiB with its metadata; break up what has no spaces")
+            )
             return []
         return passages

@@ -49,6 +49,19 @@ def verified_payload(message: bytes, public: bytes, *, external_aad: bytes) -> b
     return payload
 
 
+def payload_of(message: bytes) -> bytes:
+    """Return the payload of a message, unverified, or raise `InvalidSignature` where it has not our form."""
+    prefix_bytes = len(_prefix(_protected(bytes(32))))
+    item = message[prefix_bytes:-66]
+    try:
+        payload = cbor2.loads(item, max_depth=1, allow_indefinite=False)
+    except cbor2.CBORError as error:
+        raise InvalidSignature("the message's payload is not a byte string") from error
+    if type(payload) is not bytes:
+        raise InvalidSignature("the message's payload is not a byte string")
+    return payload
+
+
 def _protected(public: bytes) -> bytes:
     header = {1: EDDSA, 3: CONTENT_TYPE, 4: key_id(public)}
     encoded: bytes = cbor2.dumps(header, canonical=True)

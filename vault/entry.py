@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -12,6 +14,8 @@ from vault.cose import MESSAGE_BYTES_MAX
 from vault.errors import MalformedObject
 from vault.licensees import SHARED_BUDGET
 from vault.policy import K_LIMIT
+from vault.question import VECTOR_BYTES_MAX
+from vault.record_encoding import encoded
 from vault.royalty import Transfer
 from vault.window import REPORTED_MAX, OpenWindow
 
@@ -26,6 +30,7 @@ class Kind(StrEnum):
     VOID = "void"
     OPENING = "opening"  # an instance begins, and accounts for the windows that others lost
     REFUND = "refund"  # credit that such an opening put in suspense comes back
+    SNAPSHOT = "snapshot"  # the vectors of a dataset version were sealed beside it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +44,14 @@ class PassageId(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SealedVectors(Record):
+    """Which snapshot of a dataset version's vectors counts: of storage, only what the books name is ever opened."""
+
+    manifest: Cid
+    root: Cid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueryDetail(Record):
     """What a retry needs to give the same answer again. Sealed with its entry; never in the clear."""
 
@@ -46,11 +59,19 @@ class QueryDetail(Record):
     policy: Cid
     delegation: Digest
     instance: PublicKey  # whose key signed the receipt
-    vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
+    vector: Annotated[bytes, Length(0, VECTOR_BYTES_MAX)] = field(repr=False)  # empty where words alone ranked
     passages: Annotated[tuple[PassageId, ...], Length(0, K_LIMIT)]
+    scores: Annotated[
+        bytes, Length(0, 8 * K_LIMIT)
+    ]  # of the passages as they left: big-endian float64, one after another
     shares_budget: bool  # it counts against the one budget of all who ask without a credential (rule O2)
     is_partial: bool
     receipt: Annotated[bytes, Length(64, MESSAGE_BYTES_MAX)]
+
+    def check(self) -> None:
+        """Refuse another number of scores than of passages."""
+        if len(self.scores) != 8 * len(self.passages):
+            raise MalformedObject("every passage of an answer has one score")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,15 +83,20 @@ class Entry(Record):
     sequence: int  # from 1, without gaps
     kind: Kind
     at: int
-    licensee: Address  # zeros for an opening and for a refund, which concern all
-    reference: Digest  # deposit id, or request id, unique per licensee and kind; the instance, or the opening's number
+    licensee: Address  # zeros for what concerns all
+    reference: Digest  # deposit id, or request id, unique per licensee and kind; instance, opening's number, snapshot
     transfers: Annotated[tuple[Transfer, ...], Length(0, K_LIMIT + 3)]
     query: QueryDetail | None
     lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()
+    vectors: SealedVectors | None = None
 
     def holder(self) -> bytes:
         """Return whose extraction budget the entry counts against."""
         return SHARED_BUDGET if self.query is not None and self.query.shares_budget else self.licensee
+
+    def encoded(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return encoded(self)
 
     def check(self) -> None:
         """Refuse a query without detail, or detail without a query."""
@@ -78,3 +104,15 @@ class Entry(Record):
             raise MalformedObject("exactly the query entries carry a query's detail")
         if self.lost and self.kind is not Kind.OPENING:
             raise MalformedObject("windows are lost at an opening")
+        if (self.vectors is not None) != (self.kind is Kind.SNAPSHOT):
+            raise MalformedObject("exactly the snapshot entries name sealed vectors")
+
+
+def packed_scores(scores: Sequence[float]) -> bytes:
+    """Return scores as an entry keeps them."""
+    return struct.pack(f">{len(scores)}d", *scores)
+
+
+def unpacked_scores(packed: bytes) -> tuple[float, ...]:
+    """Return the scores that an entry keeps."""
+    return struct.unpack(f">{len(packed) // 8}d", packed)

@@ -1,7 +1,8 @@
 """Sealed segments: passages encrypted on the owner's machine, in blocks that reveal nothing but a rounded size.
 
     sealed segment = u16 header length ‖ header ‖ AES-256-GCM(key, nonce 0, plaintext, aad = all before it)
-    plaintext      = u64 length ‖ canonical CBOR list of [document, start, end, text] ‖ zeros up to the Padmé size
+    plaintext      = u64 length ‖ canonical CBOR list of passages ‖ zeros up to the Padmé size
+    passage        = [document, start, end, text], and a map of metadata where there is any
     key            = HKDF-SHA256(data key, salt = 32 random bytes in the header,
                                  info = purpose ‖ genesis ‖ dataset ‖ version ‖ index ‖ suite)
 
@@ -17,11 +18,11 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
-from typing import ClassVar, Final
+from typing import ClassVar, Final, TypeAlias
 
 import cbor2
 from cryptography.exceptions import InvalidTag
@@ -33,13 +34,18 @@ from vault.errors import MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 from vault.merkle import leaf_hash
 
+Metadata: TypeAlias = Mapping[str, "str | int | bool | Sequence[str]"]  # as in `rag.model`
 SUITE: Final = "AES-256-GCM/HKDF-SHA256/Padme"
 SEGMENT_BYTES: Final = 4 << 20  # plaintext at which a segment is closed
 SEGMENT_BYTES_MAX: Final = 16 << 20
-PASSAGE_BYTES_MAX: Final = 1 << 20
+PASSAGE_BYTES_MAX: Final = 1 << 15  # metadata included; an answer of 100 such passages still fits into one message
 PASSAGES_PER_SEGMENT_MAX: Final = 1 << 16
 PASSAGE_BYTES_COUNTED: Final = SEGMENT_BYTES // PASSAGES_PER_SEGMENT_MAX
 SIZE_FLOOR: Final = 4096
+FACTS_MAX: Final = 64  # of a passage's metadata, and below what each may be: as much as filters can ask for
+FACT_KEY_BYTES_MAX: Final = 64
+FACT_ITEMS_MAX: Final = 256
+FACT_BYTES_MAX: Final = 1024
 TAG_BYTES: Final = 16
 _NONCE: Final = bytes(12)  # RFC 5116, section 5.2; the key is used once
 _LENGTH_BYTES: Final = 8
@@ -53,10 +59,14 @@ class Passage:
     start: int
     end: int
     text: str = field(repr=False)
+    metadata: Metadata = field(default_factory=dict, repr=False)  # its document's, which filters can ask for
 
     def encoded(self) -> bytes:
         """Return the canonical bytes that are sealed and committed to."""
-        return encode([self.document, self.start, self.end, self.text])
+        row: list[Value] = [self.document, self.start, self.end, self.text]
+        if self.metadata:
+            row.append({key: _fact(fact) for key, fact in self.metadata.items()})
+        return encode(row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,7 +218,10 @@ def _rows(body: bytes) -> list[bytes]:
     rows = decode(body, bytes_max=SEGMENT_BYTES_MAX)
     if not isinstance(rows, list) or len(rows) > PASSAGES_PER_SEGMENT_MAX:
         raise MalformedObject(f"not a list of at most {PASSAGES_PER_SEGMENT_MAX} passages")
-    return [passage_from(row).encoded() for row in rows]
+    encoded = [passage_from(row).encoded() for row in rows]
+    if max(map(len, encoded), default=0) > PASSAGE_BYTES_MAX:
+        raise MalformedObject(f"a passage is over the limit of {PASSAGE_BYTES_MAX} bytes")
+    return encoded
 
 
 def passage_from(row: Value) -> Passage:
@@ -217,7 +230,32 @@ def passage_from(row: Value) -> Passage:
         case [str(document), int(start), int(end), str(text)] if 0 <= start <= end <= INTEGER_MAX:
             if type(start) is int and type(end) is int:  # not False and True, which match and compare like 0 and 1
                 return Passage(document, start, end, text)
+        case [str(document), int(start), int(end), str(text), dict(metadata)] if 0 <= start <= end <= INTEGER_MAX:
+            if type(start) is int and type(end) is int and metadata:
+                return Passage(document, start, end, text, _metadata_from(metadata))
     raise MalformedObject("not a passage")
+
+
+def _fact(fact: str | int | bool | Sequence[str]) -> Value:
+    return fact if isinstance(fact, (str, int)) else list(fact)
+
+
+def _metadata_from(metadata: dict[str, Value]) -> Metadata:
+    """Return metadata as an owner sealed it: an owner may be hostile too, so nothing in it is taken for granted."""
+    if len(metadata) > FACTS_MAX:
+        raise MalformedObject(f"a passage has at most {FACTS_MAX} facts")
+    for key, fact in metadata.items():
+        if not 1 <= len(key.encode()) <= FACT_KEY_BYTES_MAX:
+            raise MalformedObject(f"a fact's key has 1 … {FACT_KEY_BYTES_MAX} bytes")
+        items = fact if isinstance(fact, list) else [fact]
+        if len(items) > FACT_ITEMS_MAX:
+            raise MalformedObject(f"a fact has at most {FACT_ITEMS_MAX} texts")
+        for item in items:
+            if isinstance(item, str) and len(item.encode()) <= FACT_BYTES_MAX:
+                continue
+            if fact is items or type(item) not in (bool, int):
+                raise MalformedObject("a fact is a text, a whole number, a boolean or a list of texts")
+    return metadata  # type: ignore[return-value]  # checked just now
 
 
 def decoded_passage(encoded: bytes) -> Passage:
@@ -237,6 +275,15 @@ def passage_text(checked: bytes) -> str:
     """Return the text of a passage whose bytes `decoded_passage` took before."""
     text: str = cbor2.loads(checked)[3]
     return text
+
+
+def lasting_words(checked: bytes) -> str:
+    """Return the text of a passage whose bytes `decoded_passage` took before, with its facts in their canonical form.
+
+    Neither its document's name nor its place is among it: a passage does not become another one by being moved.
+    """
+    _, _, _, text, *facts = cbor2.loads(checked)
+    return f"{text}\0{encode(facts[0]).hex()}" if facts else str(text)
 
 
 def passage_salts(data_key: SecretKey) -> Iterator[bytes]:

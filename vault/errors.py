@@ -48,7 +48,19 @@ class BudgetExhausted(VaultError):
 
 
 class RateExceeded(VaultError):
-    """More queries in a minute than the policy allows; wait and ask again."""
+    """More calls than one caller, or all of them, may make; wait, `wait_s` seconds if it says so, and ask again."""
+
+    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
+
+
+class Overloaded(VaultError):
+    """The service has more to do than it can; come again after `wait_s` seconds. Nothing was charged."""
+
+    def __init__(self, message: str, *, wait_s: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait_s = wait_s
 
 
 class RequestConflict(VaultError):

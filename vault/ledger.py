@@ -2,24 +2,28 @@
 
 Balances, budgets and request ids live in the enclave's memory; they are re-added from the sealed rows at start. An
 opening puts credit of all licensees in suspense: it stands for one transfer each, which follow from the rows before.
-Everything here is pure: functions say what would be booked or why not, and `Books.book` takes it in after the row is
-durable.
+Everything here is pure: functions say what would be booked or why not, and `Books.book` takes it in, all transfers of
+an entry or none.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from vault.entry import Entry, Kind
+from storage.cid import Cid
+from vault.entry import Entry, Kind, SealedVectors
 from vault.errors import CreditExhausted, LedgerTampered, RequestConflict
 from vault.license import Deposit
 from vault.limits import Quota
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
-from vault.policy import Policy
-from vault.receipt import FIRST_PREVIOUS, receipt_digest
-from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in, shares_of
+from vault.receipt import FIRST_PREVIOUS
+from vault.receipt_message import payload_digest
+from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in
 from vault.seen import Seen
 from vault.window import OpenWindow
+
+_OUTSIDE = f"{PAID_IN}/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Books:
         self._voided: set[tuple[bytes, bytes]] = set()
         self._licensees: dict[bytes, _Licensee] = {}
         self._losses = Losses()
+        self._snapshots: dict[Cid, Cid] = {}  # by manifest
         self.opened_by = b""  # the instance of the last opening
 
     def balance(self, account: str) -> int:
@@ -93,6 +98,10 @@ class Books:
         known = self._licensee(licensee)
         return known.receipts, known.previous
 
+    def snapshot(self, manifest: Cid) -> Cid | None:
+        """Return the newest sealed vectors of a dataset version, if there are any."""
+        return self._snapshots.get(manifest)
+
     def has_deposit(self, id: bytes) -> bool:
         """Say whether a deposit was booked."""
         return id in self._deposits
@@ -107,14 +116,16 @@ class Books:
         return entry
 
     def book(self, entry: Entry) -> Effect:
-        """Take in an entry whose row is durable. Raises `LedgerTampered` where it does not follow from the others."""
+        """Take in an entry, whole or not at all. Raises `LedgerTampered` where it does not follow from the others."""
         if entry.sequence != self.last_sequence + 1:
             raise LedgerTampered(f"entry {entry.sequence} does not follow entry {self.last_sequence}")
+        self._require_new(entry)
+        moved = self._after(entry.transfers)
+        suspended = self._suspended(entry)
+        self._balances |= moved
+        self._balances |= self._after(suspended)
         holder = entry.holder()
         seen = self.seen.showings(holder)
-        moved = (*entry.transfers, *self._suspended(entry))
-        for transfer in moved:
-            self._move(transfer)
         self._note(entry)
         self.last_sequence = entry.sequence
         new = self.seen.showings(holder) - seen
@@ -122,7 +133,8 @@ class Books:
             account = entry.transfers[0].debit if entry.transfers else ""
             charged = sum(transfer.amount for transfer in entry.transfers)
             self._losses.note(entry.query.instance, Shown(entry.sequence, holder, new, account, charged))
-        return Effect(holder, new, tuple((t.credit, t.amount) for t in moved if t.credit.startswith(LICENSEE)))
+        credited = (*entry.transfers, *suspended)
+        return Effect(holder, new, tuple((t.credit, t.amount) for t in credited if t.credit.startswith(LICENSEE)))
 
     def _suspended(self, entry: Entry) -> list[Transfer]:
         """Return the transfers that an opening or a refund stands for: as many as there are licensees."""
@@ -138,38 +150,48 @@ class Books:
                 return [Transfer(debit=suspense_of(name), credit=name, amount=amount) for name, amount in back]
         return []
 
-    def _move(self, transfer: Transfer) -> None:
-        if transfer.amount < 1 or transfer.debit == transfer.credit:
-            raise LedgerTampered("a transfer moves a positive amount between two accounts")
-        left = self.balance(transfer.debit) - transfer.amount
-        if left < 0 and not transfer.debit.startswith(f"{PAID_IN}/"):
-            raise LedgerTampered(f"account {transfer.debit} would be overdrawn")
-        self._balances[transfer.debit] = left
-        self._balances[transfer.credit] = self.balance(transfer.credit) + transfer.amount
+    def _after(self, transfers: Sequence[Transfer]) -> dict[str, int]:
+        """Return the accounts that linked transfers change, or raise `LedgerTampered` where one of them cannot be."""
+        left: dict[str, int] = {}
+        for transfer in transfers:
+            debit, credit, amount = transfer.debit, transfer.credit, transfer.amount
+            if amount < 1 or debit == credit:
+                raise LedgerTampered("a transfer moves a positive amount between two accounts")
+            left[debit] = rest = left.get(debit, self.balance(debit)) - amount
+            if rest < 0 and not debit.startswith(_OUTSIDE):
+                raise LedgerTampered(f"account {debit} would be overdrawn")
+            left[credit] = left.get(credit, self.balance(credit)) + amount
+        return left
+
+    def _require_new(self, entry: Entry) -> None:
+        key = (entry.licensee, entry.reference)
+        match entry.kind:
+            case Kind.DEPOSIT if entry.reference in self._deposits:
+                raise LedgerTampered("a deposit was booked twice")
+            case Kind.VOID if key not in self._queries or key in self._voided:
+                raise LedgerTampered("nothing to void")
+            case Kind.QUERY if key in self._queries:
+                raise LedgerTampered("a request was charged twice")
 
     def _note(self, entry: Entry) -> None:
         key = (entry.licensee, entry.reference)
         match entry.kind:
             case Kind.DEPOSIT:
-                if entry.reference in self._deposits:
-                    raise LedgerTampered("a deposit was booked twice")
                 self._deposits.add(entry.reference)
+            case Kind.SNAPSHOT if entry.vectors is not None:
+                self._snapshots[entry.vectors.manifest] = entry.vectors.root
             case Kind.VOID:
-                if key not in self._queries or key in self._voided:
-                    raise LedgerTampered("nothing to void")
                 self._voided.add(key)
                 if (voided := self._queries[key].query) is not None:
                     self._spent[voided.delegation] -= sum(transfer.amount for transfer in entry.transfers)
             case Kind.QUERY if entry.query is not None:
-                if key in self._queries:
-                    raise LedgerTampered("a request was charged twice")
                 self._queries[key] = entry
                 charged = sum(transfer.amount for transfer in entry.transfers)
                 self._spent[entry.query.delegation] = self.spent(entry.query.delegation) + charged
                 self.seen.note(entry.holder(), [(shown.identity, shown.lineage) for shown in entry.query.passages])
                 known = self._licensees.setdefault(entry.licensee, _Licensee())
                 known.receipts += 1
-                known.previous = receipt_digest(entry.query.receipt)
+                known.previous = payload_digest(entry.query.receipt)
 
     def _licensee(self, licensee: bytes) -> _Licensee:
         return self._licensees.get(licensee) or _Licensee()
@@ -222,18 +244,6 @@ def require_credit(
         )
 
 
-def charge(licensee: bytes, policy: Policy, owners: list[bytes]) -> tuple[Transfer, ...]:
-    """Return the transfers of one answer, which add up to the policy's price for it; none where that is zero.
-
-    Args:
-        owners: the owner of each passage that leaves, best first.
-    """
-    price = policy.price_of(len(owners))
-    debit = licensee_account(licensee, policy.currency)
-    shares = shares_of(price, policy, owners) if price else []
-    return tuple(Transfer(debit=debit, credit=share.account, amount=share.amount) for share in shares)
-
-
 def void_entry(books: Books, entry: Entry, *, at: int) -> Entry:
     """Return the entry that gives a charge back in full."""
     back = tuple(Transfer(debit=t.credit, credit=t.debit, amount=t.amount) for t in entry.transfers)
@@ -256,6 +266,20 @@ def opening_entry(books: Books, instance: bytes, lost: tuple[OpenWindow, ...], *
 def refund_entry(books: Books, opening: int, *, at: int) -> Entry:
     """Return the entry that gives back what an opening put in suspense."""
     return _general(books, Kind.REFUND, opening.to_bytes(32, "big"), (), at)
+
+
+def snapshot_entry(books: Books, vectors: SealedVectors, *, at: int) -> Entry:
+    """Return the entry that names a dataset version's sealed vectors."""
+    return Entry(
+        sequence=books.last_sequence + 1,
+        kind=Kind.SNAPSHOT,
+        at=at,
+        licensee=bytes(20),
+        reference=vectors.root.digest,
+        transfers=(),
+        query=None,
+        vectors=vectors,
+    )
 
 
 def _general(books: Books, kind: Kind, reference: bytes, lost: tuple[OpenWindow, ...], at: int) -> Entry:

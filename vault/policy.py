@@ -154,7 +154,7 @@ class Policy(Record):
 
         Args:
             license: already verified; what it says of policy and time is judged here.
-            k: passages asked for, at least as many as owners are needed, at most `k_max`.
+            k: passages asked for, at least as many as owners are needed, at most `k_max`; or none at all.
             at: UTC seconds.
         """
         if at >= self.expires_at:
@@ -164,7 +164,7 @@ class Policy(Record):
         self.licensees.require(license)
         if at >= license.expires_at:
             raise AccessDenied("the license has expired; ask the policy's issuer for a new one")
-        if not self.output.owners_min <= k <= self.k_max:
+        if k and not self.output.owners_min <= k <= self.k_max:
             raise AccessDenied(f"k must be {self.output.owners_min} … {self.k_max} under this policy")
         return Permit(
             policy=self.cid(),

@@ -15,9 +15,9 @@ from storage.cid import Cid
 from vault.action import Scope
 from vault.charter import Charter
 from vault.codec import Digest, Length, PublicKey, Record
-from vault.cose import MESSAGE_BYTES_MAX, sign1, verified_payload
+from vault.cose import MESSAGE_BYTES_MAX
 from vault.dataset import DATASETS_MAX, resolved
-from vault.envelope import decoded_passage, passage_commitment
+from vault.envelope import PASSAGE_BYTES_MAX, decoded_passage, passage_commitment
 from vault.errors import InvalidReceipt, VaultError
 from vault.evidence import Appraiser, Binding, Evidence
 from vault.head import Head
@@ -27,9 +27,11 @@ from vault.machine import MachineKey
 from vault.manifest import Manifest
 from vault.merkle import PATH_MAX, root_from_path
 from vault.policy import K_LIMIT, SIMULATED, Policy
-from vault.session import TEXT_CHARS_MAX, Query, text_commitment, vector_commitment
+from vault.question import VECTOR_BYTES_MAX, Mode, Query, text_commitment, vector_commitment
+from vault.receipt_message import receipt_digest as receipt_digest
+from vault.receipt_message import signed_receipts, verified_message
+from vault.record_encoding import encoded
 
-AAD = b"coffer/receipt/v1"
 FILE_BYTES_MAX = 4 << 20
 FIRST_PREVIOUS = bytes(32)
 
@@ -59,7 +61,7 @@ class Receipt(Record):
     head: Cid
     policy: Cid
     license: Cid
-    request: Digest  # SHA-256 of licensee's request id and query: what a retry must equal
+    request: Digest  # of the licensee's `Query`, its request id among it: what a retry must equal
     text: Digest  # commitment to the query's words
     vector: Digest  # commitment to the query's vector
     k: int
@@ -73,20 +75,18 @@ class Receipt(Record):
     sequence: int  # this licensee's receipts, from 1 without gaps
     previous: Digest  # SHA-256 of this licensee's receipt before; zeros before the first
 
+    def encoded(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return encoded(self)
+
     def signed(self, key: MachineKey) -> bytes:
-        """Return the COSE_Sign1 message over this receipt."""
-        return sign1(key, self.encoded(), external_aad=AAD)
+        """Return the message over this receipt, signed alone."""
+        return signed_receipts([self.encoded()], key)[0]
 
 
 def verified_receipt(message: bytes, instance: bytes) -> Receipt:
-    """Return the receipt that `instance` signed, or raise `InvalidSignature` or `MalformedObject`."""
-    payload = verified_payload(message, instance, external_aad=AAD)
-    return Receipt.from_bytes(payload, bytes_max=MESSAGE_BYTES_MAX)
-
-
-def receipt_digest(message: bytes) -> bytes:
-    """Return the SHA-256 by which the next receipt and request name this one."""
-    return sha256(message).digest()
+    """Return the receipt that `instance` signed, alone or in a burst; raise `InvalidSignature` or `MalformedObject`."""
+    return Receipt.from_bytes(verified_message(message, instance), bytes_max=MESSAGE_BYTES_MAX)
 
 
 def redacted_commitment(salt: bytes, body: bytes) -> bytes:
@@ -99,7 +99,7 @@ class OpenedPassage(Record):
     """A passage's bytes as they left, and the salt that the commitment to them was blinded with."""
 
     salt: Digest
-    body: Annotated[bytes, Length(4, 1 << 20)] = field(repr=False)
+    body: Annotated[bytes, Length(4, PASSAGE_BYTES_MAX)] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +117,8 @@ class ReceiptFile(Record):
     leases: Annotated[tuple[Lease, ...], Length(1, 16)]
     binding: Binding
     evidence: Evidence
-    request_id: Digest
-    query_text: Annotated[str, Length(1, TEXT_CHARS_MAX)] = field(repr=False)
-    query_vector: Annotated[bytes, Length(4, 1 << 16)] = field(repr=False)
-    salt: Digest
+    query: Query
+    query_vector: Annotated[bytes, Length(0, VECTOR_BYTES_MAX)] = field(repr=False)  # the one that was searched with
     passages: Annotated[tuple[OpenedPassage, ...], Length(0, K_LIMIT)]
 
 
@@ -200,7 +198,7 @@ def _check_head(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
     price = policy.price_of(len(receipt.passages))
     _require(receipt.price == price, f"price: the policy says {price} for {len(receipt.passages)} passages")
     _require(receipt.currency == policy.currency, f"currency: the policy says {policy.currency}")
-    _require(receipt.k <= policy.k_max and len(receipt.passages) <= receipt.k, "k: more than the policy allows")
+    _require(len(receipt.passages) <= policy.k_max, "passages: more than the policy allows")
     _require(receipt.budget_left <= policy.passages_max, "budget_left: more than the policy's whole budget")
     return f"price {receipt.price} micro-{receipt.currency} is the voted policy's, in force at epoch {file.head.epoch}"
 
@@ -209,7 +207,7 @@ def _check_license(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
     license = file.license
     _require(license.cid() == receipt.license, "license: the file holds another license")
     license.verify(file.charter.domain(genesis))
-    permit = file.policy.admit(license, k=receipt.k, at=receipt.at)
+    permit = file.policy.admit(license, k=file.query.passages_max, at=receipt.at)
     _require(
         not file.head.revoked_since(Scope.LICENSEE, license.licensee, license.epoch),
         "license: the DAO had revoked the licensee",
@@ -218,10 +216,20 @@ def _check_license(file: ReceiptFile, receipt: Receipt, genesis: Cid) -> str:
 
 
 def _check_query(file: ReceiptFile, receipt: Receipt, _: Cid) -> str:
-    query = Query(request=file.request_id, policy=receipt.policy, text=file.query_text, k=receipt.k, salt=file.salt)
-    _require(text_commitment(file.salt, file.query_text) == receipt.text, "text: not the question that was asked")
-    _require(vector_commitment(file.salt, file.query_vector) == receipt.vector, "vector: not the one searched with")
+    query, most = file.query, file.query.passages_max
+    _require(text_commitment(query.salt, query.text) == receipt.text, "text: not the question that was asked")
+    _require(vector_commitment(query.salt, file.query_vector) == receipt.vector, "vector: not the one searched with")
+    _require(query.vector in (b"", file.query_vector), "vector: not the one that was asked by")
+    has_vector = query.options.mode is not Mode.KEYWORD or bool(query.vector)
+    _require(bool(file.query_vector) == has_vector, "vector: there is one exactly where it ranks")
     _require(query.body_digest() == receipt.request, "request: not the one that was answered")
+    _require(
+        (query.policy, query.k) == (receipt.policy, receipt.k), "k: the question asks for another number, or policy"
+    )
+    _require(len(receipt.passages) <= most, f"passages: more than the {most} that the question asks for")
+    _require(receipt.price <= query.price_max, f"price: the question allows {query.price_max}")
+    outside = query.datasets and any(proof.manifest not in query.datasets for proof in receipt.passages)
+    _require(not outside, "passages: one is from a dataset that the question leaves out")
     return "the question and its vector are the committed ones"
 
 

@@ -8,18 +8,17 @@ receipt before it, so replays and reordering are refused and earlier answers are
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass, field
-from hashlib import blake2b, sha256
+from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.codec import Digest, Label, Length, PublicKey, Record, encode
+from vault.codec import Digest, Label, Length, PublicKey, encode
 from vault.errors import AccessDenied
 from vault.hpke import context
 from vault.keys import SecretKey
 from vault.machine import MachineSigned
 
-TEXT_CHARS_MAX = 4096
 MAC_BYTES = 32
 
 
@@ -57,23 +56,6 @@ def session_mac_key(secret: SecretKey, opening: SessionOpening) -> bytes:
     return secret.derive("session-mac", salt=opening.server_nonce, info=opening.signed_bytes())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Query(Record):
-    """One question: what the MAC covers, and what a repeated request must equal."""
-
-    TYPE: ClassVar[str] = "coffer/query/v1"
-
-    request: Digest  # chosen by the client, unique per licensee; a retry uses it again
-    policy: Cid
-    text: Annotated[str, Length(1, TEXT_CHARS_MAX)] = field(repr=False)  # never printed
-    k: int
-    salt: Digest  # blinds the query commitments (rule R1)
-
-    def body_digest(self) -> bytes:
-        """Return SHA-256 of the encoding; a retry must have the same (rule L3)."""
-        return sha256(self.encoded()).digest()
-
-
 def request_mac(key: bytes, *, session: bytes, sequence: int, body: bytes, previous_receipt: bytes) -> bytes:
     """Return keyed BLAKE2b over a request's place, body digest and the last receipt's hash (zeros before the first)."""
     message = encode(["coffer/request/v1", session, sequence, body, previous_receipt])
@@ -84,13 +66,3 @@ def verify_mac(expected: bytes, given: bytes) -> None:
     """Raise `AccessDenied` unless the two MACs are equal, in constant time."""
     if not hmac.compare_digest(expected, given):
         raise AccessDenied("the request is not authenticated by this session; open a new one")
-
-
-def text_commitment(salt: bytes, text: str) -> bytes:
-    """Return the commitment to a query's words."""
-    return sha256(b"coffer/query-text/v1" + salt + text.encode()).digest()
-
-
-def vector_commitment(salt: bytes, vector: bytes) -> bytes:
-    """Return the commitment to a query's vector, float32 little-endian (rule R5)."""
-    return sha256(b"coffer/query-vector/v1" + salt + vector).digest()

@@ -20,6 +20,10 @@ from vault import errors
 from vault.errors import ServiceUnavailable, VaultError
 
 REASON_KEY: Final = "coffer-reason"
+RETRY_AFTER_KEY: Final = "coffer-retry-after-ms"
+RETRY_AFTER_MS_MAX: Final = 60_000
+BUSY_WAIT_S: Final = 0.5  # what callers are told to wait where too many calls are open
+GRPC_LIMIT: Final = "Concurrent RPC limit exceeded!"  # what grpcio says past `maximum_concurrent_rpcs`, and no more
 log = logging.getLogger(__name__)
 
 _Code = grpc.StatusCode
@@ -30,6 +34,7 @@ TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
     (errors.CreditExhausted, _Code.RESOURCE_EXHAUSTED, "CREDIT_EXHAUSTED"),
     (errors.BudgetExhausted, _Code.RESOURCE_EXHAUSTED, "BUDGET_EXHAUSTED"),
     (errors.RateExceeded, _Code.RESOURCE_EXHAUSTED, "RATE_EXCEEDED"),
+    (errors.Overloaded, _Code.RESOURCE_EXHAUSTED, "OVERLOADED"),
     (errors.RequestConflict, _Code.ALREADY_EXISTS, "REQUEST_CONFLICT"),
     (errors.InvalidSignature, _Code.UNAUTHENTICATED, "INVALID_SIGNATURE"),
     (errors.MalformedObject, _Code.INVALID_ARGUMENT, "MALFORMED"),
@@ -91,15 +96,29 @@ def answered(method: Method) -> Method:
                 )
             elif message != str(error):
                 log.warning("%s failed (%s): %s", method.__qualname__, reason, error)
-        await context.abort(code, message, ((REASON_KEY, reason),))
+            metadata = trailing(error)
+        await context.abort(code, message, metadata)
 
     return call  # type: ignore[return-value]  # the same signature, seen through wraps
 
 
 async def refuse(context: grpc.aio.ServicerContext[Any, Any], error: Exception) -> None:
     """End a call with the status of an error."""
-    code, reason, message = status_of(error)
-    await context.abort(code, message, ((REASON_KEY, reason),))
+    code, _, message = status_of(error)
+    await context.abort(code, message, trailing(error))
+
+
+def trailing(error: BaseException) -> tuple[tuple[str, str], ...]:
+    """Return what a failed call's trailing metadata says of an error."""
+    reason = ((REASON_KEY, status_of(error)[1]),)
+    wait_ms = retry_after_ms(error)
+    return (*reason, (RETRY_AFTER_KEY, str(wait_ms))) if wait_ms else reason
+
+
+def retry_after_ms(error: BaseException) -> int:
+    """Return after how many milliseconds it is worth asking again; 0 where nobody knows."""
+    wait_s = error.wait_s if isinstance(error, (errors.Overloaded, errors.RateExceeded)) else 0.0
+    return max(1, min(RETRY_AFTER_MS_MAX, int(1000 * wait_s))) if wait_s else 0
 
 
 def _without_causes(error: BaseException) -> str:
@@ -125,20 +144,28 @@ def _place(error: Exception) -> str:
     return f"{frame.filename}:{frame.lineno}"
 
 
-def error_of(reason: str, details: str) -> VaultError:
+def error_of(reason: str, details: str, *, wait_ms: int = 0) -> VaultError:
     """Return the error that a reason stands for."""
     kinds = (kind for kind, _, name in TABLE if name == reason and issubclass(kind, VaultError))
-    return next(kinds, VaultError)(details)
+    kind = next(kinds, VaultError)
+    if kind in (errors.Overloaded, errors.RateExceeded):
+        return kind(details, wait_s=max(0, min(RETRY_AFTER_MS_MAX, wait_ms)) / 1000)
+    return kind(details)
 
 
 def error_from(failure: grpc.RpcError, who: str) -> VaultError:
     """Return the error that a failed call stands for; `who` is named where nobody answered."""
     code = failure.code() if isinstance(failure, grpc.Call) else None
     details = (failure.details() if isinstance(failure, grpc.Call) else None) or "no details"
-    trailing: dict[str, Any] = dict(failure.trailing_metadata() or ()) if isinstance(failure, grpc.Call) else {}
-    reason = trailing.get(REASON_KEY)
+    said: dict[str, Any] = dict(failure.trailing_metadata() or ()) if isinstance(failure, grpc.Call) else {}
+    reason = said.get(REASON_KEY)
     if reason is not None:
-        return error_of(reason, details)
+        hint = str(said.get(RETRY_AFTER_KEY, "0"))
+        return error_of(
+            reason, details, wait_ms=int(hint) if hint.isascii() and hint.isdigit() and len(hint) < 9 else 0
+        )
+    if code is _Code.RESOURCE_EXHAUSTED and details == GRPC_LIMIT:
+        return errors.RateExceeded(f"{who} has more calls open than it takes; ask again", wait_s=BUSY_WAIT_S)
     if code is _Code.DEADLINE_EXCEEDED:
         return ServiceUnavailable(f"{who} did not answer in time; ask again with the same request id")
     if code is _Code.UNAVAILABLE:

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65nclave/v1/retrieval.proto\x12\nenclave.v1\"J\n\x12OpenSessionRequest\x12\x0f\n\x07license\x18\x01 \x01(\x0c\x12\x12\n\ndelegation\x18\x02 \x01(\x0c\x12\x0f\n\x07opening\x18\x03 \x01(\x0c\"P\n\x13OpenSessionResponse\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x14\n\x0clast_receipt\x18\x02 \x01(\x0c\x12\x12\n\nexpires_at\x18\x03 \x01(\x03\"\xa0\x01\n\rSearchRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12\x12\n\nrequest_id\x18\x04 \x01(\x0c\x12\x0e\n\x06policy\x18\x05 \x01(\x0c\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\t\n\x01k\x18\x07 \x01(\r\x12\x0c\n\x04salt\x18\x08 \x01(\x0c\x12\x14\n\x0clast_receipt\x18\t \x01(\x0c\"\xa8\x01\n\x0eSearchResponse\x12%\n\x08passages\x18\x01 \x03(\x0b\x32\x13.enclave.v1.Passage\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x14\n\x0cquery_vector\x18\x03 \x01(\x0c\x12\x12\n\nis_partial\x18\x04 \x01(\x08\x12\x11\n\tis_repeat\x18\x05 \x01(\x08\x12\x0f\n\x07\x65mbed_s\x18\x06 \x01(\x01\x12\x10\n\x08search_s\x18\x07 \x01(\x01\"U\n\x07Passage\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x0c\n\x04salt\x18\x05 \x01(\x0c\"C\n\x11GetAccountRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\"s\n\x12GetAccountResponse\x12\x0e\n\x06\x63redit\x18\x01 \x01(\x03\x12\r\n\x05spent\x18\x02 \x01(\x04\x12\x11\n\tspend_cap\x18\x03 \x01(\x04\x12\x15\n\rpassages_seen\x18\x04 \x01(\x04\x12\x14\n\x0cpassages_max\x18\x05 \x01(\x04\x32\xf0\x01\n\x10RetrievalService\x12N\n\x0bOpenSession\x12\x1e.enclave.v1.OpenSessionRequest\x1a\x1f.enclave.v1.OpenSessionResponse\x12?\n\x06Search\x12\x19.enclave.v1.SearchRequest\x1a\x1a.enclave.v1.SearchResponse\x12K\n\nGetAccount\x12\x1d.enclave.v1.GetAccountRequest\x1a\x1e.enclave.v1.GetAccountResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1a\x65nclave/v1/retrieval.proto\x12\nenclave.v1\"J\n\x12OpenSessionRequest\x12\x0f\n\x07license\x18\x01 \x01(\x0c\x12\x12\n\ndelegation\x18\x02 \x01(\x0c\x12\x0f\n\x07opening\x18\x03 \x01(\x0c\"P\n\x13OpenSessionResponse\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x14\n\x0clast_receipt\x18\x02 \x01(\x0c\x12\x12\n\nexpires_at\x18\x03 \x01(\x03\"\xb0\x01\n\x08Question\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12\x0e\n\x06policy\x18\x02 \x01(\x0c\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0e\n\x06vector\x18\x04 \x01(\x0c\x12\t\n\x01k\x18\x05 \x01(\r\x12\x0c\n\x04salt\x18\x06 \x01(\x0c\x12\x10\n\x08\x64\x61tasets\x18\x07 \x03(\x0c\x12\x11\n\tprice_max\x18\x08 \x01(\x04\x12$\n\x07options\x18\t \x01(\x0b\x32\x13.enclave.v1.Options\"\xc3\x01\n\x07Options\x12&\n\x04mode\x18\x01 \x01(\x0e\x32\x18.enclave.v1.Options.Mode\x12\r\n\x05where\x18\x02 \x01(\x0c\x12\x10\n\x08\x64istinct\x18\x03 \x01(\x08\x12\x11\n\tdiversity\x18\x04 \x01(\r\x12\x11\n\tneighbors\x18\x05 \x01(\r\x12\x0e\n\x06rerank\x18\x06 \x01(\x08\"9\n\x04Mode\x12\x0e\n\nMODE_DENSE\x10\x00\x12\x10\n\x0cMODE_KEYWORD\x10\x01\x12\x0f\n\x0bMODE_HYBRID\x10\x02\"}\n\rSearchRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12&\n\x08question\x18\x04 \x01(\x0b\x32\x14.enclave.v1.Question\x12\x14\n\x0clast_receipt\x18\x05 \x01(\x0c\"\xa8\x01\n\x0eSearchResponse\x12%\n\x08passages\x18\x01 \x03(\x0b\x32\x13.enclave.v1.Passage\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x14\n\x0cquery_vector\x18\x03 \x01(\x0c\x12\x12\n\nis_partial\x18\x04 \x01(\x08\x12\x11\n\tis_repeat\x18\x05 \x01(\x08\x12\x0f\n\x07\x65mbed_s\x18\x06 \x01(\x01\x12\x10\n\x08search_s\x18\x07 \x01(\x01\"U\n\x07Passage\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05index\x18\x02 \x01(\x04\x12\r\n\x05score\x18\x03 \x01(\x01\x12\x0c\n\x04\x62ody\x18\x04 \x01(\x0c\x12\x0c\n\x04salt\x18\x05 \x01(\x0c\"\x83\x01\n\x12SearchBatchRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12\'\n\tquestions\x18\x04 \x03(\x0b\x32\x14.enclave.v1.Question\x12\x14\n\x0clast_receipt\x18\x05 \x01(\x0c\"<\n\x13SearchBatchResponse\x12%\n\x08outcomes\x18\x01 \x03(\x0b\x32\x13.enclave.v1.Outcome\"P\n\x14SearchStreamResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\x0c\x12$\n\x07outcome\x18\x02 \x01(\x0b\x32\x13.enclave.v1.Outcome\"j\n\x07Outcome\x12,\n\x06\x61nswer\x18\x01 \x01(\x0b\x32\x1a.enclave.v1.SearchResponseH\x00\x12&\n\x07refusal\x18\x02 \x01(\x0b\x32\x13.enclave.v1.RefusalH\x00\x42\t\n\x07outcome\"B\n\x07Refusal\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12\x16\n\x0eretry_after_ms\x18\x03 \x01(\x04\"\xa7\x01\n\x0c\x45mbedRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12\x12\n\nrequest_id\x18\x04 \x01(\x0c\x12\x0e\n\x06policy\x18\x05 \x01(\x0c\x12\x0c\n\x04text\x18\x06 \x01(\t\x12\x0c\n\x04salt\x18\x07 \x01(\x0c\x12\x11\n\tprice_max\x18\x08 \x01(\x04\x12\x14\n\x0clast_receipt\x18\t \x01(\x0c\"T\n\rEmbedResponse\x12\x0e\n\x06vector\x18\x01 \x01(\x0c\x12\x0f\n\x07receipt\x18\x02 \x01(\x0c\x12\x11\n\tis_repeat\x18\x03 \x01(\x08\x12\x0f\n\x07\x65mbed_s\x18\x04 \x01(\x01\"\\\n\x0cQuoteRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\x12\t\n\x01k\x18\x04 \x01(\r\x12\x11\n\tneighbors\x18\x05 \x01(\r\"\x86\x01\n\rQuoteResponse\x12\x11\n\tprice_max\x18\x01 \x01(\x04\x12\x11\n\tprice_min\x18\x02 \x01(\x04\x12\x14\n\x0cpassages_max\x18\x03 \x01(\x04\x12\x15\n\rpassages_left\x18\x04 \x01(\x04\x12\x0e\n\x06\x63redit\x18\x05 \x01(\x03\x12\x12\n\nspend_left\x18\x06 \x01(\x04\"A\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\"\xc9\x01\n\x10\x44\x65scribeResponse\x12\x30\n\x08\x64\x61tasets\x18\x01 \x03(\x0b\x32\x1e.enclave.v1.DatasetDescription\x12\r\n\x05k_max\x18\x02 \x01(\r\x12\x1a\n\x12queries_per_minute\x18\x03 \x01(\r\x12\x17\n\x0fprice_per_query\x18\x04 \x01(\x04\x12\x19\n\x11price_per_passage\x18\x05 \x01(\x04\x12\x10\n\x08\x63urrency\x18\x06 \x01(\t\x12\x12\n\nowners_min\x18\x07 \x01(\r\"e\n\x12\x44\x61tasetDescription\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\r\n\x05title\x18\x02 \x01(\t\x12\x10\n\x08passages\x18\x03 \x01(\x04\x12\r\n\x05owner\x18\x04 \x01(\x0c\x12\r\n\x05model\x18\x05 \x01(\x0c\"C\n\x11GetAccountRequest\x12\x0f\n\x07session\x18\x01 \x01(\x0c\x12\x10\n\x08sequence\x18\x02 \x01(\x04\x12\x0b\n\x03mac\x18\x03 \x01(\x0c\"s\n\x12GetAccountResponse\x12\x0e\n\x06\x63redit\x18\x01 \x01(\x03\x12\r\n\x05spent\x18\x02 \x01(\x04\x12\x11\n\tspend_cap\x18\x03 \x01(\x04\x12\x15\n\rpassages_seen\x18\x04 \x01(\x04\x12\x14\n\x0cpassages_max\x18\x05 \x01(\x04\x32\xd4\x04\n\x10RetrievalService\x12N\n\x0bOpenSession\x12\x1e.enclave.v1.OpenSessionRequest\x1a\x1f.enclave.v1.OpenSessionResponse\x12?\n\x06Search\x12\x19.enclave.v1.SearchRequest\x1a\x1a.enclave.v1.SearchResponse\x12N\n\x0bSearchBatch\x12\x1e.enclave.v1.SearchBatchRequest\x1a\x1f.enclave.v1.SearchBatchResponse\x12O\n\x0cSearchStream\x12\x19.enclave.v1.SearchRequest\x1a .enclave.v1.SearchStreamResponse(\x01\x30\x01\x12<\n\x05\x45mbed\x12\x18.enclave.v1.EmbedRequest\x1a\x19.enclave.v1.EmbedResponse\x12<\n\x05Quote\x12\x18.enclave.v1.QuoteRequest\x1a\x19.enclave.v1.QuoteResponse\x12\x45\n\x08\x44\x65scribe\x12\x1b.enclave.v1.DescribeRequest\x1a\x1c.enclave.v1.DescribeResponse\x12K\n\nGetAccount\x12\x1d.enclave.v1.GetAccountRequest\x1a\x1e.enclave.v1.GetAccountResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +35,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_OPENSESSIONREQUEST']._serialized_end=116
   _globals['_OPENSESSIONRESPONSE']._serialized_start=118
   _globals['_OPENSESSIONRESPONSE']._serialized_end=198
-  _globals['_SEARCHREQUEST']._serialized_start=201
-  _globals['_SEARCHREQUEST']._serialized_end=361
-  _globals['_SEARCHRESPONSE']._serialized_start=364
-  _globals['_SEARCHRESPONSE']._serialized_end=532
-  _globals['_PASSAGE']._serialized_start=534
-  _globals['_PASSAGE']._serialized_end=619
-  _globals['_GETACCOUNTREQUEST']._serialized_start=621
-  _globals['_GETACCOUNTREQUEST']._serialized_end=688
-  _globals['_GETACCOUNTRESPONSE']._serialized_start=690
-  _globals['_GETACCOUNTRESPONSE']._serialized_end=805
-  _globals['_RETRIEVALSERVICE']._serialized_start=808
-  _globals['_RETRIEVALSERVICE']._serialized_end=1048
+  _globals['_QUESTION']._serialized_start=201
+  _globals['_QUESTION']._serialized_end=377
+  _globals['_OPTIONS']._serialized_start=380
+  _globals['_OPTIONS']._serialized_end=575
+  _globals['_OPTIONS_MODE']._serialized_start=518
+  _globals['_OPTIONS_MODE']._serialized_end=575
+  _globals['_SEARCHREQUEST']._serialized_start=577
+  _globals['_SEARCHREQUEST']._serialized_end=702
+  _globals['_SEARCHRESPONSE']._serialized_start=705
+  _globals['_SEARCHRESPONSE']._serialized_end=873
+  _globals['_PASSAGE']._serialized_start=875
+  _globals['_PASSAGE']._serialized_end=960
+  _globals['_SEARCHBATCHREQUEST']._serialized_start=963
+  _globals['_SEARCHBATCHREQUEST']._serialized_end=1094
+  _globals['_SEARCHBATCHRESPONSE']._serialized_start=1096
+  _globals['_SEARCHBATCHRESPONSE']._serialized_end=1156
+  _globals['_SEARCHSTREAMRESPONSE']._serialized_start=1158
+  _globals['_SEARCHSTREAMRESPONSE']._serialized_end=1238
+  _globals['_OUTCOME']._serialized_start=1240
+  _globals['_OUTCOME']._serialized_end=1346
+  _globals['_REFUSAL']._serialized_start=1348
+  _globals['_REFUSAL']._serialized_end=1414
+  _globals['_EMBEDREQUEST']._serialized_start=1417
+  _globals['_EMBEDREQUEST']._serialized_end=1584
+  _globals['_EMBEDRESPONSE']._serialized_start=1586
+  _globals['_EMBEDRESPONSE']._serialized_end=1670
+  _globals['_QUOTEREQUEST']._serialized_start=1672
+  _globals['_QUOTEREQUEST']._serialized_end=1764
+  _globals['_QUOTERESPONSE']._serialized_start=1767
+  _globals['_QUOTERESPONSE']._serialized_end=1901
+  _globals['_DESCRIBEREQUEST']._serialized_start=1903
+  _globals['_DESCRIBEREQUEST']._serialized_end=1968
+  _globals['_DESCRIBERESPONSE']._serialized_start=1971
+  _globals['_DESCRIBERESPONSE']._serialized_end=2172
+  _globals['_DATASETDESCRIPTION']._serialized_start=2174
+  _globals['_DATASETDESCRIPTION']._serialized_end=2275
+  _globals['_GETACCOUNTREQUEST']._serialized_start=2277
+  _globals['_GETACCOUNTREQUEST']._serialized_end=2344
+  _globals['_GETACCOUNTRESPONSE']._serialized_start=2346
+  _globals['_GETACCOUNTRESPONSE']._serialized_end=2461
+  _globals['_RETRIEVALSERVICE']._serialized_start=2464
+  _globals['_RETRIEVALSERVICE']._serialized_end=3060
 # @@protoc_insertion_point(module_scope)

@@ -44,6 +44,31 @@ class RetrievalServiceStub:
                 request_serializer=enclave_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
                 response_deserializer=enclave_dot_v1_dot_retrieval__pb2.SearchResponse.FromString,
                 _registered_method=True)
+        self.SearchBatch = channel.unary_unary(
+                '/enclave.v1.RetrievalService/SearchBatch',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.SearchBatchRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.SearchBatchResponse.FromString,
+                _registered_method=True)
+        self.SearchStream = channel.stream_stream(
+                '/enclave.v1.RetrievalService/SearchStream',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.SearchStreamResponse.FromString,
+                _registered_method=True)
+        self.Embed = channel.unary_unary(
+                '/enclave.v1.RetrievalService/Embed',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.EmbedRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.EmbedResponse.FromString,
+                _registered_method=True)
+        self.Quote = channel.unary_unary(
+                '/enclave.v1.RetrievalService/Quote',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.QuoteRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.QuoteResponse.FromString,
+                _registered_method=True)
+        self.Describe = channel.unary_unary(
+                '/enclave.v1.RetrievalService/Describe',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.DescribeResponse.FromString,
+                _registered_method=True)
         self.GetAccount = channel.unary_unary(
                 '/enclave.v1.RetrievalService/GetAccount',
                 request_serializer=enclave_dot_v1_dot_retrieval__pb2.GetAccountRequest.SerializeToString,
@@ -63,7 +88,43 @@ class RetrievalServiceServicer:
 
     def Search(self, request, context):
         """Returns the passages nearest to a question, charges for them and hands out a receipt.
-        The same request id and query again gives the same answer without a second charge.
+        The same request id and question again gives the same answer without a second charge.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchBatch(self, request, context):
+        """Answers up to 64 questions under one MAC, each metered by itself: some may be refused and others answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SearchStream(self, request_iterator, context):
+        """Answers questions as they come, each as soon as it is ready; at most 64 of one stream are under way at once.
+        Requests must come in the order of their sequence numbers. A refused one does not end the stream.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Embed(self, request, context):
+        """Returns the vector of a text, metered like an answer of no passages, with a receipt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Quote(self, request, context):
+        """Says what an answer would cost at most and what is left, without searching anything.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Describe(self, request, context):
+        """Says what can be asked under the session's license: datasets, limits, prices, the model and how it is searched.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -88,6 +149,31 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.Search,
                     request_deserializer=enclave_dot_v1_dot_retrieval__pb2.SearchRequest.FromString,
                     response_serializer=enclave_dot_v1_dot_retrieval__pb2.SearchResponse.SerializeToString,
+            ),
+            'SearchBatch': grpc.unary_unary_rpc_method_handler(
+                    servicer.SearchBatch,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.SearchBatchRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.SearchBatchResponse.SerializeToString,
+            ),
+            'SearchStream': grpc.stream_stream_rpc_method_handler(
+                    servicer.SearchStream,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.SearchRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.SearchStreamResponse.SerializeToString,
+            ),
+            'Embed': grpc.unary_unary_rpc_method_handler(
+                    servicer.Embed,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.EmbedRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Quote': grpc.unary_unary_rpc_method_handler(
+                    servicer.Quote,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.QuoteRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.QuoteResponse.SerializeToString,
+            ),
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.DescribeRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.DescribeResponse.SerializeToString,
             ),
             'GetAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAccount,
@@ -149,6 +235,141 @@ class RetrievalService:
             '/enclave.v1.RetrievalService/Search',
             enclave_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
             enclave_dot_v1_dot_retrieval__pb2.SearchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchBatch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/SearchBatch',
+            enclave_dot_v1_dot_retrieval__pb2.SearchBatchRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.SearchBatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SearchStream(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/enclave.v1.RetrievalService/SearchStream',
+            enclave_dot_v1_dot_retrieval__pb2.SearchRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.SearchStreamResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Embed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/Embed',
+            enclave_dot_v1_dot_retrieval__pb2.EmbedRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Quote(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/Quote',
+            enclave_dot_v1_dot_retrieval__pb2.QuoteRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.QuoteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/Describe',
+            enclave_dot_v1_dot_retrieval__pb2.DescribeRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.DescribeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -44,6 +44,15 @@ def test_rows_come_back_in_order_over_several_pages(records: Records) -> None:
     assert journal.last() == written[-1]
 
 
+def test_batches_of_every_size_are_written_whole(records: Records) -> None:
+    journal, written = Journal(records, LEDGER), list[JournalRow]()
+    for size in (1, 2, 3, 4, 11, 12, 59, 60, 61, 239, 240, 241, 317, APPEND_ROWS_MAX):
+        batch = [journal_row(len(written) + n, b"%d" % n * n) for n in range(1, size + 1)]
+        journal.append(batch)
+        written += batch
+    assert list(journal.rows()) == written
+
+
 def test_an_empty_journal_has_no_rows(records: Records) -> None:
     journal = Journal(records, LEDGER)
     journal.append([])
@@ -91,6 +100,9 @@ def test_a_value_out_of_bounds_is_our_bug_and_nothing_of_its_batch_is_kept(recor
     journal = Journal(records, LEDGER)
     with pytest.raises(ValueError, match="outside what its column takes"):
         journal.append([journal_row(1), bad])
+    many = [*journal_rows(1, 400), replace(bad, sequence=401)]  # it fails in a statement that others came before
+    with pytest.raises(ValueError, match="outside what its column takes"):
+        journal.append(many)
     assert journal.last() is None
 
 

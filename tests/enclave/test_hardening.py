@@ -111,7 +111,7 @@ def test_the_engines_process_is_hardened() -> None:
         "from tests.hardened import Confessing, facts\n"
         "async def ask():\n"
         "    engine = WorkerEngine(Confessing)\n"
-        "    (said,) = await engine.passages([], b'')\n"
+        "    (said,) = await engine.passages([])\n"
         "    engine.end()\n"
         "    return said\n"
         "print(json.dumps({'engine': asyncio.run(ask()), 'parent': facts()}))\n"

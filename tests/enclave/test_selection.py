@@ -16,11 +16,12 @@ from enclave.selection import room_for, selected
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import EVERYTHING, dataset, policy, seeded, wallet
 from tests.enclaves import license_of, world
+from vault.envelope import Passage
 from vault.errors import BudgetExhausted
 from vault.ledger import Books
 from vault.limits import Coverage, Place, Quota
 from vault.policy import Permit
-from vault.session import Query
+from vault.question import Query
 
 WORLD = world()
 LICENSE = license_of(WORLD)
@@ -59,8 +60,7 @@ def found(dataset: int, number: int) -> Found:
         manifest=CIDS[dataset],
         index=number,
         score=0.5,
-        body=b"",
-        text=str(number),
+        body=Passage("document", 0, 1, str(number)).encoded(),
         salt=bytes(32),
         commitment=bytes(32),
         path=(),

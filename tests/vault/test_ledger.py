@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from tests.builders import seeded, wallet
 from tests.enclaves import deposit, world
-from vault.entry import Entry, Kind, PassageId, QueryDetail
+from vault.charge import charge
+from vault.entry import Entry, Kind, PassageId, QueryDetail, packed_scores
 from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, ledger_id
-from vault.ledger import Books, Held, charge, deposit_entry, require_credit, void_entry
+from vault.ledger import Books, Held, deposit_entry, require_credit, void_entry
 from vault.ledger_seal import LedgerSeal
 from vault.licensees import SHARED_BUDGET
 from vault.royalty import PAID_IN, Transfer, licensee_account
@@ -49,6 +50,7 @@ def query(books: Books, name: str = "request", *, owners: int = 2, **fields: Any
             )
             for n in range(owners)
         ),
+        scores=packed_scores([0.5] * owners),
         shares_budget=False,
         is_partial=False,
         receipt=seeded(name, 64),
@@ -244,3 +246,17 @@ def test_a_passage_is_the_same_whatever_its_case_and_spacing(same: str) -> None:
     other = LedgerSeal(SecretKey(seeded("another")), ledger_id(WORLD.genesis))
     assert other.passage_identity(same) != SEAL.passage_identity(same)  # outside this ledger it says nothing
     assert SEAL.passage_identity("The tides.") != SEAL.passage_identity("The tide.")
+
+
+def test_a_charge_worked_out_before_is_no_other_policys_licensees_or_owners() -> None:
+    first, second = seeded("owner 1", 20), seeded("owner 2", 20)
+    dearer = replace(WORLD.policy, price_per_passage=10)
+    charges = {
+        charge(licensee, policy, owners)
+        for licensee in (LICENSEE, wallet("another").address)
+        for policy in (WORLD.policy, dearer)
+        for owners in ([first], [second], [first, second], [second, first], [first, first])
+        for _ in range(2)
+    }
+    assert len(charges) == 2 * 2 * 5 - 2  # without a price per passage, one owner gets the same for one as for two
+    assert all(sum(t.amount for t in one) in (100, 110, 120) for one in charges)

@@ -17,6 +17,7 @@ from vault.codec import Record
 from vault.errors import InvalidReceipt, InvalidSignature
 from vault.evidence import Evidence
 from vault.machine import MachineKey
+from vault.question import Query
 from vault.receipt import (
     FIRST_PREVIOUS,
     OpenedPassage,
@@ -164,10 +165,8 @@ class TestTheFileAround:
             "leases": (replace(lease, terms=replace(lease.terms, instance=OTHER)).signed_by(custodian),),
             "binding": replace(file.binding, tls_key=OTHER),
             "evidence": other_report,
-            "query_text": "another question",
+            "query": replace(file.query, text="another question"),
             "query_vector": bytes(len(file.query_vector)),
-            "salt": OTHER,
-            "request_id": OTHER,
             "passages": file.passages[:1],
         }
 
@@ -175,6 +174,23 @@ class TestTheFileAround:
     def test_one_wrong_object_is_enough(self, case: Case, field: str) -> None:
         with pytest.raises(InvalidReceipt):
             case.verify(replace(case.file, **{field: self.changes(case)[field]}))
+
+    @pytest.mark.parametrize("field", sorted(facts(Query)))
+    def test_one_wrong_fact_of_the_question_is_enough(self, case: Case, field: str) -> None:
+        wrong: dict[str, Any] = {
+            "request": OTHER,
+            "policy": case.world.genesis,
+            "text": "another question",
+            "k": case.file.query.k + 1,
+            "salt": OTHER,
+            "vector": case.file.query_vector,
+            "datasets": (case.world.dataset.manifest.cid(),),
+            "price_max": case.receipt.price,
+            "options": replace(case.file.query.options, distinct=True),
+        }
+        changed: dict[str, Any] = {"text": ""} if field == "vector" else {}
+        with pytest.raises(InvalidReceipt):
+            case.verify(replace(case.file, query=replace(case.file.query, **({field: wrong[field]} | changed))))
 
     @pytest.mark.parametrize("field", ["not_after", "issued_at", "nonce", "terms", "custodian"])
     def test_a_changed_lease_is_refused(self, case: Case, field: str) -> None:

@@ -13,16 +13,8 @@ from vault.codec import INTEGER_MAX
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject
 from vault.keys import SecretKey
 from vault.machine import BLANK, MachineKey
-from vault.session import (
-    TEXT_CHARS_MAX,
-    Query,
-    SessionOpening,
-    request_mac,
-    session_mac_key,
-    text_commitment,
-    vector_commitment,
-    verify_mac,
-)
+from vault.question import TEXT_CHARS_MAX, Query, text_commitment, vector_commitment
+from vault.session import SessionOpening, request_mac, session_mac_key, verify_mac
 
 KEY = MachineKey(seeded("session key"))
 CID = Cid.of(DAG_CBOR, b"something")

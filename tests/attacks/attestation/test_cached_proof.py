@@ -175,7 +175,7 @@ class TestAnotherHead:
             after = client.search("tide", k=1)
             assert before.receipt.evidence != after.receipt.evidence
             with pytest.raises(StaleState, match="older head"):
-                client._footing.of(before.receipt, is_repeat=False)
+                client._session._footing.of(before.receipt, is_repeat=False)
 
     def test_a_revoked_license_does_not_live_on_in_memory(self, deployment: Deployment, proven: ProvenEnclaves) -> None:
         deployment.client(proven=proven).close()
@@ -294,7 +294,7 @@ class TestReplays:
             deployment.enclave.step()
             renewed = client.search("tide", k=1).receipt
             assert renewed.evidence != receipt.evidence
-            genuine = client._footing.attested
+            genuine = client._session._footing.attested
             footing = Footing(client._channel, genuine, ProvenEnclaves(), deployment.world.clock)
             older = client._channel.grounds(genuine.terms.genesis, at=deployment.world.clock())
             client._channel.grounds = lambda *_, **__: older  # type: ignore[method-assign]  # a server that shows these
@@ -304,7 +304,7 @@ class TestReplays:
     @pytest.mark.parametrize("field", ["instance", "hpke", "tls_key", "configuration"])
     def test_leases_renewed_for_other_keys_are_another_enclaves(self, deployment: Deployment, field: str) -> None:
         with deployment.client(proven=ProvenEnclaves()) as client:
-            attested = client._footing.attested
+            attested = client._session._footing.attested
         require_same_enclave(attested, attested)
         if field == "instance":
             other = replace(attested, terms=replace(attested.terms, instance=seeded("another")))

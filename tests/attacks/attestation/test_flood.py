@@ -19,7 +19,7 @@ from tests.deployment import LOOPBACK, Deployment, deployed
 from tests.enclaves import Clock, world
 from vault import custody_server
 from vault.errors import MalformedObject, RateExceeded, VaultError
-from vault.guard import STREAMS_MAX
+from vault.guard import PEER_STREAMS_MAX
 from vault.rate import PeerLimit
 from vault.tls import PinnedCertificate, TlsIdentity
 from vault.v1 import custody_pb2 as pb
@@ -117,7 +117,7 @@ class TestEnclave:
         with served(deployment, Clock()) as address, Machine(deployment, address=address) as machine:
             stub = health_pb2_grpc.HealthStub(machine.channel.channel)
             asked = health_pb2.HealthCheckRequest()
-            watching = [stub.Watch(asked, timeout=60) for _ in range(STREAMS_MAX)]
+            watching = [stub.Watch(asked, timeout=60) for _ in range(PEER_STREAMS_MAX)]
             for watch in watching:
                 next(watch)
             with pytest.raises(grpc.RpcError) as failed:

@@ -43,12 +43,12 @@ def meter(rows: Rows, key: SecretKey = STATE_KEY, ledger: bytes = LEDGER) -> Met
 
 
 @pytest.fixture
-def rows() -> Rows:
+async def rows() -> Rows:
     """Return four booked deposits of rising amounts."""
     made = Rows([])
     books = meter(made)
     for number in range(1, 5):
-        books.add_credit(deposit(WORLD, number * 10), at=0)
+        await books.add_credit(deposit(WORLD, number * 10), at=0)
     return made
 
 

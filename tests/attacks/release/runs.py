@@ -21,9 +21,10 @@ from vault.hpke import seal, strongest
 from vault.keys import SecretKey
 from vault.lease import CLOCK_SKEW_S, ledger_id
 from vault.machine import BLANK
+from vault.question import Query
 from vault.receipt import FIRST_PREVIOUS, receipt_digest
 from vault.records.model import JournalRow
-from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key
+from vault.session import SessionOpening, request_mac, secret_context, session_mac_key
 from vault.signing import SigningKey
 
 
@@ -56,6 +57,33 @@ class Reachable(LocalCustodian):
         if self.is_cut_off:
             raise ServiceUnavailable("the custodian cannot be reached")
         return super().challenge(instance, keys)
+
+
+class UntilItsEnd(LocalCustodian):
+    """The way from one run to a custodian: what a dead enclave's threads still had to say arrives nowhere."""
+
+    def __init__(self, way: Reachable) -> None:
+        super().__init__(way.custody)
+        self._way = way
+        self.is_over = False
+
+    def challenge(self, instance: bytes, keys: bytes) -> bytes:
+        self._require_life()
+        return self._way.challenge(instance, keys)
+
+    def release(self, *asked: Any, **more: Any) -> Any:
+        self._require_life()
+        return self._way.release(*asked, **more)
+
+    def deposit_state(self, deposit: Any) -> None:
+        self._way.deposit_state(deposit)
+
+    def hand_back(self, hand_back: Any) -> None:
+        self._way.hand_back(hand_back)
+
+    def _require_life(self) -> None:
+        if self.is_over:
+            raise ServiceUnavailable("the enclave has been killed")
 
 
 class Host:
@@ -92,10 +120,11 @@ class Run:
         self.host = host
         self.world = host.world
         self._rests = asyncio.Event()
+        self._ways = [UntilItsEnd(custodian) for custodian in host.custodians]
         self.instance = Instance(
             InstanceKeys.fresh(),
             attester(),
-            host.custodians,
+            self._ways,
             host.rows,
             lambda: InProcessEngine(self.world.blobs),
             genesis=self.world.genesis,
@@ -158,7 +187,8 @@ class Run:
         self._sequences[session] = sequence = self._sequences.get(session, 0) + 1
         last = self._last_receipts.get(session, FIRST_PREVIOUS)
         mac = request_mac(mac_key, session=session, sequence=sequence, body=query.body_digest(), previous_receipt=last)
-        metered, _, _ = await self.service.search(session, sequence, mac, query, last)
+        opened = self.service.authenticated(session, sequence, mac, body=query.body_digest(), last_receipt=last)
+        metered, _, _ = await self.service.search(opened, query, last)
         self._last_receipts[session] = receipt_digest(metered.receipt)
         return metered
 
@@ -174,6 +204,8 @@ class Run:
 
     async def kill(self) -> None:
         """End it as a host does: nothing is handed back."""
+        for way in self._ways:
+            way.is_over = True
         self._task.cancel()
         await asyncio.wait({self._task})
 

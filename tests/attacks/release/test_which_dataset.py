@@ -89,6 +89,8 @@ class TestLatest:
                 before = client.search("tide table", k=1)
             deployment.custodies.deposit(second)
             deployment.until_serving()
+            opened = (second.manifest.cid(),)
+            deployment.until(lambda: deployment.enclave.instance.serving().terms.manifests == opened)
             with deployment.client() as client:
                 after = client.search("tide table", k=1)
             assert [one.results[0].passage.text for one in (before, after)] == [OLD[0], NEW[0]]

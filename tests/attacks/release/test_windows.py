@@ -112,7 +112,7 @@ class TestCounts:
             async with asyncio.timeout(10):
                 while sum(task.done() for task in asked) < 3:
                     await asyncio.sleep(0)
-            assert engine.waiting == 3
+            assert run.service.under_way == 3
             engine.let_go()
             outcomes = await asyncio.gather(*asked, return_exceptions=True)
             assert sorted(isinstance(outcome, NotYet) for outcome in outcomes) == [False] * 3 + [True] * 3
@@ -144,7 +144,7 @@ class TestEarlyRenewals:
             releases = host.custodians[0].asked
             for text in TEXTS[:3]:
                 await run.ask(text)
-            assert not run.instance._is_renewal_wanted.is_set()
+            assert not run.instance._renewing.is_wanted
             await run.ask(TEXTS[3])
             async with asyncio.timeout(10):
                 while host.custodians[0].asked == releases:

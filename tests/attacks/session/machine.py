@@ -10,6 +10,7 @@ import grpc
 
 from enclave.channel import EnclaveChannel
 from enclave.credential import Credential
+from enclave.question_wire import question_of
 from enclave.v1 import retrieval_pb2 as pb
 from enclave.v1 import retrieval_pb2_grpc as rpc
 from tests.builders import seeded
@@ -19,7 +20,8 @@ from vault.hpke import seal, strongest
 from vault.keys import SecretKey
 from vault.lease import ledger_id
 from vault.machine import BLANK, MachineKey
-from vault.session import Query, SessionOpening, request_mac, secret_context, session_mac_key
+from vault.question import Query
+from vault.session import SessionOpening, request_mac, secret_context, session_mac_key
 
 ZEROS = bytes(32)
 
@@ -102,7 +104,7 @@ class Machine:
         return Query(**(usual | fields))
 
     def request(self, query: Query, **fields: Any) -> pb.SearchRequest:
-        """Return the next request; `fields` replace its fields after the MAC was made."""
+        """Return the next request; `fields` replace its own or the question's fields after the MAC was made."""
         self.sequence += 1
         mac = request_mac(
             self.mac_key,
@@ -115,14 +117,14 @@ class Machine:
             "session": self.session,
             "sequence": self.sequence,
             "mac": mac,
-            "request_id": query.request,
-            "policy": query.policy.binary,
-            "text": query.text,
-            "k": query.k,
-            "salt": query.salt,
             "last_receipt": self.last_receipt,
         }
-        return pb.SearchRequest(**(usual | fields))
+        of_question = {name: fields.pop(name) for name in [*fields] if name in pb.Question.DESCRIPTOR.fields_by_name}
+        question = question_of(query)
+        for name in of_question:
+            question.ClearField(name)
+        question.MergeFrom(pb.Question(**of_question))
+        return pb.SearchRequest(question=question, **(usual | fields))
 
     def send(self, request: pb.SearchRequest) -> pb.SearchResponse:
         answer: pb.SearchResponse = self.channel.call(self.stub.Search, request)

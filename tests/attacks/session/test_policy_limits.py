@@ -200,7 +200,7 @@ class TestPrices:
             deployment.enclave.engine.hold()
             asked = [pool.submit(client.search, "tide", k=2) for client in clients]
             deployment.until(lambda: sum(one.done() for one in asked) == 3)
-            assert deployment.enclave.engine.waiting in (1, 2)  # one in the engine's hands, or both
+            assert deployment.enclave.service.under_way == 2
             deployment.enclave.on_loop(deployment.enclave.engine.let_go)
             outcomes = [one.exception() for one in asked]
             assert sum(isinstance(error, CreditExhausted) for error in outcomes) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +20,7 @@ from vault.errors import (
     MalformedObject,
     RateExceeded,
     RequestConflict,
+    ServiceUnavailable,
     VaultError,
 )
 from vault.session import request_mac
@@ -56,6 +58,9 @@ class TestAuthentication:
             ("text", "another text"),
             ("k", 1),
             ("salt", seeded("another salt")),
+            ("price_max", 10**6),
+            ("datasets", [WORLD.dataset.manifest.cid().binary]),
+            ("options", pb.Options(neighbors=1)),
             ("last_receipt", seeded("another receipt")),
             ("session", bytes(16)),
             ("policy", WORLD.dataset.manifest.cid().binary),
@@ -71,7 +76,21 @@ class TestAuthentication:
 
     @pytest.mark.parametrize(
         ("field", "value"),
-        [("policy", b"no cid"), ("text", ""), ("text", "x" * 4097), ("salt", b""), ("request_id", b"short")],
+        [
+            ("policy", b"no cid"),
+            ("text", ""),
+            ("text", "x" * 4097),
+            ("salt", b""),
+            ("request_id", b"short"),
+            ("vector", bytes(4)),  # beside a text
+            ("datasets", [b"no cid"]),
+            ("datasets", [WORLD.dataset.manifest.cid().binary] * 2),
+            ("price_max", 2**63),
+            ("options", pb.Options(mode=9)),  # type: ignore[arg-type]
+            ("options", pb.Options(diversity=1001)),
+            ("options", pb.Options(neighbors=9)),
+            ("options", pb.Options(where=bytes(1 << 15))),
+        ],
     )
     def test_fields_out_of_form_are_malformed(self, machine: Machine, field: str, value: Any) -> None:
         with pytest.raises(MalformedObject):
@@ -142,7 +161,7 @@ class TestRetries:
         searches = engine.searches
         deployment.enclave.on_loop(engine.hold)
         pending = [machine.send_later(machine.request(query)) for _ in range(4)]
-        deployment.until(lambda: engine.waiting == 4)
+        deployment.until(lambda: deployment.enclave.service.under_way == 4)
         deployment.enclave.on_loop(engine.let_go)
         answers = [one.result() for one in pending]
         assert {answer.receipt for answer in answers} == {answers[0].receipt}
@@ -164,7 +183,7 @@ class TestRetries:
         engine, before = deployment.enclave.engine, entries(deployment)
         deployment.enclave.on_loop(engine.hold)
         pending = [machine.send_later(machine.request(query)) for query in (one, other)]
-        deployment.until(lambda: engine.waiting == 2)
+        deployment.until(lambda: deployment.enclave.service.under_way == 2)
         deployment.enclave.on_loop(engine.let_go)
         failures = [future.exception() for future in pending]
         assert sorted(failure is None for failure in failures) == [False, True]
@@ -214,7 +233,7 @@ class TestLimits:
             self.refused(machine, CreditExhausted)
 
     def test_more_passages_than_the_policy_gives_at_once(self, machine: Machine) -> None:
-        for k in (0, WORLD.policy.k_max + 1, 2**32 - 1):
+        for k in (WORLD.policy.k_max + 1, 2**32 - 1):
             self.refused(machine, AccessDenied, machine.query(k=k))
 
 
@@ -244,3 +263,19 @@ def test_queries_beyond_the_rate_are_refused_until_a_minute_has_passed(tmp_path:
             assert deployment.licensee_credit(wallet("licensee")) == 1_000 - 2 * PRICE
             deployment.world.clock.advance(60)
             machine.ask()
+
+
+class TestStreams:
+    def test_one_that_says_nothing_is_ended(self, deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Or whoever has no license could hold all of them."""
+        monkeypatch.setattr("enclave.streaming.FIRST_S_MAX", 0.1)
+        said = threading.Event()
+
+        def silent() -> Iterator[pb.SearchRequest]:
+            said.wait(20)
+            yield from ()
+
+        with Machine(deployment) as machine:
+            with pytest.raises(ServiceUnavailable, match="nothing came on this stream"):
+                list(machine.channel.stream(machine.stub.SearchStream, silent(), timeout_s=20))
+            said.set()

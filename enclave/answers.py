@@ -1,0 +1,79 @@
+"""What a client gets: answers whose receipts were checked against them, and what is left to ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from storage.cid import Cid
+from vault.envelope import Passage
+from vault.receipt import Receipt, ReceiptFile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """One passage of an answer."""
+
+    passage: Passage = field(repr=False)
+    manifest: Cid
+    index: int
+    score: float
+    is_redacted: bool  # something was blacked out of it; then its text is the enclave's word, not the owner's
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Passages, best first, with the receipt that was checked against them."""
+
+    results: tuple[Result, ...]
+    receipt: Receipt
+    file: ReceiptFile = field(repr=False)  # everything an offline check needs
+    is_partial: bool
+    is_repeat: bool
+    embed_s: float
+    search_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Account:
+    """What a licensee has left."""
+
+    credit: int  # micro-units
+    spent: int
+    spend_cap: int
+    passages_seen: int
+    passages_max: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """A text's vector, with the receipt for it."""
+
+    vector: bytes = field(repr=False)  # float32 little-endian, unit length
+    receipt: Receipt
+    file: ReceiptFile = field(repr=False)
+    is_repeat: bool
+    embed_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatasetDescription:
+    """One dataset that may be asked."""
+
+    manifest: Cid
+    title: str
+    passages: int
+    owner: bytes
+    model: bytes  # SHA-256 of the weights that it is chunked for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What may be asked under a license, and on which terms."""
+
+    datasets: tuple[DatasetDescription, ...]
+    k_max: int
+    queries_per_minute: int
+    price_per_query: int  # micro-units
+    price_per_passage: int  # micro-units
+    currency: str
+    owners_min: int

@@ -1,0 +1,168 @@
+"""Books that are ahead of the disk, and come back to it: booked in memory, durable soon after (rules F3, L1).
+
+Where a row could not be written, or nobody knows, what is in memory may never have happened. Nothing is judged by it
+any more until the books have been read again from the rows, whichever of them the journal turns out to hold.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final, Protocol
+
+from enclave.allowance import Allowance
+from enclave.commit import UNANSWERED, GroupCommit
+from enclave.kept_books import KeptBooks
+from vault.entry import Entry
+from vault.errors import ForkedHistory, RecordsUnavailable, VaultError
+from vault.ledger import Books, Effect
+from vault.ledger_seal import LedgerSeal
+from vault.records.model import JournalRow
+from vault.window import EMPTY_ANCHOR, Anchor
+
+READING_WAIT_S: Final = 5.0  # how long one call waits for the books to be read again
+
+
+class Journal(Protocol):
+    """The host's append-only rows; see `vault.records.journal`."""
+
+    def append(self, rows: Sequence[JournalRow]) -> None: ...  # noqa: D102
+    def rows(self, *, after: int = 0) -> Iterator[JournalRow]: ...  # noqa: D102
+    def last(self) -> JournalRow | None: ...  # noqa: D102
+
+
+def claimed_anchor(journal: Journal) -> Anchor:
+    """Return how far the host says the ledger has come; unverified until the books are re-added."""
+    last = journal.last()
+    return Anchor(sequence=last.sequence, mac=last.mac) if last is not None else EMPTY_ANCHOR
+
+
+class DurableBooks:
+    """One ledger's books and journal. All calls but the first come from one event loop."""
+
+    def __init__(
+        self,
+        journal: Journal,
+        seal: LedgerSeal,
+        allowance: Allowance,
+        sign: Callable[[Sequence[bytes]], Sequence[bytes]],
+        claimed: Anchor,
+    ) -> None:
+        """Re-add the books. Raises `LedgerTampered`, or `ForkedHistory` where they do not end at `claimed`.
+
+        Args:
+            allowance: is told what is booked, and what turned out not to be.
+            sign: turns receipts whose entries became durable together into the messages that may leave.
+        """
+        self._journal = journal
+        self._seal = seal
+        self._allowance = allowance
+        self._kept = KeptBooks(seal)
+        for entry, effect in self._kept.read(journal.rows()):
+            allowance.note(entry, effect)
+        if self._kept.anchor != claimed:
+            raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
+        self._commit = GroupCommit(journal.append, claimed, sign)
+        self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def books(self) -> Books:
+        """Return the books, ahead of the disk. Raises `RecordsUnavailable` while they are in doubt."""
+        self._commit.require_certain()
+        return self._kept.books
+
+    @property
+    def anchor(self) -> Anchor:
+        """Return the last entry that is durable."""
+        return self._commit.durable
+
+    def has_come_by(self, anchor: Anchor) -> bool:
+        """Say whether the durable part of these books had come to this anchor once."""
+        return anchor.sequence <= self.anchor.sequence and self._kept.has_come_by(anchor)
+
+    async def ready(self) -> None:
+        """Wait until the books are certain and one more entry can be booked: before the next wait, that is.
+
+        Raises: `RecordsUnavailable` where the journal cannot be read now or takes long; `ForkedHistory` and
+        `LedgerTampered` where it is not the one that was written.
+        """
+        while True:
+            if self._commit.is_in_doubt:
+                await self._read_again(at_most_s=READING_WAIT_S)
+            elif self._commit.is_full:
+                await self._commit.room()
+            else:
+                return
+
+    def book(self, entry: Entry) -> None:
+        """Book an entry, after `ready`; `committed` says when it is durable."""
+        self._commit.require_open()
+        row, effect = self._kept.booked(entry)
+        self._allowance.note(entry, effect)
+        self._commit.put(row)
+
+    async def committed(self, sequence: int, receipt: bytes = b"") -> bytes:
+        """Wait until an entry found in the books is durable, without another wait in between; return its message.
+
+        Args:
+            receipt: to sign then, if any.
+        Raises: `RecordsUnavailable` or `ForkedHistory` where the entry could not be written.
+        """
+        try:
+            return await self._commit.committed(sequence, receipt)
+        except VaultError:
+            self._begin_reading()
+            raise
+
+    async def resume(self) -> None:
+        """Take in rows appended meanwhile by others. Raises `ForkedHistory` where the host has restored older ones."""
+        await self._commit.settled()
+        if not self._commit.is_in_doubt:
+            claimed = await asyncio.to_thread(claimed_anchor, self._journal)
+            await self._commit.settled()
+            if claimed == self.anchor:
+                return
+            if not self._commit.is_in_doubt:
+                self._commit.doubt()
+        await self._read_again()
+
+    async def close(self) -> None:
+        """Book no more, and wait for what was booked."""
+        await self._commit.close()
+
+    async def _read_again(self, *, at_most_s: float | None = None) -> None:
+        reading = self._begin_reading()
+        done, _ = await asyncio.wait({reading}, timeout=at_most_s)
+        if not done:
+            raise RecordsUnavailable(f"the ledger is being read again; {UNANSWERED}")
+        reading.result()
+
+    def _begin_reading(self) -> asyncio.Task[None]:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._take_again())
+            self._reading.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by nobody
+        return self._reading
+
+    async def _take_again(self) -> None:
+        if not self._commit.is_in_doubt:
+            return
+        durable = self.anchor
+        kept, news = await asyncio.to_thread(self._readded, durable)
+        self._allowance.forget(after=durable.sequence)
+        for entry, effect in news:
+            self._allowance.note(entry, effect)
+        self._kept = kept
+        self._commit.resume(kept.anchor)
+
+    def _readded(self, durable: Anchor) -> tuple[KeptBooks, list[tuple[Entry, Effect]]]:
+        """Return the books of all rows, and what came after `durable`; changes nothing of ours."""
+        kept, news = KeptBooks(self._seal), []
+        for entry, effect in kept.read(self._journal.rows()):
+            if entry.sequence > durable.sequence:
+                news.append((entry, effect))
+        if kept.anchor.sequence < durable.sequence or not kept.has_come_by(durable):
+            raise ForkedHistory(
+                f"the database ends at entry {kept.anchor.sequence}, but this enclave has booked entry "
+                f"{durable.sequence}, which is not among its rows; restore the newer database"
+            )
+        return kept, news

@@ -1,0 +1,180 @@
+"""One dataset version as it lies opened in the engine: passages, what proves them, and the index over them.
+
+Every version has an index of its own, so what a permit does not name takes no part in a search at all (rule O4).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+
+from enclave.found import Dataset, Found
+from rag.facts import DOCUMENT, OWNER, MalformedMetadata
+from rag.filters import TEXT_BYTES_MAX
+from rag.keyword import KeywordIndex, OversizedVocabulary
+from rag.metadata import MetadataIndex
+from rag.model import Index, Metadata
+from rag.neighbors import Neighborhoods, Place
+from rag.parts import Part
+from storage.cid import Cid
+from storage.errors import StorageError
+from storage.model import Blobs
+from storage.unixfs import read_file
+from vault.envelope import (
+    SEGMENT_BYTES_MAX,
+    SIZE_FLOOR,
+    Passage,
+    checked_passage,
+    open_segment,
+    passage_salts,
+    passage_text,
+)
+from vault.errors import TamperedSegment
+from vault.manifest import Manifest, corpus_tree
+from vault.merkle import Tree
+from vault.question import Mode, Options
+
+SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Passages:
+    """A dataset version's passages, decrypted, and proved to be the ones that its owner committed to."""
+
+    manifest: Manifest
+    cid: Cid
+    bodies: list[bytes]
+    salts: list[bytes]
+    leaves: Tree
+
+    def texts(self) -> list[str]:
+        """Return the texts, in order."""
+        return [passage_text(body) for body in self.bodies]
+
+
+class Opened:
+    """Passages that can be searched. What only some questions need is prepared when the first of them comes."""
+
+    def __init__(self, passages: Passages, index: Index) -> None:
+        self.passages = passages
+        self.index = index
+
+    def part(self, options: Options) -> Part:
+        """Return what a question with these options searches."""
+        return Part(
+            index=self.index,
+            keywords=self._searchable_words() if options.mode is not Mode.DENSE else None,
+            metadata=self._metadata if options.where else None,
+            neighborhoods=self._neighborhoods if options.neighbors else None,
+            text=self.text,
+            vectors=self.index.vectors,
+        )
+
+    def text(self, row: int) -> str:
+        """Return a passage's text."""
+        return passage_text(self.passages.bodies[row])
+
+    def found(self, row: int, score: float) -> Found:
+        """Return a passage as it was found."""
+        passages = self.passages
+        return Found(
+            manifest=passages.cid,
+            index=row,
+            score=score,
+            body=passages.bodies[row],
+            salt=passages.salts[row],
+            commitment=passages.leaves.leaf(row),
+            path=passages.leaves.path(row),
+            owner=passages.manifest.owner,
+        )
+
+    def _searchable_words(self) -> KeywordIndex:
+        if isinstance(self._keywords, OversizedVocabulary):
+            raise self._keywords
+        return self._keywords
+
+    @cached_property
+    def _keywords(self) -> KeywordIndex | OversizedVocabulary:
+        try:
+            return KeywordIndex(map(passage_text, self.passages.bodies))
+        except OversizedVocabulary as error:  # kept: finding out again would hold up every question
+            return error
+
+    @cached_property
+    def _metadata(self) -> MetadataIndex:
+        try:
+            return MetadataIndex(metadata_of(self.passages, with_facts=True))
+        except MalformedMetadata:  # by an owner whose own program sealed it: nobody else's questions fail for that
+            return MetadataIndex(metadata_of(self.passages, with_facts=False))
+
+    @cached_property
+    def _neighborhoods(self) -> Neighborhoods:
+        passages = map(checked_passage, self.passages.bodies)
+        return Neighborhoods([Place(one.document, one.start, one.end) for one in passages])
+
+
+def metadata_of(passages: Passages, *, with_facts: bool) -> Iterator[Metadata]:
+    """Yield what filters can ask of each passage; those of one document share one mapping.
+
+    What every passage has stands above what its owner says: no document passes for another one, or another owner's.
+
+    Args:
+        with_facts: whether its owner's facts are among it.
+    """
+    owner = f"0x{passages.manifest.owner.hex()}"
+    last: Passage | None = None
+    shared: Metadata = {}
+    for body in passages.bodies:
+        passage = checked_passage(body)
+        if last is None or (passage.document, passage.metadata) != (last.document, last.metadata):
+            facts = passage.metadata if with_facts else {}
+            last, shared = passage, {**facts, DOCUMENT: _bounded(passage.document), OWNER: owner}
+        yield shared
+
+
+def _bounded(name: str) -> str:
+    """Return as much of a document's name as filters can ask for."""
+    return name.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
+
+
+def opened_passages(blobs: Blobs, dataset: Dataset) -> Passages:
+    """Fetch, verify and decrypt a dataset. Raises `TamperedSegment` or a `StorageError`."""
+    bodies = fetched_passages(blobs, dataset)
+    tree = corpus_tree(dataset.key, bodies)
+    if tree.root() != dataset.manifest.corpus_root:
+        raise TamperedSegment("the passages are not the ones the owner committed to")
+    return Passages(
+        manifest=dataset.manifest,
+        cid=dataset.manifest.cid(),
+        bodies=bodies,
+        salts=list(islice(passage_salts(dataset.key), len(bodies))),
+        leaves=tree,
+    )
+
+
+def fetched_passages(blobs: Blobs, dataset: Dataset) -> list[bytes]:
+    """Return a dataset's encoded passages in order: every block checked, every segment authenticated."""
+    manifest = dataset.manifest
+    bodies: list[bytes] = []
+    for index, segment in enumerate(manifest.segments):
+        try:
+            sealed = read_file(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
+        except StorageError as error:
+            raise type(error)(f"segment {index} of dataset {manifest.title or manifest.cid()}: {error}") from error
+        opened = open_segment(
+            dataset.key,
+            sealed,
+            genesis=manifest.genesis,
+            dataset=manifest.dataset,
+            version=manifest.version,
+            index=index,
+        )
+        if len(opened) != segment.passages or len(sealed) != segment.sealed_bytes:
+            raise TamperedSegment(f"segment {index} does not hold what the manifest says")
+        bodies.extend(opened)
+    return bodies
+
+
+Progress = Callable[[int, int], None]

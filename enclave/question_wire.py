@@ -1,0 +1,112 @@
+"""Questions and answers on the wire: one translation each way, so that client and server cannot differ."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from enclave.asked import Metered
+from enclave.found import Answer
+from enclave.v1 import retrieval_pb2 as pb
+from storage.cid import Cid
+from vault.errors import MalformedObject
+from vault.question import PLAIN, Mode, Options, Query
+from vault.wire import retry_after_ms, status_of
+
+_MODES: Final = {
+    pb.Options.MODE_DENSE: Mode.DENSE,
+    pb.Options.MODE_KEYWORD: Mode.KEYWORD,
+    pb.Options.MODE_HYBRID: Mode.HYBRID,
+}
+_NUMBERS: Final = {mode: number for number, mode in _MODES.items()}
+
+
+def query_from(question: pb.Question) -> Query:
+    """Return the question of a message. Raises `MalformedObject`, or `InvalidCid`."""
+    options = question.options
+    if options.mode not in _MODES:
+        raise MalformedObject(f"there is no search mode {options.mode}")
+    return Query(
+        request=question.request_id,
+        policy=Cid(question.policy),
+        text=question.text,
+        vector=question.vector,
+        k=question.k,
+        salt=question.salt,
+        datasets=tuple(map(Cid, question.datasets)),
+        price_max=question.price_max,
+        options=Options(
+            mode=_MODES[options.mode],
+            where=options.where,
+            distinct=options.distinct,
+            diversity=options.diversity,
+            neighbors=options.neighbors,
+            rerank=options.rerank,
+        )
+        if question.HasField("options")
+        else PLAIN,
+    )
+
+
+def question_of(query: Query) -> pb.Question:
+    """Return the message of a question."""
+    options = query.options
+    return pb.Question(
+        request_id=query.request,
+        policy=query.policy.binary,
+        text=query.text,
+        vector=query.vector,
+        k=query.k,
+        salt=query.salt,
+        datasets=[cid.binary for cid in query.datasets],
+        price_max=query.price_max,
+        options=None
+        if options == PLAIN
+        else pb.Options(
+            mode=_NUMBERS[options.mode],
+            where=options.where,
+            distinct=options.distinct,
+            diversity=options.diversity,
+            neighbors=options.neighbors,
+            rerank=options.rerank,
+        ),
+    )
+
+
+def embed_query(request: pb.EmbedRequest) -> Query:
+    """Return the question that asks for a text's own vector."""
+    return Query(
+        request=request.request_id,
+        policy=Cid(request.policy),
+        text=request.text,
+        k=0,
+        salt=request.salt,
+        price_max=request.price_max,
+    )
+
+
+def response_of(metered: Metered, answer: Answer, *, is_repeat: bool) -> pb.SearchResponse:
+    """Return the message of an answer that was booked."""
+    return pb.SearchResponse(
+        passages=[
+            pb.Passage(
+                manifest=found.manifest.binary,
+                index=found.index,
+                score=found.score,
+                body=found.body,
+                salt=found.salt,
+            )
+            for found in metered.passages
+        ],
+        receipt=metered.receipt,
+        query_vector=answer.vector,
+        is_partial=metered.is_partial,
+        is_repeat=is_repeat,
+        embed_s=answer.embed_s,
+        search_s=answer.search_s,
+    )
+
+
+def refusal_of(error: Exception) -> pb.Refusal:
+    """Return the message of a question's refusal, with what a failed call of its own would say."""
+    _, reason, message = status_of(error)
+    return pb.Refusal(reason=reason, message=message, retry_after_ms=retry_after_ms(error))

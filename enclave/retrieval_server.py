@@ -1,0 +1,128 @@
+"""The gRPC edge of sessions and questions: parse, one call, render."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+
+from enclave.question_wire import embed_query, query_from, response_of
+from enclave.service import EnclaveService
+from enclave.streaming import answer_stream, fitting, outcome_of
+from enclave.v1 import retrieval_pb2 as pb
+from enclave.v1 import retrieval_pb2_grpc as rpc
+from vault.errors import MalformedObject
+from vault.license import Delegation, License
+from vault.question import BATCH_MAX, batch_digest
+from vault.session import SessionOpening
+from vault.wire import answered
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # generated code is untyped
+    """Sessions and questions."""
+
+    def __init__(self, service: EnclaveService) -> None:
+        self._service = service
+
+    @answered
+    async def OpenSession(  # noqa: N802, D102
+        self, request: pb.OpenSessionRequest, _: Context
+    ) -> pb.OpenSessionResponse:
+        session, last_receipt, expires_at = self._service.open_session(
+            License.from_bytes(request.license),
+            Delegation.from_bytes(request.delegation),
+            SessionOpening.from_bytes(request.opening),
+        )
+        return pb.OpenSessionResponse(session=session, last_receipt=last_receipt, expires_at=expires_at)
+
+    @answered
+    async def Search(self, request: pb.SearchRequest, _: Context) -> pb.SearchResponse:  # noqa: N802, D102
+        query = query_from(request.question)
+        session = self._service.authenticated(
+            request.session, request.sequence, request.mac, body=query.body_digest(), last_receipt=request.last_receipt
+        )
+        metered, answer, is_repeat = await self._service.search(session, query, request.last_receipt)
+        return response_of(metered, answer, is_repeat=is_repeat)
+
+    @answered
+    async def SearchBatch(  # noqa: N802, D102
+        self, request: pb.SearchBatchRequest, _: Context
+    ) -> pb.SearchBatchResponse:
+        if not 1 <= len(request.questions) <= BATCH_MAX:
+            raise MalformedObject(f"a batch holds 1 … {BATCH_MAX} questions")
+        queries = [query_from(question) for question in request.questions]
+        if len({query.request for query in queries}) < len(queries):
+            raise MalformedObject("every question of a batch has a request id of its own")
+        session = self._service.authenticated(
+            request.session,
+            request.sequence,
+            request.mac,
+            body=batch_digest(queries),
+            last_receipt=request.last_receipt,
+        )
+        outcomes = await asyncio.gather(
+            *(outcome_of(self._service, session, query, request.last_receipt) for query in queries)
+        )
+        return pb.SearchBatchResponse(outcomes=fitting(outcomes))
+
+    @answered
+    async def SearchStream(  # noqa: N802, D102
+        self, requests: AsyncIterator[pb.SearchRequest], context: Context
+    ) -> None:
+        await answer_stream(self._service, requests, context.write)
+
+    @answered
+    async def Embed(self, request: pb.EmbedRequest, _: Context) -> pb.EmbedResponse:  # noqa: N802, D102
+        query = embed_query(request)
+        session = self._service.authenticated(
+            request.session, request.sequence, request.mac, body=query.body_digest(), last_receipt=request.last_receipt
+        )
+        metered, answer, is_repeat = await self._service.search(session, query, request.last_receipt)
+        return pb.EmbedResponse(
+            vector=answer.vector, receipt=metered.receipt, is_repeat=is_repeat, embed_s=answer.embed_s
+        )
+
+    @answered
+    async def Quote(self, request: pb.QuoteRequest, _: Context) -> pb.QuoteResponse:  # noqa: N802, D102
+        quote = self._service.quote(
+            request.session, request.sequence, request.mac, k=request.k, neighbors=request.neighbors
+        )
+        return pb.QuoteResponse(
+            price_max=quote.price_max,
+            price_min=quote.price_min,
+            passages_max=quote.passages_max,
+            passages_left=quote.passages_left,
+            credit=quote.credit,
+            spend_left=quote.spend_left,
+        )
+
+    @answered
+    async def Describe(self, request: pb.DescribeRequest, _: Context) -> pb.DescribeResponse:  # noqa: N802, D102
+        policy, datasets = self._service.describe(request.session, request.sequence, request.mac)
+        return pb.DescribeResponse(
+            datasets=[
+                pb.DatasetDescription(
+                    manifest=manifest.cid().binary,
+                    title=manifest.title,
+                    passages=manifest.passages,
+                    owner=manifest.owner,
+                    model=manifest.model,
+                )
+                for manifest in datasets
+            ],
+            k_max=policy.k_max,
+            queries_per_minute=policy.queries_per_minute,
+            price_per_query=policy.price_per_query,
+            price_per_passage=policy.price_per_passage,
+            currency=policy.currency,
+            owners_min=policy.output.owners_min,
+        )
+
+    @answered
+    async def GetAccount(self, request: pb.GetAccountRequest, _: Context) -> pb.GetAccountResponse:  # noqa: N802, D102
+        credit, spent, cap, seen, most = self._service.account(request.session, request.sequence, request.mac)
+        return pb.GetAccountResponse(credit=credit, spent=spent, spend_cap=cap, passages_seen=seen, passages_max=most)

@@ -1,0 +1,235 @@
+"""Group commit: one append at a time, everything queued in it, nobody released before theirs is durable (rule L3)."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from itertools import chain
+
+import pytest
+
+from enclave.commit import GROUP_ROWS_MAX, QUEUED_ROWS_MAX, GroupCommit
+from tests.builders import seeded
+from tests.loops import WAIT_S
+from vault.errors import ForkedHistory, RecordsUnavailable, ServiceUnavailable, VaultError
+from vault.records.model import JournalRow
+from vault.window import EMPTY_ANCHOR, Anchor
+
+
+class Disk:
+    """Takes appends, one group after another; `hold` keeps them on their way until `let_go`."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.at_once = 0
+        self.error: Exception | None = None
+        self._free = threading.Event()
+        self._free.set()
+        self.begun = threading.Event()
+
+    def append(self, rows: Sequence[JournalRow]) -> None:
+        self.at_once += 1
+        assert self.at_once == 1, "one writer"
+        self.begun.set()
+        assert self._free.wait(WAIT_S)
+        self.at_once -= 1
+        if self.error is not None:
+            raise self.error
+        self.groups.append([row.sequence for row in rows])
+
+    async def holding(self) -> None:
+        """Wait until an append is held."""
+        assert await asyncio.to_thread(self.begun.wait, WAIT_S)
+
+    def hold(self) -> None:
+        self.begun.clear()
+        self._free.clear()
+
+    def let_go(self, error: Exception | None = None) -> None:
+        self.error = error
+        self._free.set()
+
+
+def row(sequence: int, sealed: bytes = b"sealed") -> JournalRow:
+    return JournalRow(sequence, sealed, seeded(f"mac {sequence}"))
+
+
+def joined(receipts: Sequence[bytes]) -> list[bytes]:
+    """Sign as a burst would: each message tells how many were signed together."""
+    return [b"%d:" % len(receipts) + receipt for receipt in receipts]
+
+
+@pytest.fixture
+async def disk() -> AsyncIterator[Disk]:
+    disk = Disk()
+    yield disk
+    disk.let_go()
+
+
+@pytest.fixture
+def commit(disk: Disk) -> GroupCommit:
+    return GroupCommit(disk.append, EMPTY_ANCHOR, joined)
+
+
+def waits(commit: GroupCommit, *sequences: int) -> list[asyncio.Task[bytes]]:
+    return [asyncio.create_task(commit.committed(sequence, b"receipt %d" % sequence)) for sequence in sequences]
+
+
+async def outcomes(waiting: Sequence[asyncio.Task[bytes]]) -> list[bytes | BaseException]:
+    async with asyncio.timeout(WAIT_S):
+        return await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def turns(number: int = 20) -> None:
+    """Let the loop turn: whatever could go on without the disk has gone on."""
+    for _ in range(number):
+        await asyncio.sleep(0)
+
+
+async def test_alone_a_row_goes_at_once_and_alone(commit: GroupCommit, disk: Disk) -> None:
+    for sequence in (1, 2):
+        commit.put(row(sequence))
+        assert await commit.committed(sequence, b"receipt") == b"1:receipt"
+    assert disk.groups == [[1], [2]]
+    assert commit.durable == Anchor(sequence=2, mac=row(2).mac)
+
+
+async def test_what_is_booked_in_one_turn_or_while_the_disk_works_goes_together(
+    commit: GroupCommit, disk: Disk
+) -> None:
+    disk.hold()
+    for sequence in (1, 2):
+        commit.put(row(sequence))
+    await disk.holding()
+    for sequence in (3, 4, 5):
+        commit.put(row(sequence))
+    waiting = waits(commit, 5, 1, 2, 3, 4)  # whoever asks again may ask for an earlier one
+    await turns()
+    assert not any(task.done() for task in waiting)
+    assert commit.durable == EMPTY_ANCHOR
+    disk.let_go()
+    assert await outcomes(waiting) == [b"3:receipt 5", b"2:receipt 1", b"2:receipt 2", b"3:receipt 3", b"3:receipt 4"]
+    assert disk.groups == [[1, 2], [3, 4, 5]]
+
+
+async def test_who_comes_later_for_a_durable_one_does_not_wait(commit: GroupCommit) -> None:
+    commit.put(row(1))
+    await commit.settled()
+    assert await commit.committed(1) == b""
+    assert await commit.committed(1, b"receipt") == b"1:receipt"
+
+
+async def test_groups_are_bounded_by_rows_and_by_bytes(
+    commit: GroupCommit, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enclave.commit.GROUP_BYTES_MAX", 10_000)
+    large = [row(sequence, bytes(4_000)) for sequence in range(1, 5)] + [row(5, bytes(20_000))]
+    for one in large:
+        commit.put(one)
+    for sequence in range(6, 6 + GROUP_ROWS_MAX + 1):
+        commit.put(row(sequence, b"x"))
+    await commit.settled()
+    assert disk.groups[:3] == [[1, 2], [3, 4], [5]]
+    assert [len(group) for group in disk.groups[3:]] == [GROUP_ROWS_MAX, 1]
+    assert list(chain.from_iterable(disk.groups)) == list(range(1, 6 + GROUP_ROWS_MAX + 1))
+
+
+async def test_a_full_queue_makes_bookings_wait_for_the_disk(commit: GroupCommit, disk: Disk) -> None:
+    disk.hold()
+    commit.put(row(1))
+    await disk.holding()
+    for sequence in range(2, 2 + QUEUED_ROWS_MAX):
+        commit.put(row(sequence))
+    with pytest.raises(RecordsUnavailable, match="behind"):
+        commit.put(row(2 + QUEUED_ROWS_MAX))
+    waiting = asyncio.create_task(commit.room())
+    await turns()
+    assert not waiting.done()
+    disk.let_go()
+    async with asyncio.timeout(WAIT_S):
+        await waiting
+    commit.put(row(2 + QUEUED_ROWS_MAX))
+    await commit.settled()
+    assert list(chain.from_iterable(disk.groups)) == list(range(1, 3 + QUEUED_ROWS_MAX))
+
+
+@pytest.mark.parametrize(
+    ("error", "seen"),
+    [
+        (RecordsUnavailable("disk full"), RecordsUnavailable),
+        (ForkedHistory("another's row"), ForkedHistory),
+        (ValueError("a bug of ours"), RecordsUnavailable),
+    ],
+)
+async def test_a_failed_group_takes_all_behind_it_along(
+    commit: GroupCommit, disk: Disk, error: Exception, seen: type[VaultError]
+) -> None:
+    disk.hold()
+    commit.put(row(1))
+    await disk.holding()
+    commit.put(row(2))
+    waiting = waits(commit, 1, 2)
+    await turns()
+    disk.let_go(error)
+    for outcome in await outcomes(waiting):
+        assert type(outcome) is seen
+        assert "ask again with the same request id" in str(outcome)
+        assert str(error) not in str(outcome)  # where the database lies is no licensee's business
+    assert disk.groups == []
+    assert commit.durable == EMPTY_ANCHOR
+    for refused in (lambda: commit.put(row(2)), commit.require_certain, commit.require_open):
+        with pytest.raises(RecordsUnavailable):
+            refused()
+    with pytest.raises(RecordsUnavailable):
+        await commit.committed(2)
+
+
+async def test_once_the_books_are_read_again_it_goes_on_from_there(commit: GroupCommit, disk: Disk) -> None:
+    disk.error = RecordsUnavailable("away")
+    commit.put(row(1))
+    await commit.settled()
+    disk.error = None
+    commit.resume(Anchor(sequence=1, mac=row(1).mac))  # it had been recorded all the same
+    commit.put(row(2))
+    assert await commit.committed(2, b"receipt") == b"1:receipt"
+    assert disk.groups == [[2]]
+
+
+async def test_one_that_no_longer_waits_holds_nobody_up(commit: GroupCommit, disk: Disk) -> None:
+    for error in (None, RecordsUnavailable("away")):
+        disk.hold()
+        commit.put(row(commit.durable.sequence + 1))
+        await disk.holding()
+        gone, stays = waits(commit, commit.durable.sequence + 1, commit.durable.sequence + 1)
+        await turns()
+        gone.cancel()
+        disk.let_go(error)
+        (outcome,) = await outcomes([stays])
+        assert outcome == b"1:receipt 1" if error is None else isinstance(outcome, RecordsUnavailable)
+
+
+async def test_closing_waits_for_what_was_booked_and_books_no_more(commit: GroupCommit, disk: Disk) -> None:
+    disk.hold()
+    commit.put(row(1))
+    await disk.holding()
+    commit.put(row(2))
+    closing = asyncio.create_task(commit.close())
+    await turns()
+    with pytest.raises(ServiceUnavailable, match="closing"):
+        commit.put(row(3))
+    assert not closing.done()
+    disk.let_go()
+    async with asyncio.timeout(WAIT_S):
+        await closing
+    assert disk.groups == [[1], [2]]
+
+
+async def test_nothing_can_be_doubted_while_it_is_being_written(commit: GroupCommit) -> None:
+    commit.put(row(1))
+    with pytest.raises(ValueError, match="being written"):
+        commit.doubt()
+    await commit.settled()
+    commit.doubt()
+    with pytest.raises(RecordsUnavailable):
+        commit.put(row(2))

@@ -1,0 +1,77 @@
+"""What is counted and timed, and that no label says whose question it was (rule R6)."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from enclave.metrics import BUCKETS_S, Metrics, Stage
+from tests.deployment import deployed
+from tests.enclaves import world
+from vault.errors import AccessDenied, BudgetExhausted
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_a_question_is_counted_by_how_it_ended() -> None:
+    metrics = Metrics()
+    with metrics.question() as outcome:
+        assert value(metrics, "coffer_under_way") == 1
+        outcome.answered(3, is_partial=False, is_repeat=False)
+    with metrics.question() as outcome:
+        outcome.answered(1, is_partial=True, is_repeat=False)
+    with metrics.question() as outcome:
+        outcome.answered(2, is_partial=True, is_repeat=True)
+    for error in (AccessDenied("why"), BudgetExhausted("why"), ZeroDivisionError("secret words")):
+        with pytest.raises(type(error)), metrics.question():
+            raise error
+    outcomes = (
+        "answered",
+        "partial",
+        "repeated",
+        "refused_access_denied",
+        "refused_budget_exhausted",
+        "refused_internal",
+    )
+    for name in outcomes:
+        assert value(metrics, "coffer_questions_total", outcome=name) == 1
+    assert value(metrics, "coffer_passages_total") == 6
+    assert value(metrics, "coffer_under_way") == 0
+
+
+def test_stages_fall_into_buckets_from_microseconds_to_seconds() -> None:
+    metrics = Metrics()
+    for seconds in (80e-6, 3e-3, 1.7):
+        metrics.observe(Stage.SEARCH, seconds)
+    assert BUCKETS_S[0] <= 100e-6
+    assert BUCKETS_S[-1] >= 5
+    assert value(metrics, "coffer_stage_seconds_bucket", stage="search", le="0.0001") == 1
+    assert value(metrics, "coffer_stage_seconds_bucket", stage="search", le="0.005") == 2
+    assert value(metrics, "coffer_stage_seconds_count", stage="search") == 3
+
+
+def test_a_scrape_says_nothing_of_who_asked_what(tmp_path: Path) -> None:
+    setting = world()
+    with deployed(tmp_path, setting) as deployment:
+        deployment.add_credit(1_000)
+        metrics = Metrics()
+        deployment.enclave.service._answering._metrics = metrics
+        with deployment.client() as client:
+            client.search("tide table", k=2)
+            with pytest.raises(AccessDenied):
+                client.search("tide table", k=99)
+        where = metrics.serve("127.0.0.1", 0)
+        with urllib.request.urlopen(f"http://{where}/metrics") as response:  # our own, on loopback
+            page = response.read().decode()
+    labels = set(re.findall(r"(\w+)=\"", page))
+    assert labels == {"stage", "outcome", "le"}
+    assert 'coffer_questions_total{outcome="answered"} 1.0' in page
+    for stage in Stage:
+        assert f'coffer_stage_seconds_count{{stage="{stage}"}}' in page
+    for secret in ("tide", setting.policy.title, setting.dataset.manifest.title, str(setting.genesis)):
+        assert secret not in page

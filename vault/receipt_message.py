@@ -1,0 +1,107 @@
+"""How a receipt is signed: alone, or in a burst whose receipts share one signature over a small tree.
+
+    alone      COSE_Sign1 over the receipt, its type in `external_aad`
+    in a burst receipt ‖ index ‖ path ‖ head, where head = COSE_Sign1 over (size, root) of an RFC 6962 tree of receipts
+
+Both vouch for the same bytes, so the digest that names a receipt is of these alone. A head is signed as another type
+than a receipt, so neither passes for the other, and a burst of one does not exist: each message has one form. A path
+shows hashes of other licensees' receipts; each receipt commits to its question under its client's own salt and request
+id, 32 random bytes each, so such a hash says nothing to who does not hold the receipt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Annotated, ClassVar, Final
+
+import cbor2
+
+from vault.codec import Digest, Length, Record
+from vault.cose import MESSAGE_BYTES_MAX, payload_of, sign1, verified_payload
+from vault.errors import InvalidSignature, MalformedObject
+from vault.machine import MachineKey
+from vault.merkle import Tree, leaf_hash, root_from_path
+
+AAD: Final = b"coffer/receipt/v1"
+BURST_AAD: Final = b"coffer/receipt-burst/v1"
+BURST_MAX: Final = 1024
+BURST_PATH_MAX: Final = 10  # levels over so many leaves
+HEAD_BYTES_MAX: Final = 512
+PROOF_BYTES_MAX: Final = 1024  # what a burst's message holds beside the receipt: path, head, names
+_ALONE: Final = 0xD2  # how a COSE_Sign1 message begins: tag 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Burst(Record):
+    """What one signature vouches for: receipts that became due together."""
+
+    TYPE: ClassVar[str] = "coffer/receipt-burst/v1"
+
+    size: int
+    root: Digest
+
+    def check(self) -> None:
+        """Refuse a burst of one, which would be a second form of a receipt signed alone, and one too large."""
+        if not 2 <= self.size <= BURST_MAX:
+            raise MalformedObject(f"a burst has 2 … {BURST_MAX} receipts")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptInBurst(Record):
+    """One receipt, its place among those of its burst, and the signed head of them all."""
+
+    TYPE: ClassVar[str] = "coffer/receipt-in-burst/v1"
+
+    head: Annotated[bytes, Length(64, HEAD_BYTES_MAX)]
+    path: Annotated[tuple[Digest, ...], Length(1, BURST_PATH_MAX)]
+    index: int
+    receipt: Annotated[bytes, Length(1, MESSAGE_BYTES_MAX)]
+
+
+def signed_receipts(receipts: Sequence[bytes], key: MachineKey) -> list[bytes]:
+    """Return one message for each encoded receipt, in their order, with as few signatures as can be."""
+    if len(receipts) > BURST_MAX:
+        return [*signed_receipts(receipts[:BURST_MAX], key), *signed_receipts(receipts[BURST_MAX:], key)]
+    if len(receipts) < 2 or max(map(len, receipts)) > MESSAGE_BYTES_MAX - PROOF_BYTES_MAX:
+        return [sign1(key, receipt, external_aad=AAD) for receipt in receipts]
+    tree = Tree([leaf_hash(receipt) for receipt in receipts])
+    head = sign1(key, Burst(size=tree.size, root=tree.root()).encoded(), external_aad=BURST_AAD)
+    return [_in_burst(head, tree.path(index), index, receipt) for index, receipt in enumerate(receipts)]
+
+
+def verified_message(message: bytes, instance: bytes) -> bytes:
+    """Return the receipt's bytes that `instance` signed, or raise `InvalidSignature` or `MalformedObject`."""
+    if _is_alone(message):
+        return verified_payload(message, instance, external_aad=AAD)
+    part = ReceiptInBurst.from_bytes(message, bytes_max=MESSAGE_BYTES_MAX)
+    head = verified_payload(part.head, instance, external_aad=BURST_AAD)
+    burst = Burst.from_bytes(head, bytes_max=HEAD_BYTES_MAX)
+    if root_from_path(leaf_hash(part.receipt), part.index, burst.size, part.path) != burst.root:
+        raise InvalidSignature("the receipt is not in the burst whose head is signed")
+    return part.receipt
+
+
+def receipt_digest(message: bytes) -> bytes:
+    """Return the digest of the receipt in a message, verified before; see `payload_digest`."""
+    if _is_alone(message):
+        return payload_digest(payload_of(message))
+    return payload_digest(ReceiptInBurst.from_bytes(message, bytes_max=MESSAGE_BYTES_MAX).receipt)
+
+
+def payload_digest(receipt: bytes) -> bytes:
+    """Return the SHA-256 by which the next receipt and request name this one: of the receipt, however it is signed."""
+    return sha256(receipt).digest()
+
+
+def _is_alone(message: bytes) -> bool:
+    return message[:1] == bytes([_ALONE])
+
+
+def _in_burst(head: bytes, path: Sequence[bytes], index: int, receipt: bytes) -> bytes:
+    """Return the encoded `ReceiptInBurst`, its keys in canonical order: to build the record would cost ten times."""
+    message: bytes = cbor2.dumps(
+        {"head": head, "path": path, "type": ReceiptInBurst.TYPE, "index": index, "receipt": receipt}
+    )
+    return message
