@@ -14,7 +14,7 @@ from storage.cid import Cid
 from vault.errors import BudgetExhausted
 from vault.ledger import Books
 from vault.licensees import SHARED_BUDGET
-from vault.limits import Quota
+from vault.limits import Place, Quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,9 +52,10 @@ def room_for(books: Books, asked: Asked) -> Room:
         raise BudgetExhausted("of every dataset, all that the policy's shares allow has been seen")
     if len({covered.places[cid].owner for cid in datasets}) < asked.policy.output.owners_min:
         raise BudgetExhausted("too few owners are left of whose passages more may be seen; no answer could leave")
+    new = sum(_own_left(books, holder, covered.places[cid], budget_left) for cid in datasets)
     return Room(
         datasets=datasets,
-        passages=min(asked.permit.k, sum(left.values())),
+        passages=min(asked.permit.k, new),
         budget_left=budget_left,
         is_whole=len(datasets) == len(left),
     )
@@ -95,6 +96,12 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
         identities=tuple(identity for _, identity in kept),
         budget_left=left[covered.whole],
     )
+
+
+def _own_left(books: Books, holder: bytes, place: Place, budget_left: int) -> int:
+    """Return how many passages may be new out of one dataset: some may be known from others, and cost those nothing."""
+    own = [books.quota_left(holder, quota) for quota in place.quotas if quota.lineages == {place.lineage}]
+    return min(own, default=budget_left)
 
 
 def _all_seen(books: Books, asked: Asked) -> str:

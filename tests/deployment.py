@@ -197,7 +197,7 @@ class Deployment:
     def until_serving(self) -> None:
         """Let the enclave try again until it serves."""
         for _ in range(TRIES_MAX):
-            if self.enclave.step() is State.SERVING:
+            if self.enclave.step() is State.SERVING and self.enclave.engine.is_alive:
                 return
         raise AssertionError(self.enclave.instance.status.reason)
 

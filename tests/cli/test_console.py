@@ -74,5 +74,5 @@ def test_whatever_others_write_is_one_printable_line_that_reads_back(text: str) 
     stream = io.StringIO()
     Console(file=stream, highlight=False, emoji=False, width=10_000).print(f"x{foreign(text)}x", soft_wrap=True)
     assert stream.getvalue().endswith("x\n") and stream.getvalue()[:-1].isprintable()
-    if text.isprintable():
+    if text.isprintable() and not text.endswith("\\"):  # which is doubled, or it would escape markup that follows
         assert stream.getvalue() == f"x{text}x\n"

@@ -47,7 +47,7 @@ def stopping(deployment: Deployment, *, grace_s: float) -> Future[None]:
     deployment.until(enclave.running.done)
     stopped = deployment.loop.start(drained(enclave.server, enclave.service, grace_s=grace_s))
     host, port = enclave.address.split(":")
-    with suppress(ConnectionRefusedError):
+    with suppress(ConnectionError):
         for _ in range(TRIES_MAX):
             socket.create_connection((host, int(port)), timeout=1).close()
     return stopped
