@@ -120,7 +120,11 @@ def guarded(tmp_path: Path) -> Iterator[Served]:
 
 def held(served: Served, on: Proposal, index: int) -> dict[bytes, int]:
     """Return the ballots that a custodian holds, and how many words on each."""
-    return {one.vote.ballot.digest(): len(one.acknowledgments) for one in pages(served.made.custodies[index], on)}
+    try:
+        found = list(pages(served.made.custodies[index], on))
+    except StaleState:  # it has not heard of the proposal yet
+        return {}
+    return {one.vote.ballot.digest(): len(one.acknowledgments) for one in found}
 
 
 class TestGossip:
