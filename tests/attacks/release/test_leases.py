@@ -116,7 +116,8 @@ class TestAnchors:
         """Or a host could brick a ledger by inventing an anchor no ledger ever reaches."""
         asking = Asking(custodians.world, custodians)
         asking.release(anchor=Anchor(sequence=10**9, mac=seeded("invented")))
-        asking.release(anchor=EMPTY_ANCHOR)
+        lease = asking.release(anchor=EMPTY_ANCHOR).lease
+        assert (lease.terms.anchor, lease.remembered) == (EMPTY_ANCHOR, EMPTY_ANCHOR)
 
 
 class TestStateKey:

@@ -218,7 +218,7 @@ class TestWithOthers:
                 clock=past.world.clock,
                 production=False,
             )
-            past.asking(again, past.second).renew(NOW_AT)
+            assert past.asking(again, past.second).renew(NOW_AT).lease.terms.anchor == NOW_AT
 
 
 class Lying(LocalPeer):
