@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMMA := ,
-EXTRAS ?= owner,server,cpu,tee,tui,dev
+EXTRAS ?= owner,server,cpu,tee,tui,web,dev
 TORCH := torch==2.13.0
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist loadfile

@@ -15,6 +15,7 @@ from cli import (
     dao_sync,
     dao_verify,
     dao_voting,
+    dao_web,
 )
 
 app = typer.Typer(help="Decide together who may ask, at what price, on which machines.")
@@ -36,3 +37,4 @@ app.command("log")(dao_log.log)
 app.command("verify")(dao_verify.verify)
 app.command("export")(dao_verify.export)
 app.command("sync")(dao_sync.sync)
+app.command("serve")(dao_web.serve)

@@ -2,30 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import wiring
+from cli.casting import blank_for, cast, verified_weight, warning_of
 from cli.console import say, show_json, warn
-from cli.dao_custody import Places, caught_up, collected_json, custody_of, say_collected
+from cli.dao_custody import say_collected
 from cli.dao_hand import Hand, SignatureOption, TypedDataOption, hand_of, show_typed_data
-from cli.dao_opened import opened_proposal
+from cli.dao_opened import Opened, opened_proposal
 from cli.dao_options import ProposalArgument
-from cli.dao_rolls import seen_in
 from cli.dao_standing import say_tally, tally_json
-from cli.home import Settings
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption
 from cli.quantities import counted
-from vault.acts import blank_ballot
-from vault.assembly import named_blocks, put_vote, verified_vote
-from vault.ballot import Ballot, Proposal, Support, Vote
-from vault.ballot_box import BALLOTS_PER_VOTER
-from vault.collecting import Collected, handed_in_proposal, handed_in_vote
-from vault.errors import InvalidDecision, ServiceUnavailable, VaultError
-from vault.signing import address_text
-from vault.standing import next_sequence, standing_of
+from vault.ballot import Ballot, Proposal, Support
+from vault.errors import MalformedObject
+from vault.standing import standing_of
 
 if TYPE_CHECKING:
     from vault.history import History
@@ -56,7 +49,7 @@ def vote(
     """
     with opened_proposal(proposal, dao, home, custodian) as (opened, found):
         hand = hand_of(opened.settings, wallet, None, None, typed_data=False, option="--voter")
-        said = _cast(*opened, found, support, hand, reason, sequence)
+        said = _cast(opened, found, support, hand, reason, sequence)
         _show(said, json=json)
 
 
@@ -79,16 +72,17 @@ def ballot(
 
     Then:   coffer dao ballot PROPOSAL for --voter ADDRESS --signature 0x…
     """
-    with opened_proposal(proposal, dao, home, custodian) as ((settings, board, history), found):
+    with opened_proposal(proposal, dao, home, custodian) as (opened, found):
+        settings, board, history = opened
         hand = hand_of(settings, None, voter, signature, typed_data=typed_data, option="--voter")
         if typed_data:
-            if warning := _warning(board, found, support):
+            if warning := warning_of(board, found, support):
                 warn(warning)
             verified_weight(board, history, hand.address)
             blank = _blank(board, history, found, support, hand.address, reason, sequence)
             show_typed_data(blank, history.charter.domain(history.genesis))
             return
-        _show(_cast(settings, board, history, found, support, hand, reason, sequence), json=json)
+        _show(_cast(opened, found, support, hand, reason, sequence), json=json)
 
 
 def tally(
@@ -105,11 +99,18 @@ def tally(
         show_json(said) if json else say_tally(said)
 
 
-def verified_weight(board: Board, history: History, address: bytes) -> int:
-    """Return a member's weight; raise `AccessDenied` for a stranger."""
-    from vault.assembly import roll_of
+def _cast(
+    opened: Opened, proposal: Proposal, support: Support, hand: Hand, reason: str, sequence: int | None
+) -> dict[str, Any]:
+    settings, board, history = opened
+    warning = warning_of(board, proposal, support)
 
-    return roll_of(board, history.charter).weight_of(address)
+    def made_under(history: History) -> Ballot:
+        verified_weight(board, history, hand.address)
+        blank = _blank(board, history, proposal, support, hand.address, reason, sequence)
+        return hand.signed(blank, history.charter.domain(history.genesis))
+
+    return cast(settings, board, history, proposal, made_under) | {"warning": warning}
 
 
 def _blank(
@@ -121,71 +122,11 @@ def _blank(
     reason: str,
     sequence: int | None,
 ) -> Ballot:
-    least = next_sequence(board, history, proposal.cid(), voter, at=wiring.clock())
-    if sequence is not None and sequence < least:
-        raise typer.BadParameter(f"an answer with sequence {least - 1} was given before; take {least} or more")
-    chosen = least if sequence is None else sequence
-    return blank_ballot(proposal, voter, support, sequence=chosen, reason=reason)
-
-
-def _cast(
-    settings: Settings,
-    board: Board,
-    history: History,
-    proposal: Proposal,
-    support: Support,
-    hand: Hand,
-    reason: str,
-    sequence: int | None,
-) -> dict[str, Any]:
-    """Sign a ballot, hand it to the custodians, and keep it on the board; nothing is kept that none of them took."""
-    warning = _warning(board, proposal, support)
-    with custody_of(settings, history) as places:
-        history = caught_up(board, history, places)
-        verified_weight(board, history, hand.address)
-        blank = _blank(board, history, proposal, support, hand.address, reason, sequence)
-        made = hand.signed(blank, history.charter.domain(history.genesis))
-        vote = verified_vote(board, history, proposal, made)
-        collected = _acknowledged(board, history, places, proposal, vote)
-        answers = collected_json(collected, places, len(history.charter.custodians))
-    put_vote(board, history, proposal.cid(), vote)
-    standing = standing_of(board, history, proposal.cid(), at=wiring.clock())
-    count, given = standing.tally, sum(one.ballot.voter == made.voter for one in standing.votes)
-    return answers | {
-        "warning": warning,
-        "changes_left": max(0, BALLOTS_PER_VOTER - given),
-        "vote": str(vote.cid()),
-        "voter": address_text(made.voter),
-        "support": support.value,
-        "sequence": made.sequence,
-        "for": count.weight_for,
-        "against": count.weight_against,
-        "abstain": count.weight_abstain,
-        "total": count.total,
-    }
-
-
-def _warning(board: Board, proposal: Proposal, support: Support) -> str:
-    """Return what a voter has to know of a charter's members; refuse to vote for others than those it names."""
-    seen = seen_in(board, proposal)
-    if seen.is_contradicted and support is Support.FOR:
-        raise InvalidDecision(seen.warning)
-    return seen.warning
-
-
-def _acknowledged(board: Board, history: History, places: Places, proposal: Proposal, vote: Vote) -> Collected:
-    """Hand a vote in; where a custodian refuses it, perhaps it has not heard of the proposal, so hand that in too."""
+    """Return the ballot to sign; a sequence that was given before is misuse."""
     try:
-        collected = handed_in_vote(places.clients, history.charter, history.genesis, vote)
-        if all(isinstance(error, ServiceUnavailable) for error in collected.failures.values()):
-            return collected
-    except ServiceUnavailable:
-        raise
-    except VaultError:
-        pass
-    with suppress(VaultError):
-        handed_in_proposal(places.clients, history.charter, proposal, named_blocks(board, proposal))
-    return handed_in_vote(places.clients, history.charter, history.genesis, vote)
+        return blank_for(board, history, proposal, support, voter, reason, sequence)
+    except MalformedObject as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def _show(said: dict[str, Any], *, json: bool) -> None:

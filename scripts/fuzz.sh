@@ -15,7 +15,7 @@ found=$here/build/fuzz
 cd "$here"
 
 if ! "$python" -c 'import atheris' 2>/dev/null; then
-  echo "fuzzing needs atheris; install it with: make install EXTRAS='owner,server,cpu,tee,tui,dev,fuzz'" >&2
+  echo "fuzzing needs atheris; install it with: make install EXTRAS='owner,server,cpu,tee,tui,web,dev,fuzz'" >&2
   exit 69
 fi
 
