@@ -110,6 +110,7 @@ def listening(text: str) -> Iterator[socket.socket]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind(place)
+            bound.listen()  # whoever is told the address can connect at once
         except OSError as error:
             raise ServiceUnavailable(f"cannot listen at {text}: {error.strerror}; name another --listen") from error
         yield bound

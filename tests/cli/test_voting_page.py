@@ -123,20 +123,22 @@ def test_the_command_serves_the_page_until_it_is_told_to_stop(dao: Founded) -> N
     env = os.environ | {"COFFER_HOME": str(dao.party.home), "COFFER_CUSTODIANS": "[]"}
     command = [sys.executable, "-m", "cli.entry", "dao", "serve", "--web", "--listen", "127.0.0.1:0", "--json"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603
-        assert process.stdout is not None
-        told = json.loads(process.stdout.readline())
-        assert told["genesis"] == dao.genesis
-        with urllib.request.urlopen(f"http://{told['listening']}/", timeout=20) as page:
-            assert b"<h1>Harbor</h1>" in page.read()
-        process.terminate()
-        assert (process.wait(20), process.stderr and process.stderr.read()) == (0, b"")
+        try:
+            assert process.stdout is not None
+            told = json.loads(process.stdout.readline())
+            assert told["genesis"] == dao.genesis
+            with urllib.request.urlopen(f"http://{told['listening']}/static/vote.js", timeout=20) as script:
+                assert b"eth_signTypedData_v4" in script.read()
+            process.terminate()
+            assert (process.wait(20), process.stderr and process.stderr.read()) == (0, b"")
+        finally:
+            process.kill()
 
 
 def test_serve_says_what_it_takes(dao: Founded) -> None:
     assert "--web is the voting page" in dao.party.refused("dao", "serve")
     with listening("127.0.0.1:0") as bound:
         taken = f"127.0.0.1:{bound.getsockname()[1]}"
-        bound.listen()
         assert "cannot listen" in dao.party.refused("dao", "serve", "--web", "--listen", taken)
 
 
