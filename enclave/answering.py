@@ -6,8 +6,7 @@ A question holds on to the version of the datasets that it began with, and is an
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
@@ -82,7 +81,8 @@ class Answering:
             if before is None:
                 self._batching(served).require_room(session.id, 1)
                 self._admission.count(asked, self._instance.now())
-                async with self._room(meter, asked) as room:
+                with ExitStack() as reserved:
+                    room = await self._room(meter, asked, reserved)
                     answer = await self._nearest(asked, room, session, served)
                     before = await meter.answered(*asking)
                     if before is None:
@@ -129,19 +129,14 @@ class Answering:
         self._metrics.observe(Stage.SEARCH, answer.search_s)
         return answer
 
-    @asynccontextmanager
-    async def _room(self, meter: Meter, asked: Asked) -> AsyncIterator[Room]:
-        """Keep room for an answer in the window; where it is used up, wait for the next one first."""
-        with ExitStack() as reserved:
-            for _ in range(RENEWALS_MAX):
-                try:
-                    room = reserved.enter_context(meter.reserved(asked))
-                    break
-                except WindowUsedUp:
-                    await self._instance.renewal()
-            else:
-                room = reserved.enter_context(meter.reserved(asked))
-            yield room
+    async def _room(self, meter: Meter, asked: Asked, reserved: ExitStack) -> Room:
+        """Keep room for an answer in the window until `reserved` closes; where it is used up, wait for the next one."""
+        for _ in range(RENEWALS_MAX):
+            try:
+                return reserved.enter_context(meter.reserved(asked))
+            except WindowUsedUp:
+                await self._instance.renewal()
+        return reserved.enter_context(meter.reserved(asked))
 
     def _booked(
         self, meter: Meter, session: Session, query: Query, answer: Answer, room: Room, served: Served

@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any
 
+from enclave.crossing import crossed, crossed_passages
 from enclave.found import Answer, Ask, Dataset, Found
 from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
@@ -74,13 +75,11 @@ class WorkerEngine:
 
     async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
         """Return for each ask the nearest passages among its datasets; see `enclave.found.Engine.search`."""
-        answers: list[Answer | VaultError] = await self._ask("search", list(asks))
-        return answers
+        return crossed(await self._ask("search", list(asks)))
 
     async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
         """Return passages by place, without scores."""
-        found: tuple[Found, ...] = await self._ask("passages", list(places))
-        return found
+        return crossed_passages(await self._ask("passages", list(places)), {})
 
     async def ended(self) -> None:
         """Return when the child has ended."""
