@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from rag.beir import BeirCorpus
     from rag.model import Embedder
 
-SAMPLE = 128  # documents a round, from all over the collection
+SAMPLE = 48  # documents a round, from all over the collection
 ROUNDS = 3
 QUERIES = 40  # one at a time, a round
-QUERY_ROUNDS = 9
+QUERY_ROUNDS = 3
 PASSAGES_GOAL = 2.5
 QUERY_GOAL = 2.2
 QUALITY_GOAL = 0.998

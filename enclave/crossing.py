@@ -9,14 +9,14 @@ from enclave.found import Answer, Found
 from storage.cid import Cid
 from vault.errors import VaultError
 
-Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes]"
+Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes, bytes | None]"
 Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float] | VaultError"
 
 
 def crossing(answers: Iterable[Answer | VaultError]) -> list[Crossed]:
     """Return answers, and why there are none, as they cross."""
     return [
-        (crossing_passages(answer.found), answer.vector, answer.embed_s, answer.search_s)
+        (_crossing_passages(answer.found), answer.vector, answer.embed_s, answer.search_s)
         if isinstance(answer, Answer)
         else answer
         for answer in answers
@@ -30,22 +30,32 @@ def crossed(answers: Sequence[Crossed]) -> list[Answer | VaultError]:
         answer
         if isinstance(answer, VaultError)
         else Answer(
-            found=crossed_passages(answer[0], manifests), vector=answer[1], embed_s=answer[2], search_s=answer[3]
+            found=_crossed_passages(answer[0], manifests), vector=answer[1], embed_s=answer[2], search_s=answer[3]
         )
         for answer in answers
     ]
 
 
-def crossing_passages(found: Iterable[Found]) -> list[Crossing]:
+def _crossing_passages(found: Iterable[Found]) -> list[Crossing]:
     """Return passages as they cross."""
     return [
-        (one.manifest.binary, one.index, one.score, one.body, one.salt, one.commitment, one.path, one.owner)
+        (
+            one.manifest.binary,
+            one.index,
+            one.score,
+            one.body,
+            one.salt,
+            one.commitment,
+            one.path,
+            one.owner,
+            one.leaving,
+        )
         for one in found
     ]
 
 
-def crossed_passages(found: Iterable[Crossing], manifests: dict[bytes, Cid]) -> tuple[Found, ...]:
-    """Return what `crossing_passages` took apart.
+def _crossed_passages(found: Iterable[Crossing], manifests: dict[bytes, Cid]) -> tuple[Found, ...]:
+    """Return what `_crossing_passages` took apart.
 
     Args:
         manifests: those met before, so that each is made once.
@@ -60,6 +70,7 @@ def crossed_passages(found: Iterable[Crossing], manifests: dict[bytes, Cid]) -> 
             commitment=commitment,
             path=path,
             owner=owner,
+            leaving=leaving,
         )
-        for manifest, index, score, body, salt, commitment, path, owner in found
+        for manifest, index, score, body, salt, commitment, path, owner, leaving in found
     )

@@ -17,7 +17,7 @@ from vault.inquiry import Inquiry
 from vault.license import Delegation, Deposit, License
 from vault.manifest import Manifest
 from vault.policy import Policy
-from vault.question import Query, Quote, quote_digest
+from vault.question import Query, Quote, account_digest, describe_digest, quote_digest
 from vault.royalty import licensee_account
 from vault.session import SessionOpening
 
@@ -95,7 +95,7 @@ class EnclaveService:
 
     def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[Manifest]]:
         """Return a session's policy and the datasets that it serves now."""
-        session = self.authenticated(id, sequence, mac, body=bytes(32), last_receipt=bytes(32))
+        session = self.authenticated(id, sequence, mac, body=describe_digest(), last_receipt=bytes(32))
         policy, grounds = self._policy_of(session)
         places = self._admission.coverage(policy, grounds).places
         return policy, [manifest for manifest in grounds.manifests if manifest.cid() in places]
@@ -111,7 +111,7 @@ class EnclaveService:
         Passages lost with an enclave that did not return its window are not allowed any more. Where strangers share one
         budget, the passages are those of all of them.
         """
-        session = self.authenticated(id, sequence, mac, body=bytes(32), last_receipt=bytes(32))
+        session = self.authenticated(id, sequence, mac, body=account_digest(), last_receipt=bytes(32))
         books, (policy, grounds) = self.instance.meter().books, self._policy_of(session)
         licensee, whole = session.license.licensee, self._admission.coverage(policy, grounds).whole
         holder = policy.licensees.holder(licensee)

@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-from enclave.crossing import crossed, crossed_passages
-from enclave.found import Answer, Ask, Dataset, Found
+from enclave.crossing import crossed
+from enclave.found import Answer, Ask, Dataset, Recall
 from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
 from vault.errors import ServiceUnavailable, VaultError
@@ -73,13 +73,9 @@ class WorkerEngine:
             made = await self._ask("open", crossing, progress=progress, handing=far)
         return made
 
-    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+    async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         """Return for each ask the nearest passages among its datasets; see `enclave.found.Engine.search`."""
         return crossed(await self._ask("search", list(asks)))
-
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place, without scores."""
-        return crossed_passages(await self._ask("passages", list(places)), {})
 
     async def ended(self) -> None:
         """Return when the child has ended."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Ask, Dataset, Found
+from enclave.found import Answer, Ask, Dataset, Recall
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import Cid
 from storage.directory import DirectoryBlobs
@@ -93,15 +93,11 @@ class InProcessEngine:
         self._require_alive()
         return self._engine.open(datasets, progress, beside._engine.lender() if beside is not None else None)
 
-    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
-        self.searches += len(asks)
+    async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
+        self.searches += sum(isinstance(ask, Ask) for ask in asks)
         await self._free.wait()
         self._require_alive()
         return self._engine.search(asks)
-
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        self._require_alive()
-        return self._engine.passages(places)
 
     def end(self) -> None:
         self._engine.close()
@@ -138,7 +134,7 @@ class GatedEngine(LocalEngine):
         super().__init__(ToyEmbedder(), FaissFlatIndex, DirectoryBlobs(folder))
         self._gate = gate
 
-    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+    def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         if self._gate.exists():
             self._gate.read_bytes()
         return super().search(asks)
