@@ -26,6 +26,7 @@ from cli.stage import Stage, Terms
 from enclave.client import Answer, EnclaveClient
 from enclave.credential import Credential
 from enclave.v1 import retrieval_pb2 as pb
+from rag.chosen import made_index
 from vault.ballot import Support
 from vault.envelope import Passage
 from vault.policy import Policy
@@ -55,7 +56,7 @@ def run() -> dict[str, Any]:
 
 def _by_vector(passages: int, goal: float) -> list[Row]:
     made = [passage(number) for number in range(passages)]
-    index = wiring.make_index(vectors_of([one.text for one in made]))
+    index = made_index(vectors_of([one.text for one in made]))
     queries = random_vectors(BATCH * 8, seed=1)
     with _serving(made, module="benchmarks.synthetic") as (stage, credential):
         del made
@@ -88,7 +89,7 @@ def _by_text() -> list[Row]:
     """Measure single questions by text, many at once, against embedding and searching in one process."""
     made = [passage(number) for number in range(TEXT_PASSAGES)]
     embedder = wiring.make_embedder(wiring.Settings())
-    index = wiring.make_index(embedder.embed_passages([one.text for one in made]))
+    index = made_index(embedder.embed_passages([one.text for one in made]))
     with _serving(made, module="cli.entry") as (stage, credential):
         whole, bare = [], []
         for _ in range(2):

@@ -30,6 +30,7 @@ class SyntheticEmbedder:
 
     def __init__(self, model_hash: bytes) -> None:
         self.model_hash = model_hash
+        self.settings_hash = bytes(32)
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit rows, shape (len(texts), DIMENSION)."""
@@ -68,7 +69,7 @@ def passage(number: int) -> Passage:
 def make_engine(settings: Settings) -> Engine:
     """Return the real engine over synthetic vectors."""
     embedder = SyntheticEmbedder(wiring.model_of(settings)[1])
-    return LocalEngine(embedder, wiring.make_index, wiring.open_storage(settings))
+    return LocalEngine(embedder, wiring.index_maker(settings), wiring.open_storage(settings))
 
 
 def main() -> None:

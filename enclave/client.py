@@ -267,6 +267,11 @@ class EnclaveClient:
                     passages=one.passages,
                     owner=one.owner,
                     model=one.model,
+                    index=one.index,
+                    recall_ppm=one.recall_ppm,
+                    recall_k=one.recall_k,
+                    recall_queries=one.recall_queries,
+                    recall_source=one.recall_source,
                 )
                 for one in answer.datasets
             ),

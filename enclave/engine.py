@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclave.asking import filter_of, request_of, vector_of
-from enclave.found import Answer, Ask, Dataset, Found, Recall
+from enclave.found import Answer, Ask, Dataset, Found, IndexFacts, Recall
 from enclave.lending import Lender
 from enclave.lending import Source as Lending
 from enclave.opened import Opened, Progress, opened_passages
@@ -85,6 +85,7 @@ class LocalEngine:
                 passages, dataset, self._embedder, self._blobs, partial(_advance, progress, done, total), lending
             )
             opened[passages.cid] = Opened(passages, self._index_of(vectors))
+            opened[passages.cid].prepare()
             if snapshot is not None:
                 made[passages.cid] = snapshot
             done += len(passages.bodies)
@@ -121,6 +122,10 @@ class LocalEngine:
                 )
             )
         return [answer for answer in answers if answer is not None]
+
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        """Return how each dataset that is open is searched, by manifest."""
+        return {cid: opened.index_facts() for cid, opened in self._opened.items()}
 
     def lender(self) -> Lender:
         """Return what gives the vectors of what is open now to an engine that opens beside this one."""

@@ -83,6 +83,17 @@ class Answer:
     search_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexFacts:
+    """How a dataset is searched, and how well: without a filter, that is, which an approximate index never sees."""
+
+    kind: str = "exact"
+    recall_ppm: int = 1_000_000  # measured on the dataset itself, in millionths
+    k: int = 0  # hits it was measured for; 0 where there was nothing to measure
+    queries: int = 0
+    source: str = ""  # where those queries come from
+
+
 class Engine(Protocol):
     """Opened datasets that can be searched."""
 
@@ -102,6 +113,10 @@ class Engine(Protocol):
 
         An answer depends on its own ask alone: it is the same whatever is asked together with it.
         """
+        ...
+
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        """Return how each dataset that is open is searched, by manifest."""
         ...
 
     def lender(self) -> Lender:
@@ -127,6 +142,11 @@ class AsyncEngine(Protocol):
     def end(self) -> None: ...  # noqa: D102
     async def retire(self) -> None:
         """End it while another one serves: nobody waits on the event loop until its memory is given back."""
+        ...
+
+    @property
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        """Return how each dataset that `open` opened is searched, by manifest."""
         ...
 
     @property

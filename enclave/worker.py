@@ -17,7 +17,7 @@ from multiprocessing.reduction import send_handle
 from typing import Any
 
 from enclave.crossing import crossed
-from enclave.found import Answer, Ask, Dataset, Recall
+from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
 from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
 from vault.errors import ServiceUnavailable, VaultError
@@ -37,6 +37,7 @@ class WorkerEngine:
         far.close()
         self._turn = asyncio.Lock()
         self._number = 0
+        self.indexes: dict[Cid, IndexFacts] = {}
 
     @property
     def is_alive(self) -> bool:
@@ -64,6 +65,7 @@ class WorkerEngine:
         made: dict[Cid, Cid]
         if beside is None:
             made = await self._ask("open", crossing, progress=progress)
+            self.indexes = await self._ask("indexes")
             return made
         near, far = multiprocessing.Pipe()
         with near, far:
@@ -71,6 +73,7 @@ class WorkerEngine:
                 await beside._ask("lend", handing=near)
             near.close()
             made = await self._ask("open", crossing, progress=progress, handing=far)
+        self.indexes = await self._ask("indexes")
         return made
 
     async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:

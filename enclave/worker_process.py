@@ -74,6 +74,8 @@ class _Child:
         match method:
             case "open":
                 return self._open(number, arguments[0], handed)
+            case "indexes":
+                return self._engine.indexes()
             case "lend" if handed is not None:
                 self._end_lending()
                 _bound_waits(handed)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Ask, Dataset, Recall
+from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import Cid
 from storage.directory import DirectoryBlobs
@@ -32,6 +32,7 @@ class ToyEmbedder:
     dimension = DIMENSION
     dtype = "float32"
     model_hash = seeded("model")
+    settings_hash = seeded("settings")
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.stack([_vector(text) for text in texts])
@@ -66,14 +67,18 @@ def toy_engine_in(folder: Path) -> LocalEngine:
 class InProcessEngine:
     """An `AsyncEngine` in this process. `hold` makes searches wait until `let_go`."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._engine = toy_engine(blobs)
+    def __init__(self, blobs: Blobs, engine: LocalEngine | None = None) -> None:
+        self._engine = engine or toy_engine(blobs)
         self._ended = asyncio.Event()
         self._free = asyncio.Event()
         self._free.set()
         self._may_open = asyncio.Event()
         self._may_open.set()
         self.searches = 0
+
+    @property
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        return self._engine.indexes()
 
     @property
     def is_alive(self) -> bool:
