@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.harness import result, row, seconds_in_turn
+from benchmarks.harness import result, row, seconds_in_turn, tell
 from benchmarks.sentences import SCIFACT
 from rag.beir import load
 from rag.embed import MINILM, MINILM_SHA256, TOKENS_MAX, BertEmbedder, default_dtype, model_path
@@ -41,12 +41,14 @@ def run() -> dict[str, Any]:
     texts = [document.text for _, document in corpus.documents][:: len(corpus.documents) // SAMPLE][:SAMPLE]
     questions = [corpus.queries[query] for query in corpus.qrels][:QUERIES]
 
+    tell(f"embedding {len(texts)} passages, {ROUNDS} rounds of three encoders")
     passages = seconds_in_turn(
         lambda: fast.embed_passages(texts),
         lambda: exact.embed_passages(texts),
         lambda: plain.encode(texts, show_progress_bar=False),
         rounds=ROUNDS,
     )
+    tell("embedding single queries")
     turns = [cycle(questions) for _ in range(3)]
     queries = seconds_in_turn(
         lambda: fast.embed_queries([next(turns[0])]),
@@ -64,6 +66,7 @@ def run() -> dict[str, Any]:
         rows.append(row(named, "passages/s", speeds[0], against, speeds[1], goal=goals[0], less=False))
         named = f"one query, {embedder.dtype}, with its tokens"
         rows.append(row(named, "ms", times[0], against, times[1], goal=goals[1], less=True))
+    tell(f"ranking all {len(corpus.documents):,} documents")
     scores = _quality(fast, corpus)
     named = f"ranking of SciFact, {fast.dtype}"
     published = "MTEB's published score"
