@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import statistics
+import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -75,6 +76,11 @@ def seconds_in_turn(*runs: Callable[[], object], rounds: int = ROUNDS) -> list[f
             run()
             times.append(time.perf_counter() - started)
     return [statistics.median(times) for times in taken]
+
+
+def tell(line: str) -> None:
+    """Say on stderr how far a long benchmark has come."""
+    sys.stderr.write(line + "\n")
 
 
 def machine() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from benchmarks.harness import result, row, seconds_in_turn
 from benchmarks.synthetic import DIMENSION, random_vectors
-from cli import wiring
+from rag.chosen import made_index
 from storage.cid import RAW, Cid
 from storage.directory import DirectoryBlobs
 from vault.keys import SecretKey
@@ -21,7 +21,7 @@ from vault.snapshot import read_snapshot, store_snapshot
 PASSAGES = 100_000
 ROUNDS = 5
 GOAL = 0.5
-OF = {"manifest": Cid.of(RAW, b"manifest"), "model": bytes(32), "dtype": "float32"}
+OF = {"manifest": Cid.of(RAW, b"manifest"), "model": bytes(32), "settings": bytes(32), "dtype": "float32"}
 KEYS = (SecretKey(bytes(range(32))), SecretKey(bytes(range(1, 33))))
 
 
@@ -44,7 +44,7 @@ def run() -> dict[str, Any]:
 
         def searchable() -> None:
             dimension, found = read_snapshot(blobs, root, keys=KEYS, **OF)
-            wiring.make_index(np.frombuffer(found, dtype="<f4").reshape(-1, dimension))
+            made_index(np.frombuffer(found, dtype="<f4").reshape(-1, dimension))
 
         bare_s, read_s, searchable_s = seconds_in_turn(bare, read, searchable, rounds=ROUNDS)
     what = f"a sealed snapshot of {PASSAGES // 1000} k vectors"

@@ -131,7 +131,7 @@ def chroma(vectors: NDArray[np.float32]) -> Engine:
     folder = tempfile.TemporaryDirectory(prefix="coffer-bench-")
     built = Path(folder.name) / "built"
     graph = {"space": "ip", "max_neighbors": M, "ef_construction": EF_CONSTRUCTION, "ef_search": EFFORTS[0]}
-    collection = _chroma_client(built).create_collection(
+    collection = chroma_client(built).create_collection(
         "passages", configuration={"hnsw": graph}, embedding_function=None
     )
     for start in range(0, len(vectors), CHROMA_BATCH):
@@ -144,7 +144,7 @@ def chroma(vectors: NDArray[np.float32]) -> Engine:
     def look(effort: int) -> None:
         if effort not in collections:
             copied = shutil.copytree(built, Path(folder.name) / str(effort))
-            opened = _chroma_client(copied).get_collection("passages", embedding_function=None)
+            opened = chroma_client(copied).get_collection("passages", embedding_function=None)
             opened.modify(configuration={"hnsw": {"ef_search": effort}})
             collections[effort] = opened
         current[:] = [collections[effort]]
@@ -163,7 +163,8 @@ def chroma(vectors: NDArray[np.float32]) -> Engine:
     )
 
 
-def _chroma_client(folder: Path) -> Any:
+def chroma_client(folder: Path | str) -> Any:
+    """Return Chroma on a folder, which tells nobody that it runs."""
     chromadb = import_module("chromadb")
     return chromadb.PersistentClient(str(folder), settings=chromadb.config.Settings(anonymized_telemetry=False))
 

@@ -9,7 +9,6 @@ index is asked with several efforts; at equal recall, whoever answers more queri
 from __future__ import annotations
 
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import peers_page
-from benchmarks.harness import Row, machine, result, row, save
+from benchmarks.harness import Row, machine, result, row, save, tell
 from benchmarks.peer_engines import ENGINES, Engine, K
 from benchmarks.sentences import sentences
 from rag.exact import TileIndex
@@ -103,7 +102,7 @@ def _built(vectors: NDArray[np.float32]) -> tuple[list[tuple[Engine, float]], li
             absent.append(f"{build.__name__} ({error.name} is not installed; see the extra `peers`)")
             continue
         engines.append((engine, time.perf_counter() - started))
-        _tell(f"{engine.name}: built in {engines[-1][1]:.1f} s")
+        tell(f"{engine.name}: built in {engines[-1][1]:.1f} s")
     return engines, absent
 
 
@@ -116,7 +115,7 @@ def _measured(engines: list[tuple[Engine, float]], queries: NDArray[np.float32],
         recalls.append((recall, asked))
         asked_each.append(max(QUERIES_LEAST, min(len(queries), int(ROUND_S / seconds))))
     for turn in range(ROUNDS):
-        _tell(f"round {turn + 1} of {ROUNDS}")
+        tell(f"round {turn + 1} of {ROUNDS}")
         for (engine, effort, _), count, times in zip(tried, asked_each, taken, strict=True):
             engine.look(effort)
             times.append(_seconds(lambda: [engine.ask(query[None]) for query in queries[:count]]) / count)  # noqa: B023
@@ -154,10 +153,6 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-def _tell(line: str) -> None:
-    sys.stderr.write(line + "\n")
 
 
 if __name__ == "__main__":

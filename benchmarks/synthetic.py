@@ -1,12 +1,14 @@
-"""An enclave whose vectors are drawn from its texts' hashes, so that its size is not bound by what a model embeds.
+"""An enclave whose vectors are given, so that its size is not bound by what a model embeds.
+
+A passage begins with its number, and `COFFER_BENCH_VECTORS` names a NumPy file whose row of that number is its vector.
 
 Run as a module it is `coffer`, with this engine in place of the real one: everything else is the same.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
-from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,37 +20,31 @@ from enclave.found import Engine
 from vault.envelope import Passage
 
 DIMENSION = 384
+VECTORS_VARIABLE = "COFFER_BENCH_VECTORS"
 PASSAGE_WORDS = 160  # about a kilobyte
 WORDS = ("archive", "block", "charter", "digest", "enclave", "filter", "graph", "header", "index", "journal", "kernel")
 
 
 class SyntheticEmbedder:
-    """An `Embedder` without a model: near-random directions, which are easier to tell apart than real texts."""
+    """An `Embedder` without a model: it looks vectors up by the numbers that texts begin with."""
 
     dimension = DIMENSION
     dtype = "float32"
 
     def __init__(self, model_hash: bytes) -> None:
         self.model_hash = model_hash
+        self.settings_hash = bytes(32)
+        self._vectors: NDArray[np.float32] = np.load(os.environ[VECTORS_VARIABLE], mmap_mode="r")
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return unit rows, shape (len(texts), DIMENSION)."""
-        return vectors_of(texts)
+        return self._vectors[[int(text.split(" ", 1)[0]) for text in texts]]
 
     def embed_passages(
         self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
     ) -> NDArray[np.float32]:
         """Return unit rows, shape (len(texts), DIMENSION)."""
-        return vectors_of(texts)
-
-
-def vectors_of(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Return a unit row for each text, the same for the same text."""
-    rows = np.empty((len(texts), DIMENSION), dtype=np.float32)
-    for row, text in zip(rows, texts, strict=True):
-        np.random.default_rng(crc32(text.encode())).standard_normal(out=row, dtype=np.float32)
-    rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-    return rows
+        return self._vectors[[int(text.split(" ", 1)[0]) for text in texts]]
 
 
 def random_vectors(count: int, *, seed: int) -> NDArray[np.float32]:
@@ -68,7 +64,7 @@ def passage(number: int) -> Passage:
 def make_engine(settings: Settings) -> Engine:
     """Return the real engine over synthetic vectors."""
     embedder = SyntheticEmbedder(wiring.model_of(settings)[1])
-    return LocalEngine(embedder, wiring.make_index, wiring.open_storage(settings))
+    return LocalEngine(embedder, wiring.index_maker(settings), wiring.open_storage(settings))
 
 
 def main() -> None:

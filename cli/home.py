@@ -35,6 +35,14 @@ class Settings(BaseSettings):
     model: str = ""  # a folder with a model's files; empty: the packaged MiniLM
     model_sha256: str = ""  # of that model's weights; pinned, so required with `model`
     dtype: Literal["", "float32", "bfloat16"] = ""  # empty: what this processor is fast at
+    index: Literal["exact", "hnsw", "ivf-flat", "ivf-sq8"] = "exact"  # enclave; see `coffer index plan`
+    index_recall: str = Field(
+        default="95%", pattern=r"^[0-9]{1,2}(\.[0-9]{1,2})?%$"
+    )  # enclave: what an approximate index is tuned to
+    index_from: int = Field(default=100_000, ge=1000, le=10**9)  # enclave: smaller datasets are searched exactly
+    device: Literal["cpu", "cuda"] = "cpu"  # enclave: where it embeds and searches
+    reranker: str = ""  # enclave: a folder with a cross-encoder's files; empty: none is offered
+    reranker_sha256: str = ""  # over those files; pinned, so required with `reranker`
     tee: Literal["auto", "simulated", "tdx", "snp", "nitro", "dstack"] = "auto"  # enclave: how it proves itself
     pccs: str = "https://api.trustedservices.intel.com"  # enclave, TDX: where Intel's collateral is fetched
     rims: str = ""  # enclave: a folder of NVIDIA's RIM files; empty: no GPU is vouched for

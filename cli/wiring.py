@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 
 from cli.home import Home, Settings
 from cli.machine import make_attester
+from cli.quantities import basis_points_from
 from cli.sealed_files import read_sealed, write_sealed
 from enclave.attestation.appraise import EvidenceAppraiser
 from enclave.configuration import EnclaveConfiguration
 from enclave.found import Engine
 from storage.cid import Cid
 from storage.model import Blobs
+from vault.charter import BASIS_POINTS
 from vault.client import CustodyClient
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.custody import Custody
@@ -29,12 +31,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from enclave.instance import Instance
+    from rag.chosen import IndexChoice
     from rag.chunk import Chunker
     from rag.embed import Dtype
     from rag.model import Embedder, Index
+    from rag.rerank import Reranker
     from vault.records.database import Records
 
-INDEX_NAME = "tiles/float64-rescored"
+SHA256_HEX = re.compile(r"[0-9a-fA-F]{64}")
 
 
 def clock() -> int:
@@ -134,7 +138,7 @@ def model_of(settings: Settings) -> tuple[Path, bytes]:
 
     if settings.model and not settings.model_sha256:
         raise UnknownModel("a model of your own needs its hash pinned: set model_sha256 to the SHA-256 of its weights")
-    if settings.model_sha256 and not re.fullmatch(r"[0-9a-fA-F]{64}", settings.model_sha256):
+    if settings.model_sha256 and not SHA256_HEX.fullmatch(settings.model_sha256):
         raise UnknownModel("model_sha256 is the SHA-256 of the model's weights, in 64 hex digits")
     path = model_path(settings.model or MINILM)
     return path, verify_model(path, bytes.fromhex(settings.model_sha256) if settings.model_sha256 else MINILM_SHA256)
@@ -152,35 +156,87 @@ def make_embedder(settings: Settings) -> Embedder:
     from rag.embed import open_embedder
 
     path, digest = model_of(settings)
-    return open_embedder(path, expected_hash=digest, dtype=dtype_of(settings))
+    return open_embedder(path, expected_hash=digest, dtype=dtype_of(settings), device=settings.device)
 
 
 def dtype_of(settings: Settings) -> Dtype:
     """Return the number format of the model's weights."""
     from rag.embed import default_dtype
 
-    return settings.dtype or default_dtype()
+    return settings.dtype or default_dtype(settings.device)
 
 
 def make_engine(settings: Settings) -> Engine:
     """Return an engine in this process; the enclave runs it in its worker."""
     from enclave.engine import LocalEngine
 
-    return LocalEngine(make_embedder(settings), make_index, open_storage(settings))
+    return LocalEngine(make_embedder(settings), index_maker(settings), open_storage(settings), make_reranker(settings))
 
 
-def make_index(vectors: NDArray[np.float32]) -> Index:
-    """Return the index that the enclave searches: exact, in memory."""
-    from rag.exact import TileIndex
+def index_choice(settings: Settings) -> IndexChoice:
+    """Return what the enclave builds of each dataset's vectors."""
+    from rag.chosen import IndexChoice
+    from rag.index_plan import PPM, Kind
 
-    return TileIndex(vectors)
+    recall_ppm = basis_points_from(settings.index_recall) * (PPM // BASIS_POINTS)
+    return IndexChoice(
+        kind=Kind(settings.index), recall_ppm=recall_ppm, passages_from=settings.index_from, device=settings.device
+    )
+
+
+def index_maker(settings: Settings) -> Callable[[NDArray[np.float32]], Index]:
+    """Return what makes the index of a dataset's vectors."""
+    from rag.chosen import made_index
+
+    return partial(made_index, choice=index_choice(settings))
+
+
+def reranker_hash(settings: Settings) -> bytes:
+    """Return the pinned hash over the cross-encoder's files, already checked; nothing where none is offered."""
+    if not settings.reranker:
+        return b""
+    from rag.errors import UnknownModel
+    from rag.rerank import reranker_digest
+
+    actual = reranker_digest(Path(settings.reranker))
+    if not settings.reranker_sha256:
+        raise UnknownModel(
+            f"pin the reranker's files: if they are the ones you mean, set reranker_sha256 to {actual.hex()}"
+        )
+    if not SHA256_HEX.fullmatch(settings.reranker_sha256):
+        raise UnknownModel("reranker_sha256 is a SHA-256 in 64 hex digits; without it, we say which one it would be")
+    if actual != bytes.fromhex(settings.reranker_sha256):
+        raise UnknownModel(
+            f"the reranker's files have SHA-256 {actual.hex()}, not the pinned {settings.reranker_sha256}"
+        )
+    return actual
+
+
+def make_reranker(settings: Settings) -> Reranker | None:
+    """Return the configured cross-encoder, if any."""
+    if not reranker_hash(settings):
+        return None
+    from rag.rerank import CrossEncoder, reranker_pins
+
+    path = Path(settings.reranker)
+    made = CrossEncoder(path, expected=reranker_pins(path))
+    reranker_hash(settings)  # what was loaded is what is pinned, whoever wrote to the folder meanwhile
+    return made
 
 
 def enclave_configuration(settings: Settings, genesis: Cid) -> EnclaveConfiguration:
     """Return the configuration an enclave with these settings runs under."""
-    digest = model_of(settings)[1]
+    from rag.weights import settings_digest
+
+    path, digest = model_of(settings)
     return EnclaveConfiguration(
-        genesis=genesis, model=digest, dtype=dtype_of(settings), index=INDEX_NAME, version=version("coffer")
+        genesis=genesis,
+        model=digest,
+        model_settings=settings_digest(path),
+        dtype=dtype_of(settings),
+        index=index_choice(settings).name,
+        reranker=reranker_hash(settings),
+        version=version("coffer"),
     )
 
 

@@ -68,7 +68,7 @@ class Admission:
     def __init__(self, keys: InstanceKeys) -> None:
         self._keys = keys
         self._sessions: dict[bytes, Session] = {}
-        self._asked: dict[bytes, deque[int]] = {}  # licensee → times of its queries in the last minute
+        self._asked: dict[tuple[bytes, bool], deque[int]] = {}  # licensee, is it a repeat → times in the last minute
         self._covers: tuple[Cid, ...] = ()  # the manifests that these are of
         self._coverages: dict[Cid, Coverage] = {}  # by policy
         self.nonces = Nonces()
@@ -144,6 +144,12 @@ class Admission:
             raise AccessDenied("the license is for another policy; ask the policy's issuer for one")
         policy = self.policy(license, grounds)
         permit: Permit = policy.admit(license, k=query.passages_max, at=at)
+        owners_min = policy.output.owners_min
+        if query.k and query.k < owners_min:
+            raise AccessDenied(
+                f"k must be {owners_min} … {policy.k_max} under this policy; neighbors are their passage's owner's, "
+                "so they add no owner to an answer"
+            )
         if permit.price_max > query.price_max:
             raise CreditExhausted(
                 f"the answer may cost {permit.price_max} micro-units and the request allows {query.price_max}"
@@ -166,11 +172,15 @@ class Admission:
             spend_cap=session.spend_cap,
         )
 
-    def count(self, asked: Asked, at: int) -> None:
-        """Count a query against the licensee's rate, or raise `RateExceeded`."""
-        if asked.license.licensee not in self._asked:
+    def count(self, asked: Asked, at: int, *, is_repeat: bool = False) -> None:
+        """Count a query against the licensee's rate, or raise `RateExceeded`.
+
+        What is asked again has the same rate, counted apart: a retry is not in the way of what is new, nor behind it.
+        """
+        whose = asked.license.licensee, is_repeat
+        if whose not in self._asked:
             self._make_room(at)
-        times = self._asked.setdefault(asked.license.licensee, deque())
+        times = self._asked.setdefault(whose, deque())
         while times and times[0] <= at - MINUTE_S:
             times.popleft()
         if len(times) >= asked.policy.queries_per_minute:

@@ -6,8 +6,7 @@ A question holds on to the version of the datasets that it began with, and is an
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
@@ -15,7 +14,7 @@ from enclave.admission import Admission, Session
 from enclave.allowance import WindowUsedUp
 from enclave.asked import Asked, Metered
 from enclave.batching import Batching
-from enclave.found import Answer, Ask
+from enclave.found import Answer, Ask, Found, Recall
 from enclave.instance import Instance
 from enclave.metering import Booked, Meter
 from enclave.metrics import Metrics, Stage
@@ -79,10 +78,11 @@ class Answering:
             await self._refund_undelivered(session, before, last_receipt, error)
             raise
         with served.in_use():
+            self._batching(served).require_room(session.id, 1)
+            self._admission.count(asked, self._instance.now(), is_repeat=before is not None)
             if before is None:
-                self._batching(served).require_room(session.id, 1)
-                self._admission.count(asked, self._instance.now())
-                async with self._room(meter, asked) as room:
+                with ExitStack() as reserved:
+                    room = await self._room(meter, asked, reserved)
                     answer = await self._nearest(asked, room, session, served)
                     before = await meter.answered(*asking)
                     if before is None:
@@ -100,7 +100,7 @@ class Answering:
     ) -> tuple[Metered, Answer]:
         """Return an answer given before; where it may not be given again, void its charge (rule L3)."""
         try:
-            return await self._repeated(meter, before, asked, served)
+            return await self._repeated(meter, session, before, asked, served)
         except (AccessDenied, RequestConflict) as error:
             await self._refund_undelivered(session, before, last_receipt, error)
             raise
@@ -118,30 +118,36 @@ class Answering:
 
     async def _nearest(self, asked: Asked, room: Room, session: Session, served: Served) -> Answer:
         query = asked.query
-        ask = Ask(text=query.text, vector=query.vector, datasets=room.datasets, k=query.k, options=query.options)
+        ask = Ask(
+            text=query.text,
+            vector=query.vector,
+            datasets=room.datasets,
+            k=query.k,
+            options=query.options,
+            redacts=asked.policy.output.redacts,
+        )
         started = time.perf_counter()
-        (answer,) = await self._batching(served).search([ask], session=session.id)
-        if isinstance(answer, VaultError):
-            raise answer
+        answer = await self._in_turn(ask, session, served)
         taken = time.perf_counter() - started
         self._metrics.observe(Stage.QUEUE, max(0.0, taken - answer.embed_s - answer.search_s))
         self._metrics.observe(Stage.EMBED, answer.embed_s)
         self._metrics.observe(Stage.SEARCH, answer.search_s)
         return answer
 
-    @asynccontextmanager
-    async def _room(self, meter: Meter, asked: Asked) -> AsyncIterator[Room]:
-        """Keep room for an answer in the window; where it is used up, wait for the next one first."""
-        with ExitStack() as reserved:
-            for _ in range(RENEWALS_MAX):
-                try:
-                    room = reserved.enter_context(meter.reserved(asked))
-                    break
-                except WindowUsedUp:
-                    await self._instance.renewal()
-            else:
-                room = reserved.enter_context(meter.reserved(asked))
-            yield room
+    async def _in_turn(self, ask: Ask | Recall, session: Session, served: Served) -> Answer:
+        (answer,) = await self._batching(served).search([ask], session=session.id)
+        if isinstance(answer, VaultError):
+            raise answer
+        return answer
+
+    async def _room(self, meter: Meter, asked: Asked, reserved: ExitStack) -> Room:
+        """Keep room for an answer in the window until `reserved` closes; where it is used up, wait for the next one."""
+        for _ in range(RENEWALS_MAX):
+            try:
+                return reserved.enter_context(meter.reserved(asked))
+            except WindowUsedUp:
+                await self._instance.renewal()
+        return reserved.enter_context(meter.reserved(asked))
 
     def _booked(
         self, meter: Meter, session: Session, query: Query, answer: Answer, room: Room, served: Served
@@ -154,15 +160,19 @@ class Answering:
             self._instance.want_renewal()
         return booked
 
-    async def _repeated(self, meter: Meter, entry: Entry, asked: Asked, served: Served) -> tuple[Metered, Answer]:
+    async def _repeated(
+        self, meter: Meter, session: Session, entry: Entry, asked: Asked, served: Served
+    ) -> tuple[Metered, Answer]:
         if entry.query is None:
             raise RequestConflict("this request id cannot be used again; choose a fresh one")
         if entry.query.instance != self._instance.keys.instance:
             raise RequestConflict("an earlier run of the enclave signed this answer; ask with a fresh request id")
-        places = [(place.manifest, place.index) for place in entry.query.passages]
+        places = tuple((place.manifest, place.index) for place in entry.query.passages)
         if not asked.coverage.places.keys() >= {manifest for manifest, _ in places}:
             raise AccessDenied("a dataset of that answer is not served any more, or in a newer version")
-        found = await served.engine.passages(places)
+        recall, found = Recall(places=places, redacts=asked.policy.output.redacts), tuple[Found, ...]()
+        if places:
+            found = (await self._in_turn(recall, session, served)).found
         scores = unpacked_scores(entry.query.scores)
         passages = tuple(
             outgoing(replace(passage, score=score), asked.policy.output)

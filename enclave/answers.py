@@ -64,6 +64,11 @@ class DatasetDescription:
     passages: int
     owner: bytes
     model: bytes  # SHA-256 of the weights that it is chunked for
+    index: str  # exact, or how it is approximated
+    recall_ppm: int  # of the exact answers' passages, what it finds, in millionths
+    recall_k: int  # passages asked for when that was measured; 0 for exact
+    recall_queries: int
+    recall_source: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

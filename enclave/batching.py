@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from enclave.found import Answer, Ask, AsyncEngine
+from enclave.found import Answer, Ask, AsyncEngine, Recall
 from vault.errors import Overloaded, ServiceUnavailable, VaultError
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ SMOOTHING = 0.2  # weight of the newest batch in the mean that retry hints are m
 
 @dataclass(slots=True)
 class _Waiting:
-    ask: Ask
+    ask: Ask | Recall
     answer: asyncio.Future[Answer | VaultError]
 
 
@@ -56,7 +56,7 @@ class Batching:
         wait_s = self._batch_s * (1 + self._waiting / BATCH_MAX)
         raise Overloaded("the enclave has more queries than it can answer now; nothing was charged", wait_s=wait_s)
 
-    async def search(self, asks: Sequence[Ask], *, session: bytes) -> list[Answer | VaultError]:
+    async def search(self, asks: Sequence[Ask | Recall], *, session: bytes) -> list[Answer | VaultError]:
         """Return the answers to one call's asks, in order, or for each why there is none.
 
         A caller that is cancelled takes with it what the engine has not begun.

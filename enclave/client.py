@@ -29,7 +29,7 @@ from storage.cid import Cid
 from vault.codec import INTEGER_MAX
 from vault.errors import InvalidReceipt, VaultError
 from vault.evidence import Appraiser
-from vault.question import PLAIN, Options, Query, Quote, batch_digest, quote_digest
+from vault.question import PLAIN, Options, Query, Quote, account_digest, batch_digest, describe_digest, quote_digest
 from vault.receipt import FIRST_PREVIOUS
 from vault.wire import error_of
 
@@ -126,7 +126,7 @@ class EnclaveClient:
                 a second charge.
         """
         return Query(
-            request=request_id or secrets.token_bytes(32),
+            request=request_id or self._session.drawn(),
             policy=self._session.credential.license.policy,
             text=text,
             k=k,
@@ -155,10 +155,7 @@ class EnclaveClient:
             not hold.
         """
         query = self.question(text, k=k, request_id=request_id, salt=salt, **asked)
-        response = self.unchecked(query)
-        if response.is_repeat and request_id is None:
-            raise InvalidReceipt("request: an answer given before, to a question that was never asked before")
-        return self._session.checked(query, response)
+        return self._session.checked(query, self.unchecked(query))
 
     def search_batch(self, queries: Sequence[Query]) -> list[Answer | VaultError]:
         """Return for each of 1 … 64 questions its answer, or why there is none; each is metered by itself.
@@ -177,6 +174,8 @@ class EnclaveClient:
 
     def unchecked_batch(self, queries: Sequence[Query]) -> pb.SearchBatchResponse:
         """Return the bare response to several questions, likewise."""
+        for query in queries:
+            self._session.send(query)
         sequence, mac = self._session.place(batch_digest(queries))
         request = pb.SearchBatchRequest(
             session=self._session.id,
@@ -209,6 +208,7 @@ class EnclaveClient:
     def embed(self, text: str, *, price_max: int = INTEGER_MAX) -> Embedding:
         """Return a text's vector; it is charged like an answer of no passages."""
         query = self.question(text, k=0, price_max=price_max)
+        self._session.send(query)
         sequence, mac = self._session.place(query.body_digest())
         request = pb.EmbedRequest(
             session=self._session.id,
@@ -256,7 +256,7 @@ class EnclaveClient:
 
     def describe(self) -> Description:
         """Return what may be asked under this license, and on which terms."""
-        sequence, mac = self._session.place(bytes(32), confirms=FIRST_PREVIOUS)
+        sequence, mac = self._session.place(describe_digest(), confirms=FIRST_PREVIOUS)
         request = pb.DescribeRequest(session=self._session.id, sequence=sequence, mac=mac)
         answer = self._channel.call(self._stub.Describe, request)
         return Description(
@@ -267,6 +267,11 @@ class EnclaveClient:
                     passages=one.passages,
                     owner=one.owner,
                     model=one.model,
+                    index=one.index,
+                    recall_ppm=one.recall_ppm,
+                    recall_k=one.recall_k,
+                    recall_queries=one.recall_queries,
+                    recall_source=one.recall_source,
                 )
                 for one in answer.datasets
             ),
@@ -280,7 +285,7 @@ class EnclaveClient:
 
     def account(self) -> Account:
         """Return what this licensee has left."""
-        sequence, mac = self._session.place(bytes(32), confirms=FIRST_PREVIOUS)
+        sequence, mac = self._session.place(account_digest(), confirms=FIRST_PREVIOUS)
         request = pb.GetAccountRequest(session=self._session.id, sequence=sequence, mac=mac)
         answer = self._channel.call(self._stub.GetAccount, request)
         return Account(
@@ -302,6 +307,7 @@ class EnclaveClient:
         self.close()
 
     def _request(self, query: Query) -> pb.SearchRequest:
+        self._session.send(query)
         sequence, mac = self._session.place(query.body_digest())
         return pb.SearchRequest(
             session=self._session.id,

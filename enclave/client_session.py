@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from enclave.answers import Answer, Result
 from enclave.channel import EnclaveChannel
@@ -30,6 +32,15 @@ from vault.receipt import (
 from vault.session import SessionOpening, request_mac, secret_context, session_mac_key
 
 SESSION_S = 3600
+REMEMBERED_MAX = 4096  # questions without an answer so far
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What was known when a question was sent."""
+
+    epoch: int
+    is_first: bool  # its request id was drawn for it, and never sent before
 
 
 class ClientSession:
@@ -53,7 +64,25 @@ class ClientSession:
         self._clock = clock
         self._footing = Footing(channel, enclave.grounds, proven, clock)
         self._sequence = 0
+        self._drawn: OrderedDict[bytes, None] = OrderedDict()  # request ids that no question was sent with yet
+        self._sent: OrderedDict[bytes, _Sent] = OrderedDict()  # by request id, what is not answered yet
         self._mac_key, self.id = self._opened(enclave.grounds, server_nonce, spend_cap)
+
+    def drawn(self) -> bytes:
+        """Return a request id that nobody can have used before."""
+        request = secrets.token_bytes(32)
+        self._drawn[request] = None
+        while len(self._drawn) > REMEMBERED_MAX:
+            self._drawn.popitem(last=False)
+        return request
+
+    def send(self, query: Query) -> None:
+        """Note that a question is being sent: what is known now, its answer has to match."""
+        is_first = query.request in self._drawn
+        self._drawn.pop(query.request, None)
+        self._sent[query.request] = _Sent(epoch=self._footing.epoch, is_first=is_first)
+        while len(self._sent) > REMEMBERED_MAX:
+            self._sent.popitem(last=False)
 
     def place(self, body: bytes, *, confirms: bytes | None = None) -> tuple[int, bytes]:
         """Return the next call's sequence number and MAC.
@@ -72,7 +101,11 @@ class ClientSession:
         receipt = verified_receipt(response.receipt, self._footing.attested.terms.instance)
         if (receipt.request, receipt.license) != (query.body_digest(), self.credential.license.cid()):
             raise InvalidReceipt("request: the receipt is for another question or license")
-        grounds = self._footing.of(receipt, is_repeat=response.is_repeat)
+        sent = self._sent.pop(query.request, None)
+        if response.is_repeat and sent is not None and sent.is_first:
+            raise InvalidReceipt("request: an answer given before, to a question that was never asked before")
+        since = sent.epoch if sent is not None else None
+        grounds = self._footing.of(receipt, is_repeat=response.is_repeat, since=since)
         policy = policy_in_force(grounds, query.policy)
         file = ReceiptFile(
             message=response.receipt,

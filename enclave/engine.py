@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enclave.asking import filter_of, request_of, vector_of
-from enclave.found import Answer, Ask, Dataset, Found
+from enclave.found import Answer, Ask, Dataset, Found, IndexFacts, Recall
 from enclave.lending import Lender
 from enclave.lending import Source as Lending
 from enclave.opened import Opened, Progress, opened_passages
+from enclave.output import redacted_body
 from enclave.vectors import vectors_of
 from rag.errors import RagError
 from rag.filters import Filter
@@ -31,6 +32,7 @@ from rag.retrieve import retrieve
 from storage.cid import Cid
 from storage.model import Blobs
 from vault.errors import AccessDenied, MalformedObject, VaultError
+from vault.output_rules import Redaction
 from vault.question import Mode
 
 
@@ -83,6 +85,7 @@ class LocalEngine:
                 passages, dataset, self._embedder, self._blobs, partial(_advance, progress, done, total), lending
             )
             opened[passages.cid] = Opened(passages, self._index_of(vectors))
+            opened[passages.cid].prepare()
             if snapshot is not None:
                 made[passages.cid] = snapshot
             done += len(passages.bodies)
@@ -90,13 +93,16 @@ class LocalEngine:
         self._opened = opened
         return made
 
-    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+    def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         """Return for each ask what answers it, or why there is nothing; see `enclave.found.Engine.search`."""
         answers: list[Answer | VaultError | None] = [None] * len(asks)
         good: list[_Good] = []
         for number, ask in enumerate(asks):
             try:
-                good.append(self._good(number, ask))
+                if isinstance(ask, Recall):
+                    answers[number] = self._recalled(ask)
+                else:
+                    good.append(self._good(number, ask))
             except (VaultError, RagError) as error:
                 answers[number] = _told(error)
         started = time.perf_counter()
@@ -117,11 +123,9 @@ class LocalEngine:
             )
         return [answer for answer in answers if answer is not None]
 
-    def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place, in order, without scores."""
-        if not all(cid in self._opened for cid, _ in places):
-            raise AccessDenied("a dataset of that answer is no longer open in this enclave")
-        return tuple(self._opened[cid].found(row, 0.0) for cid, row in places)
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        """Return how each dataset that is open is searched, by manifest."""
+        return {cid: opened.index_facts() for cid, opened in self._opened.items()}
 
     def lender(self) -> Lender:
         """Return what gives the vectors of what is open now to an engine that opens beside this one."""
@@ -130,6 +134,13 @@ class LocalEngine:
     def close(self) -> None:
         """Drop the references; only the end of the process takes the bytes from memory."""
         self._opened = {}
+
+    def _recalled(self, recall: Recall) -> Answer:
+        """Return an answer's passages by place, in order, without scores."""
+        if not all(cid in self._opened for cid, _ in recall.places):
+            raise AccessDenied("a dataset of that answer is no longer open in this enclave")
+        found = tuple(self._opened[cid].found(row, 0.0) for cid, row in recall.places)
+        return Answer(found=_leaving(found, recall.redacts), vector=b"", embed_s=0.0, search_s=0.0)
 
     def _good(self, number: int, ask: Ask) -> _Good:
         """Return an ask with what it brings, or raise why it cannot be answered."""
@@ -169,7 +180,10 @@ class LocalEngine:
             for place in searching
         ]
         for place, answer in zip(searching, retrieve(asks, reranker=self._reranker), strict=True):
-            found[place] = _told(answer) if isinstance(answer, RagError) else _passages(good[place].opened, answer)
+            if isinstance(answer, RagError):
+                found[place] = _told(answer)
+            else:
+                found[place] = _leaving(_passages(good[place].opened, answer), good[place].ask.redacts)
         return found
 
 
@@ -183,6 +197,11 @@ def _passages(scope: Sequence[Opened], answer: Retrieved) -> tuple[Found, ...]:
             if (hit.source, row) not in scores:
                 ordered.setdefault((hit.source, row), hit.score)
     return tuple(scope[source].found(row, score) for (source, row), score in ordered.items())
+
+
+def _leaving(found: tuple[Found, ...], redacts: Sequence[Redaction]) -> tuple[Found, ...]:
+    """Return passages with what may leave of them, where something is redacted."""
+    return tuple(replace(one, leaving=redacted_body(one.body, redacts)) for one in found) if redacts else found
 
 
 def _told(error: VaultError | RagError) -> VaultError:

@@ -1,4 +1,8 @@
-"""What the answers of one session rest on: the grounds first attested, and those leased since (rule F2)."""
+"""What the answers of one session rest on: the grounds first attested, and those leased since (rule F2).
+
+No answer rests on an older head than the newest one that was known when its question was sent. Later answers may
+overtake it: an answer that was begun on one head, while the enclave took up the next, still counts.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +29,16 @@ class Footing:
         self._last = attested
         self._epoch = attested.terms.epoch  # the highest one that an answer rested on
 
-    def of(self, receipt: Receipt, *, is_repeat: bool) -> Grounds:
+    @property
+    def epoch(self) -> int:
+        """Return the newest epoch that an answer rested on so far."""
+        return self._epoch
+
+    def of(self, receipt: Receipt, *, is_repeat: bool, since: int | None = None) -> Grounds:
         """Return the verified grounds that a receipt was issued on.
 
+        Args:
+            since: the epoch that was known when the question was sent; by default the newest one known now.
         Raises: `StaleState` unless they were in time, for an answer given anew by our own clock; `InvalidReceipt`.
         """
         at = receipt.at if is_repeat else int(self._clock())
@@ -39,11 +50,11 @@ class Footing:
             self._last = grounds
         require_in_time(self._last.leases, self._last.charter, self._last.terms, at=at)
         if not is_repeat:
-            self._require_no_older_head(self._last)
+            self._require_no_older_head(self._last, self._epoch if since is None else since)
         return self._last
 
-    def _require_no_older_head(self, grounds: Grounds) -> None:
-        if grounds.terms.epoch < self._epoch:
+    def _require_no_older_head(self, grounds: Grounds, since: int) -> None:
+        if grounds.terms.epoch < since:
             raise StaleState("the enclave went back to an older head; connect anew")
         if grounds.terms.epoch > self._epoch:
             self._epoch = grounds.terms.epoch

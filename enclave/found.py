@@ -11,6 +11,7 @@ from vault.envelope import lasting_words, passage_text
 from vault.errors import VaultError
 from vault.keys import SecretKey
 from vault.manifest import Manifest
+from vault.output_rules import Redaction
 from vault.question import PLAIN, Options
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ class Found:
     commitment: bytes
     path: tuple[bytes, ...]
     owner: bytes
+    leaving: bytes | None = field(default=None, repr=False)  # its body, redacted, where the question says by what
 
     @property
     def text(self) -> str:
@@ -60,6 +62,15 @@ class Ask:
     datasets: tuple[Cid, ...]
     k: int  # 0 for the vector alone
     options: Options = PLAIN
+    redacts: tuple[Redaction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recall:
+    """An answer that is given again: its passages by manifest and index, in order; they come without scores."""
+
+    places: tuple[tuple[Cid, int], ...]
+    redacts: tuple[Redaction, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +81,17 @@ class Answer:
     vector: bytes = field(repr=False)
     embed_s: float
     search_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexFacts:
+    """How a dataset is searched, and how well: without a filter, that is, which an approximate index never sees."""
+
+    kind: str = "exact"
+    recall_ppm: int = 1_000_000  # measured on the dataset itself, in millionths
+    k: int = 0  # hits it was measured for; 0 where there was nothing to measure
+    queries: int = 0
+    source: str = ""  # where those queries come from
 
 
 class Engine(Protocol):
@@ -86,15 +108,15 @@ class Engine(Protocol):
         """
         ...
 
-    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+    def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         """Return for each ask the nearest passages among its datasets, best first, or why it cannot be answered.
 
         An answer depends on its own ask alone: it is the same whatever is asked together with it.
         """
         ...
 
-    def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place, without scores: an answer given again."""
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        """Return how each dataset that is open is searched, by manifest."""
         ...
 
     def lender(self) -> Lender:
@@ -115,12 +137,16 @@ class AsyncEngine(Protocol):
         """Open as `Engine.open` does; `beside` is an engine of the same kind that may lend vectors, if any."""
         ...
 
-    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]: ...  # noqa: D102
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]: ...  # noqa: D102
+    async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]: ...  # noqa: D102
     async def ended(self) -> None: ...  # noqa: D102
     def end(self) -> None: ...  # noqa: D102
     async def retire(self) -> None:
         """End it while another one serves: nobody waits on the event loop until its memory is given back."""
+        ...
+
+    @property
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        """Return how each dataset that `open` opened is searched, by manifest."""
         ...
 
     @property

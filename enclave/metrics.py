@@ -7,8 +7,6 @@ coarse buckets (rule R6). Spans say which stages a call went through and how man
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from typing import Final
 
@@ -34,7 +32,8 @@ class Stage(StrEnum):
 class Metrics:
     """The counters of one enclave, in a registry of their own."""
 
-    def __init__(self) -> None:
+    def __init__(self, tracer: trace.Tracer | None = None) -> None:
+        """Begin at zero; `tracer` takes the spans, by default whichever this process has been set up with, if any."""
         self.registry = CollectorRegistry()
         stages = Histogram(
             "coffer_stage_seconds",
@@ -47,40 +46,34 @@ class Metrics:
         self._questions = Counter(
             "coffer_questions", "Questions by how they ended.", ["outcome"], registry=self.registry
         )
+        self._counted: dict[str, Counter] = {}  # by outcome: a label is looked up once
         self._passages = Counter("coffer_passages", "Passages that left in answers.", registry=self.registry)
         self._under_way = Gauge("coffer_under_way", "Questions waiting or being answered.", registry=self.registry)
-        self._tracer = trace.get_tracer("coffer.enclave")
+        self._tracer = tracer
 
     def observe(self, stage: Stage, seconds: float) -> None:
         """Count one stage of one question."""
         self._stages[stage].observe(seconds)
 
-    @contextmanager
-    def timed(self, stage: Stage) -> Iterator[None]:
+    def timed(self, stage: Stage) -> _Timed:
         """Time a block as one stage of one question."""
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self._stages[stage].observe(time.perf_counter() - started)
+        return _Timed(self._stages[stage])
 
-    @contextmanager
-    def question(self) -> Iterator[Outcome]:
+    def question(self) -> _Question:
         """Follow one question from its arrival to its answer; a refusal is counted by the reason it was given."""
-        outcome = Outcome()
+        return _Question(self, self._tracer or _tracer())
+
+    def began(self) -> None:
+        """Count a question that has come."""
         self._under_way.inc()
-        with self._tracer.start_as_current_span("coffer.question", record_exception=False) as span:
-            try:
-                yield outcome
-            except Exception as error:
-                outcome.name = f"refused_{status_of(error)[1].lower()}"
-                raise
-            finally:
-                self._under_way.dec()
-                self._questions.labels(outcome.name).inc()
-                self._passages.inc(outcome.passages)
-                span.set_attribute("coffer.outcome", outcome.name)
-                span.set_attribute("coffer.passages", outcome.passages)
+
+    def ended(self, outcome: Outcome) -> None:
+        """Count a question that has its answer, or will have none."""
+        self._under_way.dec()
+        if outcome.name not in self._counted:
+            self._counted[outcome.name] = self._questions.labels(outcome.name)
+        self._counted[outcome.name].inc()
+        self._passages.inc(outcome.passages)
 
     def serve(self, host: str, port: int) -> str:
         """Answer Prometheus's scrapes over plain HTTP, and return where; for loopback or a private network.
@@ -89,6 +82,52 @@ class Metrics:
         """
         server, _ = start_http_server(port, addr=host, registry=self.registry)
         return f"{host}:{server.server_port}"
+
+
+def _tracer() -> trace.Tracer | None:
+    """Return what takes spans, or nothing where nobody does: making one that goes nowhere costs as much as a stage."""
+    if isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider):
+        return None
+    return trace.get_tracer("coffer.enclave")
+
+
+class _Question:
+    """One question on its way. Its span says how it ended, and nothing that an error's message could hold."""
+
+    __slots__ = ("_metrics", "_outcome", "_span", "_tracer")
+
+    def __init__(self, metrics: Metrics, tracer: trace.Tracer | None) -> None:
+        self._metrics, self._tracer, self._outcome = metrics, tracer, Outcome()
+
+    def __enter__(self) -> Outcome:
+        self._metrics.began()
+        self._span = self._tracer.start_span("coffer.question") if self._tracer is not None else None
+        return self._outcome
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        outcome = self._outcome
+        if isinstance(error, Exception):
+            outcome.name = f"refused_{status_of(error)[1].lower()}"
+        self._metrics.ended(outcome)
+        if self._span is not None:
+            self._span.set_attribute("coffer.outcome", outcome.name)
+            self._span.set_attribute("coffer.passages", outcome.passages)
+            self._span.end()
+
+
+class _Timed:
+    """A block that is timed."""
+
+    __slots__ = ("_histogram", "_started")
+
+    def __init__(self, histogram: Histogram) -> None:
+        self._histogram = histogram
+
+    def __enter__(self) -> None:
+        self._started = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        self._histogram.observe(time.perf_counter() - self._started)
 
 
 class Outcome:

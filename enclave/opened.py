@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 
-from enclave.found import Dataset, Found
+from enclave.found import Dataset, Found, IndexFacts
+from rag.approximate import ApproximateIndex
 from rag.facts import DOCUMENT, OWNER, MalformedMetadata
 from rag.filters import TEXT_BYTES_MAX
 from rag.keyword import KeywordIndex, OversizedVocabulary
@@ -55,11 +56,28 @@ class Passages:
 
 
 class Opened:
-    """Passages that can be searched. What only some questions need is prepared when the first of them comes."""
+    """Passages that can be searched."""
 
     def __init__(self, passages: Passages, index: Index) -> None:
         self.passages = passages
         self.index = index
+
+    def prepare(self) -> None:
+        """Make what only some questions need, so that the first of them holds up nobody."""
+        _ = self._keywords, self._metadata, self._neighborhoods
+
+    def index_facts(self) -> IndexFacts:
+        """Return how the passages are searched, and how well."""
+        if not isinstance(self.index, ApproximateIndex) or self.index.recall is None:
+            return IndexFacts()
+        recall = self.index.recall
+        return IndexFacts(
+            kind=str(self.index.plan.kind),
+            recall_ppm=recall.recall_ppm,
+            k=recall.k,
+            queries=recall.queries,
+            source=recall.source,
+        )
 
     def part(self, options: Options) -> Part:
         """Return what a question with these options searches."""

@@ -111,8 +111,13 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
                     passages=manifest.passages,
                     owner=manifest.owner,
                     model=manifest.model,
+                    index=index.kind,
+                    recall_ppm=index.recall_ppm,
+                    recall_k=index.k,
+                    recall_queries=index.queries,
+                    recall_source=index.source,
                 )
-                for manifest in datasets
+                for manifest, index in datasets
             ],
             k_max=policy.k_max,
             queries_per_minute=policy.queries_per_minute,

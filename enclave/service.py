@@ -7,7 +7,7 @@ import asyncio
 from enclave.admission import Admission, Session
 from enclave.answering import RENEWALS_MAX, Answering
 from enclave.asked import Metered
-from enclave.found import Answer
+from enclave.found import Answer, IndexFacts
 from enclave.grounds import Grounds
 from enclave.instance import Instance
 from enclave.metrics import Metrics
@@ -17,7 +17,7 @@ from vault.inquiry import Inquiry
 from vault.license import Delegation, Deposit, License
 from vault.manifest import Manifest
 from vault.policy import Policy
-from vault.question import Query, Quote, quote_digest
+from vault.question import Query, Quote, account_digest, describe_digest, quote_digest
 from vault.royalty import licensee_account
 from vault.session import SessionOpening
 
@@ -93,12 +93,17 @@ class EnclaveService:
             spend_left=max(0, session.spend_cap - books.spent(session.delegation.cid().digest)),
         )
 
-    def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[Manifest]]:
-        """Return a session's policy and the datasets that it serves now."""
-        session = self.authenticated(id, sequence, mac, body=bytes(32), last_receipt=bytes(32))
+    def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[tuple[Manifest, IndexFacts]]]:
+        """Return a session's policy and the datasets that it serves now, with how each is searched."""
+        session = self.authenticated(id, sequence, mac, body=describe_digest(), last_receipt=bytes(32))
         policy, grounds = self._policy_of(session)
         places = self._admission.coverage(policy, grounds).places
-        return policy, [manifest for manifest in grounds.manifests if manifest.cid() in places]
+        indexes = self.instance.served().engine.indexes
+        return policy, [
+            (manifest, indexes.get(manifest.cid(), IndexFacts()))
+            for manifest in grounds.manifests
+            if manifest.cid() in places
+        ]
 
     def _policy_of(self, session: Session) -> tuple[Policy, Grounds]:
         served = self.instance.served()
@@ -111,7 +116,7 @@ class EnclaveService:
         Passages lost with an enclave that did not return its window are not allowed any more. Where strangers share one
         budget, the passages are those of all of them.
         """
-        session = self.authenticated(id, sequence, mac, body=bytes(32), last_receipt=bytes(32))
+        session = self.authenticated(id, sequence, mac, body=account_digest(), last_receipt=bytes(32))
         books, (policy, grounds) = self.instance.meter().books, self._policy_of(session)
         licensee, whole = session.license.licensee, self._admission.coverage(policy, grounds).whole
         holder = policy.licensees.holder(licensee)

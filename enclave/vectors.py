@@ -72,7 +72,13 @@ def _read(
     passages: Passages, root: Cid, embedder: Embedder, blobs: Blobs, keys: tuple[SecretKey, SecretKey]
 ) -> NDArray[np.float32]:
     dimension, found = read_snapshot(
-        blobs, root, manifest=passages.cid, model=embedder.model_hash, dtype=embedder.dtype, keys=keys
+        blobs,
+        root,
+        manifest=passages.cid,
+        model=embedder.model_hash,
+        settings=embedder.settings_hash,
+        dtype=embedder.dtype,
+        keys=keys,
     )
     vectors = np.frombuffer(found, dtype="<f4").reshape(-1, dimension)
     if vectors.shape != (len(passages.bodies), embedder.dimension):
@@ -94,6 +100,7 @@ def _stored(
             memoryview(np.ascontiguousarray(vectors, dtype="<f4").data).cast("B"),
             manifest=passages.cid,
             model=embedder.model_hash,
+            settings=embedder.settings_hash,
             dtype=embedder.dtype,
             dimension=embedder.dimension,
             keys=keys,

@@ -16,7 +16,8 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-from enclave.found import Answer, Ask, Dataset, Found
+from enclave.crossing import crossed
+from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
 from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
 from vault.errors import ServiceUnavailable, VaultError
@@ -36,6 +37,7 @@ class WorkerEngine:
         far.close()
         self._turn = asyncio.Lock()
         self._number = 0
+        self.indexes: dict[Cid, IndexFacts] = {}
 
     @property
     def is_alive(self) -> bool:
@@ -63,6 +65,7 @@ class WorkerEngine:
         made: dict[Cid, Cid]
         if beside is None:
             made = await self._ask("open", crossing, progress=progress)
+            self.indexes = await self._ask("indexes")
             return made
         near, far = multiprocessing.Pipe()
         with near, far:
@@ -70,17 +73,12 @@ class WorkerEngine:
                 await beside._ask("lend", handing=near)
             near.close()
             made = await self._ask("open", crossing, progress=progress, handing=far)
+        self.indexes = await self._ask("indexes")
         return made
 
-    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+    async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         """Return for each ask the nearest passages among its datasets; see `enclave.found.Engine.search`."""
-        answers: list[Answer | VaultError] = await self._ask("search", list(asks))
-        return answers
-
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        """Return passages by place, without scores."""
-        found: tuple[Found, ...] = await self._ask("passages", list(places))
-        return found
+        return crossed(await self._ask("search", list(asks)))
 
     async def ended(self) -> None:
         """Return when the child has ended."""

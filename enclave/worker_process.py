@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
 from typing import TYPE_CHECKING, Any
 
+from enclave.crossing import crossing
 from enclave.found import Dataset, Engine
 from enclave.hardening import die_with_parent, harden
 from storage.cid import Cid
@@ -73,14 +74,14 @@ class _Child:
         match method:
             case "open":
                 return self._open(number, arguments[0], handed)
-            case "search":
-                return self._engine.search(*arguments)
+            case "indexes":
+                return self._engine.indexes()
             case "lend" if handed is not None:
                 self._end_lending()
                 _bound_waits(handed)
                 self._lending = handed, self._engine.lender()
             case _:
-                return self._engine.passages(*arguments)
+                return crossing(self._engine.search(*arguments))
         return None
 
     def _open(self, number: int, crossed: list[Plain], lender: Connection | None) -> dict[Cid, Cid]:

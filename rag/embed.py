@@ -27,7 +27,7 @@ from rag.errors import UnknownModel
 from rag.model_settings import SentenceSettings, sentence_settings
 from rag.pooling import pooled, pooled_padded, unit
 from rag.sentence_transformer import SentenceTransformerEmbedder
-from rag.weights import MINILM, MINILM_SHA256, model_path, verify_model
+from rag.weights import MINILM, MINILM_SHA256, model_path, settings_digest, verify_model
 from rag.wordpieces import Wordpieces
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class BertEmbedder:
 
         verify_options(dtype=dtype, batch=batch, threads=threads, device=device)
         self.model_hash = verify_model(path, expected_hash)
+        self.settings_hash = settings_digest(path)
         known = _known(path)
         if known is None:
             raise UnknownModel(f"{path} is no BERT as this program computes it; open it with sentence-transformers")

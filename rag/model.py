@@ -81,6 +81,11 @@ class Embedder(Protocol):
         ...
 
     @property
+    def settings_hash(self) -> bytes:
+        """SHA-256 over what makes the vectors beside the weights: tokenizer, pooling, prompts."""
+        ...
+
+    @property
     def dtype(self) -> str:
         """Number format of the weights in memory; the vectors are float32 whatever it is."""
         ...

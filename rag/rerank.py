@@ -27,6 +27,17 @@ CHARS_MAX = 64 * 1024
 BATCH = 16
 
 
+def reranker_digest(path: Path) -> bytes:
+    """Return SHA-256 over the files of a cross-encoder's folder, which pins all of them. Raises `UnknownModel`."""
+    pins = reranker_pins(path)
+    return hashlib.sha256(b"coffer/reranker/v1" + b"".join(pins[name] for name in sorted(PINNED))).digest()
+
+
+def reranker_pins(path: Path) -> dict[str, bytes]:
+    """Return SHA-256 of each file that is read of a cross-encoder's folder. Raises `UnknownModel`."""
+    return {name: _file_digest(path / name) for name in PINNED}
+
+
 class Reranker(Protocol):
     """Scores passages against a question."""
 
@@ -137,10 +148,14 @@ def _require_known(config: Path) -> None:
 def _verify_file(path: Path, expected: bytes) -> None:
     if len(expected) != SHA256_BYTES:
         raise ValueError(f"a SHA-256 has {SHA256_BYTES} bytes, got {len(expected)}")
-    try:
-        with path.open("rb") as file:
-            actual = hashlib.file_digest(file, "sha256").digest()
-    except OSError as error:
-        raise UnknownModel(f"{path} cannot be read; install the model again") from error
+    actual = _file_digest(path)
     if actual != expected:
         raise UnknownModel(f"{path} has SHA-256 {actual.hex()}, expected {expected.hex()}; install the pinned model")
+
+
+def _file_digest(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").digest()
+    except OSError as error:
+        raise UnknownModel(f"{path} cannot be read; install the model again") from error

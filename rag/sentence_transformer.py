@@ -15,7 +15,7 @@ from rag.embedding_options import BATCH, TOKENS_MAX, Dtype, default_dtype, set_t
 from rag.errors import DimensionMismatch, UnknownModel
 from rag.model_settings import prompts_of
 from rag.pooling import unit
-from rag.weights import WEIGHTS, verify_model
+from rag.weights import WEIGHTS, settings_digest, verify_model
 from rag.wordpieces import CHARS_MAX, encodable
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class SentenceTransformerEmbedder:
         """
         verify_options(dtype=dtype, batch=batch, threads=threads, device=device)
         self.model_hash = verify_model(path, expected_hash)
+        self.settings_hash = settings_digest(path)
         self.dtype: str = dtype or default_dtype(device)
         self._query_prompt, self._passage_prompt = prompts_of(path)
         self._batch = batch

@@ -20,6 +20,9 @@ WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 SHA256_BYTES = 32
 SETTINGS_BYTES_MAX = 64 * 1024  # modules.json is a few hundred bytes
+SETTINGS_SUFFIXES = frozenset({".json", ".txt", ".model"})  # configurations, vocabularies, SentencePiece models
+SETTINGS_FILES_MAX = 64
+SETTINGS_FILE_BYTES_MAX = 64 * 2**20  # a multilingual tokenizer has some 17 MB
 
 # With other weights' tokenizer or shape the same weights give other vectors, so the pinned model pins these too.
 COMPANIONS: dict[bytes, dict[str, bytes]] = {
@@ -79,6 +82,37 @@ def verify_model(path: Path, expected_sha256: bytes) -> bytes:
         _verify_file(path / name, expected)
     _verify_parts(path)
     return expected_sha256
+
+
+def settings_digest(path: Path) -> bytes:
+    """Return SHA-256 over all that makes a model's vectors beside its weights: tokenizer, pooling, prompts.
+
+    Those are all files of `SETTINGS_SUFFIXES` in the folder and in its parts' folders, by name and hash: what reads a
+    model of another kind may read any of them.
+
+    Raises: UnknownModel: a file cannot be read, or there are too many.
+    """
+    total = hashlib.sha256(b"coffer/model-settings/v1")
+    for name in _settings_files(path):
+        read = read_file(path / name, bytes_max=SETTINGS_FILE_BYTES_MAX)
+        total.update(len(name).to_bytes(2, "big") + name.encode() + hashlib.sha256(read).digest())
+    return total.digest()
+
+
+def _settings_files(path: Path) -> list[str]:
+    try:
+        folders = [path, *(part for part in path.iterdir() if part.is_dir() and re.fullmatch(PART_FOLDER, part.name))]
+        found = [
+            str(file.relative_to(path))
+            for folder in folders
+            for file in folder.iterdir()
+            if file.suffix in SETTINGS_SUFFIXES and file.is_file()
+        ]
+    except OSError as error:
+        raise UnknownModel(f"{path} cannot be read; install the model again") from error
+    if len(found) > SETTINGS_FILES_MAX:
+        raise UnknownModel(f"{path} holds more than {SETTINGS_FILES_MAX} files of settings; it is no model's folder")
+    return sorted(found)
 
 
 def read_file(path: Path, *, bytes_max: int) -> bytes:

@@ -96,7 +96,15 @@ class World:
 
 def configuration(genesis: Cid) -> Cid:
     """Return the CID of the configuration that enclaves here run under."""
-    return EnclaveConfiguration(genesis=genesis, model=seeded("model"), dtype="float32", index="toy", version="0").cid()
+    return EnclaveConfiguration(
+        genesis=genesis,
+        model=seeded("model"),
+        model_settings=seeded("settings"),
+        dtype="float32",
+        index="toy",
+        reranker=b"",
+        version="0",
+    ).cid()
 
 
 def world(

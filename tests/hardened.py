@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import resource
 from typing import Any
 
+from enclave.found import Answer
 from enclave.hardening import is_dumpable, memory_lock
 
 
@@ -20,7 +22,7 @@ def facts() -> dict[str, Any]:
 
 
 class Confessing:
-    """An engine that holds nothing and, asked for passages, tells what the kernel says of its process."""
+    """An engine that holds nothing and, asked anything, tells what the kernel says of its process."""
 
-    def passages(self, *_: object) -> tuple[dict[str, Any], ...]:
-        return (facts(),)
+    def search(self, _: object) -> list[Answer]:
+        return [Answer(found=(), vector=json.dumps(facts()).encode(), embed_s=0.0, search_s=0.0)]

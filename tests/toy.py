@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Ask, Dataset, Found
+from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import Cid
 from storage.directory import DirectoryBlobs
@@ -32,6 +32,7 @@ class ToyEmbedder:
     dimension = DIMENSION
     dtype = "float32"
     model_hash = seeded("model")
+    settings_hash = seeded("settings")
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         return np.stack([_vector(text) for text in texts])
@@ -66,14 +67,18 @@ def toy_engine_in(folder: Path) -> LocalEngine:
 class InProcessEngine:
     """An `AsyncEngine` in this process. `hold` makes searches wait until `let_go`."""
 
-    def __init__(self, blobs: Blobs) -> None:
-        self._engine = toy_engine(blobs)
+    def __init__(self, blobs: Blobs, engine: LocalEngine | None = None) -> None:
+        self._engine = engine or toy_engine(blobs)
         self._ended = asyncio.Event()
         self._free = asyncio.Event()
         self._free.set()
         self._may_open = asyncio.Event()
         self._may_open.set()
         self.searches = 0
+
+    @property
+    def indexes(self) -> dict[Cid, IndexFacts]:
+        return self._engine.indexes()
 
     @property
     def is_alive(self) -> bool:
@@ -93,15 +98,11 @@ class InProcessEngine:
         self._require_alive()
         return self._engine.open(datasets, progress, beside._engine.lender() if beside is not None else None)
 
-    async def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
-        self.searches += len(asks)
+    async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
+        self.searches += sum(isinstance(ask, Ask) for ask in asks)
         await self._free.wait()
         self._require_alive()
         return self._engine.search(asks)
-
-    async def passages(self, places: Sequence[tuple[Cid, int]]) -> tuple[Found, ...]:
-        self._require_alive()
-        return self._engine.passages(places)
 
     def end(self) -> None:
         self._engine.close()
@@ -138,7 +139,7 @@ class GatedEngine(LocalEngine):
         super().__init__(ToyEmbedder(), FaissFlatIndex, DirectoryBlobs(folder))
         self._gate = gate
 
-    def search(self, asks: Sequence[Ask]) -> list[Answer | VaultError]:
+    def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         if self._gate.exists():
             self._gate.read_bytes()
         return super().search(asks)

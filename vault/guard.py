@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any, Final
 
 import grpc
+from google.protobuf.message import DecodeError
 
 from vault.errors import InvalidSignature, MalformedObject, RateExceeded, ServiceUnavailable
 from vault.rate import PeerLimit, peer_name
@@ -126,7 +127,7 @@ class Guard(grpc.aio.ServerInterceptor):
 
         return make(
             stream if handler.response_streaming else answer,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=_parsing(handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
 
@@ -162,6 +163,20 @@ async def _received(context: Context) -> Any:
     if message is grpc.aio.EOF:
         raise MalformedObject("a call has a message")
     return message
+
+
+def _parsing(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any] | None:
+    """Return a method's parser of messages, which raises `MalformedObject` for what is none."""
+    if deserialize is None:
+        return None
+
+    def parsed(message: bytes) -> Any:
+        try:
+            return deserialize(message)
+        except DecodeError:  # what it quotes of the message stays here
+            raise MalformedObject("the message is not one that this method takes; call it with its own type") from None
+
+    return parsed
 
 
 def require_tls13(context: Any) -> None:

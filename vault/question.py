@@ -104,6 +104,16 @@ def quote_digest(k: int, neighbors: int) -> bytes:
     return sha256(encode(["coffer/quote/v1", k, neighbors])).digest()
 
 
+def describe_digest() -> bytes:
+    """Return what a MAC over a request for a description covers."""
+    return sha256(encode(["coffer/describe/v1"])).digest()
+
+
+def account_digest() -> bytes:
+    """Return what a MAC over a request for an account covers."""
+    return sha256(encode(["coffer/account/v1"])).digest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """What an answer would cost and what is left: bounds from policy and books, found without searching."""

@@ -36,11 +36,12 @@ TAG_BYTES: Final = 16
 class SnapshotHeader(Record):
     """What a snapshot is of: all that would make other vectors of the same passages."""
 
-    TYPE: ClassVar[str] = "coffer/snapshot-header/v1"
+    TYPE: ClassVar[str] = "coffer/snapshot-header/v2"
 
     suite: Label
     manifest: Cid
     model: Digest  # SHA-256 of the embedding model's weights
+    settings: Digest  # SHA-256 over the model's tokenizer, pooling and prompts
     dtype: Label  # number format that the vectors were computed in
     dimension: int
     count: int
@@ -96,6 +97,7 @@ def store_snapshot(
     *,
     manifest: Cid,
     model: bytes,
+    settings: bytes,
     dtype: str,
     dimension: int,
     keys: tuple[SecretKey, SecretKey],
@@ -112,6 +114,7 @@ def store_snapshot(
         suite=SUITE,
         manifest=manifest,
         model=model,
+        settings=settings,
         dtype=dtype,
         dimension=dimension,
         count=len(vectors) // row,
@@ -129,7 +132,14 @@ def store_snapshot(
 
 
 def read_snapshot(
-    blobs: Blobs, root: Cid, *, manifest: Cid, model: bytes, dtype: str, keys: tuple[SecretKey, SecretKey]
+    blobs: Blobs,
+    root: Cid,
+    *,
+    manifest: Cid,
+    model: bytes,
+    settings: bytes,
+    dtype: str,
+    keys: tuple[SecretKey, SecretKey],
 ) -> tuple[int, bytearray]:
     """Return the dimension and the vectors of the snapshot that the ledger names.
 
@@ -139,8 +149,9 @@ def read_snapshot(
         raise MalformedObject("the root of a snapshot is DAG-CBOR")
     snapshot = Snapshot.from_bytes(blobs.get(root))
     header = snapshot.header
-    if (header.suite, header.manifest, header.model, header.dtype) != (SUITE, manifest, model, dtype):
-        raise TamperedSegment("the snapshot is of another dataset version, model or number format")
+    made_of = header.suite, header.manifest, header.model, header.settings, header.dtype
+    if made_of != (SUITE, manifest, model, settings, dtype):
+        raise TamperedSegment("the snapshot is of another dataset version, model, tokenizer or number format")
     cipher, aad = header.cipher(*keys), header.encoded()
     vectors = bytearray(header.size)
     with memoryview(vectors) as whole:

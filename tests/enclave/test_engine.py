@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Dataset
+from enclave.found import Answer, Dataset, Recall
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import RAW, Cid
 from storage.errors import BlockNotFound
@@ -74,8 +74,8 @@ def test_every_passage_comes_with_what_opens_and_proves_it(blobs: MemoryBlobs) -
         assert passage_commitment(found.salt, found.body) == found.commitment
         root = root_from_path(found.commitment, found.index, manifest.passages, found.path)
         assert root == manifest.corpus_root
-    again = engine.passages([(found.manifest, found.index) for found in answer.found])
-    assert again == tuple(replace(found, score=0.0) for found in answer.found)
+    again = Recall(places=tuple((found.manifest, found.index) for found in answer.found))
+    assert answered(engine.search([again])).found == tuple(replace(found, score=0.0) for found in answer.found)
 
 
 def test_a_dataset_that_is_not_open_is_refused(blobs: MemoryBlobs) -> None:
@@ -85,8 +85,7 @@ def test_a_dataset_that_is_not_open_is_refused(blobs: MemoryBlobs) -> None:
     engine.open([given(TIDES)], quiet)
     for dataset in ([GULLS.manifest.cid()], [TIDES.manifest.cid(), GULLS.manifest.cid()]):
         assert refused(engine.search([ask("tide", *dataset, k=1)]), AccessDenied)
-    with pytest.raises(AccessDenied):
-        engine.passages([(GULLS.manifest.cid(), 0)])
+    assert refused(engine.search([Recall(places=((GULLS.manifest.cid(), 0),))]), AccessDenied)
     engine.close()
     assert refused(engine.search([ask("tide", TIDES.manifest.cid(), k=1)]), AccessDenied)
 

@@ -111,9 +111,9 @@ def test_the_engines_process_is_hardened() -> None:
         "from tests.hardened import Confessing, facts\n"
         "async def ask():\n"
         "    engine = WorkerEngine(Confessing)\n"
-        "    (said,) = await engine.passages([])\n"
+        "    (said,) = await engine.search([])\n"
         "    engine.end()\n"
-        "    return said\n"
+        "    return json.loads(said.vector)\n"
         "print(json.dumps({'engine': asyncio.run(ask()), 'parent': facts()}))\n"
     )
     said = shown(program)

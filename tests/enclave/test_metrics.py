@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
+from opentelemetry import trace
 
 from enclave.metrics import BUCKETS_S, Metrics, Stage
 from tests.deployment import deployed
@@ -42,6 +44,52 @@ def test_a_question_is_counted_by_how_it_ended() -> None:
         assert value(metrics, "coffer_questions_total", outcome=name) == 1
     assert value(metrics, "coffer_passages_total") == 6
     assert value(metrics, "coffer_under_way") == 0
+
+
+class Spans(trace.Tracer):
+    """Takes spans as an SDK would, and keeps what they say."""
+
+    def __init__(self) -> None:
+        self.taken: list[Span] = []
+
+    def start_span(self, name: str, *_: Any, **__: Any) -> Span:
+        self.taken.append(Span(name))
+        return self.taken[-1]
+
+    start_as_current_span: Any = None  # not asked for: it would put an error's message into the span's status
+
+
+class Span(trace.NonRecordingSpan):
+    def __init__(self, name: str) -> None:
+        super().__init__(trace.INVALID_SPAN_CONTEXT)
+        self.said: dict[str, object] = {"name": name}
+        self.is_over = False
+
+    def set_attribute(self, key: str, value: object) -> None:
+        self.said[key] = value
+
+    def set_status(self, *status: Any, **_: Any) -> None:
+        self.said["status"] = status
+
+    def record_exception(self, exception: BaseException, *_: Any, **__: Any) -> None:
+        self.said["exception"] = exception
+
+    def end(self, end_time: int | None = None) -> None:
+        self.is_over = True
+
+
+def test_a_span_says_how_a_question_ended_and_none_of_its_words() -> None:
+    spans = Spans()
+    metrics = Metrics(spans)
+    with metrics.question() as outcome:
+        outcome.answered(3, is_partial=False, is_repeat=False)
+    with pytest.raises(AccessDenied), metrics.question():
+        raise AccessDenied("secret words")
+    assert [span.said for span in spans.taken] == [
+        {"name": "coffer.question", "coffer.outcome": "answered", "coffer.passages": 3},
+        {"name": "coffer.question", "coffer.outcome": "refused_access_denied", "coffer.passages": 0},
+    ]
+    assert all(span.is_over for span in spans.taken)
 
 
 def test_stages_fall_into_buckets_from_microseconds_to_seconds() -> None:

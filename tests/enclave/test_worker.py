@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import uvloop
 
-from enclave.found import Dataset
+from enclave.found import Dataset, Recall
 from enclave.worker import WorkerEngine
 from storage.directory import DirectoryBlobs
 from tests.enclaves import World, world
@@ -56,8 +56,8 @@ async def test_it_answers_as_an_engine_in_this_process_does(worker: WorkerEngine
     asked = [ask("tide table", manifest, k=3)]
     far, near = answered(await worker.search(asked)), answered(local.search(asked))
     assert (far.found, far.vector) == (near.found, near.vector)
-    places = [(found.manifest, found.index) for found in far.found]
-    assert await worker.passages(places) == local.passages(places)
+    again = [Recall(places=tuple((found.manifest, found.index) for found in far.found))]
+    assert answered(await worker.search(again)).found == answered(local.search(again)).found
     assert (steps[0], steps[-1]) == ((0, 3), (3, 3))
 
 

@@ -56,6 +56,7 @@ class ByLetters:
     dimension = DIMENSION
     dtype = "float32"
     model_hash = b"\x00" * 32
+    settings_hash = b"\x00" * 32
 
     def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
         counted = np.array([[text.count(chr(97 + at)) + 0.1 for at in range(DIMENSION)] for text in texts])

@@ -20,7 +20,12 @@ from vault.keys import SecretKey
 from vault.snapshot import BLOCK_BYTES, Snapshot, SnapshotHeader, read_snapshot, store_snapshot
 
 DATA_KEY, STATE_KEY = SecretKey(seeded("data key")), SecretKey(seeded("state key"))
-OF: dict[str, Any] = {"manifest": Cid.of(RAW, b"manifest"), "model": seeded("model"), "dtype": "float32"}
+OF: dict[str, Any] = {
+    "manifest": Cid.of(RAW, b"manifest"),
+    "model": seeded("model"),
+    "settings": seeded("settings"),
+    "dtype": "float32",
+}
 DIMENSION = 384
 ROWS = BLOCK_BYTES // (4 * DIMENSION) * 2 + 7  # two whole blocks and a bit
 
@@ -66,6 +71,7 @@ def test_one_of_something_else_is_refused(fact: str) -> None:
     wrong: dict[str, Any] = {
         "manifest": {"manifest": Cid.of(RAW, b"another")},
         "model": {"model": seeded("another")},
+        "settings": {"settings": seeded("another tokenizer")},
         "dtype": {"dtype": "bfloat16"},
         "data key": {"keys": (other, STATE_KEY)},
         "state key": {"keys": (DATA_KEY, other)},  # what an owner would seal who forges vectors

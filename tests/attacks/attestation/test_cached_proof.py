@@ -177,6 +177,21 @@ class TestAnotherHead:
             with pytest.raises(StaleState, match="older head"):
                 client._session._footing.of(before.receipt, is_repeat=False)
 
+    def test_an_answer_begun_before_the_new_head_may_come_after_one_on_it(self, deployment: Deployment) -> None:
+        with deployment.client() as client:
+            early = client.question("tide", k=1)
+            overtaken = client.unchecked(early)
+            self.move_on(deployment)
+            after = client.search("tide", k=1)
+            answer = client._session.checked(early, overtaken)
+            assert answer.receipt.evidence != after.receipt.evidence
+            late = client.question("tide", k=1)
+            client._session.send(late)
+            with pytest.raises(StaleState, match="older head"):  # sent once the new head was known
+                client._session._footing.of(
+                    answer.receipt, is_repeat=False, since=client._session._sent[late.request].epoch
+                )
+
     def test_a_revoked_license_does_not_live_on_in_memory(self, deployment: Deployment, proven: ProvenEnclaves) -> None:
         deployment.client(proven=proven).close()
         setting = deployment.world
@@ -334,6 +349,15 @@ class TestReplays:
             monkeypatch.setattr(service, "search", called_a_repeat)
             with pytest.raises(InvalidReceipt, match="never asked before"):
                 client.search("tide", k=1)
+            with pytest.raises(InvalidReceipt, match="never asked before"):
+                client.search_batch([client.question("tide", k=1)])
+            with pytest.raises(InvalidReceipt, match="never asked before"):
+                list(client.stream([client.question("tide", k=1)]))
+            with pytest.raises(InvalidReceipt, match="never asked before"):
+                client.embed("tide")
+            again = client.question("tide", k=1)
+            client.unchecked(again)
+            assert client.search_batch([again])[0].is_repeat  # type: ignore[union-attr]
 
     @staticmethod
     def recorded(deployment: Deployment) -> Any:

@@ -93,6 +93,10 @@ class Machine:
         self.mac_key, self.sequence = session_mac_key(SecretKey(secret), opening), 0
         return self
 
+    def mac(self, body: bytes, *, sequence: int = 1) -> bytes:
+        """Return the MAC of a call that confirms no receipt."""
+        return request_mac(self.mac_key, session=self.session, sequence=sequence, body=body, previous_receipt=ZEROS)
+
     def query(self, text: str = "tide table", **fields: Any) -> Query:
         usual: dict[str, Any] = {
             "request": secrets.token_bytes(32),

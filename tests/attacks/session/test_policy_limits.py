@@ -27,6 +27,7 @@ from vault.errors import (
 )
 from vault.licensees import SHARED_BUDGET, Licensees
 from vault.output_rules import OutputRules, Redaction
+from vault.question import PLAIN
 from vault.receipt import redacted_commitment, verified_receipt, verify_answer, verify_receipt_file
 from vault.royalty import owner_account, treasury_account
 
@@ -246,6 +247,16 @@ class TestOwnersBehindAnAnswer:
             deployment.add_credit(10_000)
             with deployment.client() as client, pytest.raises(AccessDenied, match="2 … 10"):
                 client.search("anchor", k=1)
+
+    def test_neighbors_do_not_stand_for_owners(self, tmp_path: Path) -> None:
+        """One hit and its neighbors are of one owner: such an answer would be empty, and paid for."""
+        with serving(tmp_path, two_owners(output=self.RULES)) as deployment:
+            deployment.add_credit(10_000)
+            with deployment.client() as client:
+                with pytest.raises(AccessDenied, match="neighbors are their passage's owner's"):
+                    client.search("anchor", k=1, options=replace(PLAIN, neighbors=1))
+                assert client.account().credit == 10_000
+                assert client.search("anchor", k=2, options=replace(PLAIN, neighbors=1)).results
 
     def test_scores_keep_no_more_decimals_than_allowed(self, tmp_path: Path) -> None:
         with serving(tmp_path, two_owners(output=self.RULES)) as deployment:

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from typing import Any
 
+import grpc
 import pytest
 
 from enclave.v1 import retrieval_pb2 as pb
@@ -18,12 +19,14 @@ from vault.errors import (
     BudgetExhausted,
     CreditExhausted,
     MalformedObject,
+    Overloaded,
     RateExceeded,
     RequestConflict,
     ServiceUnavailable,
     VaultError,
 )
-from vault.session import request_mac
+from vault.question import account_digest, describe_digest, quote_digest
+from vault.wire import REASON_KEY
 
 WORLD = world(policy={"queries_per_minute": 1000})
 
@@ -128,8 +131,7 @@ class TestAuthentication:
             machine.ask()
 
     def test_an_account_request_is_authenticated_too(self, machine: Machine) -> None:
-        zeros = bytes(32)
-        mac = request_mac(machine.mac_key, session=machine.session, sequence=1, body=zeros, previous_receipt=zeros)
+        mac = machine.mac(account_digest())
         request = pb.GetAccountRequest(session=machine.session, sequence=1, mac=mac)
         machine.channel.call(machine.stub.GetAccount, request)
         with pytest.raises(AccessDenied, match="was sent before"):
@@ -137,6 +139,33 @@ class TestAuthentication:
         request.mac = bytes(32)
         with pytest.raises(AccessDenied, match="not authenticated"):
             machine.channel.call(machine.stub.GetAccount, request)
+
+    def test_what_authenticates_one_kind_of_call_is_nothing_to_another(self, machine: Machine) -> None:
+        """Or whoever relays calls could have one answered as the other."""
+        for body, method, kind in (
+            (account_digest(), machine.stub.Describe, pb.DescribeRequest),
+            (describe_digest(), machine.stub.GetAccount, pb.GetAccountRequest),
+            (bytes(32), machine.stub.Describe, pb.DescribeRequest),
+            (quote_digest(1, 0), machine.stub.GetAccount, pb.GetAccountRequest),
+        ):
+            request = kind(session=machine.session, sequence=1, mac=machine.mac(body))
+            with pytest.raises(AccessDenied, match="not authenticated"):
+                machine.channel.call(method, request)
+        request = pb.DescribeRequest(session=machine.session, sequence=1, mac=machine.mac(describe_digest()))
+        assert machine.channel.call(machine.stub.Describe, request).k_max == WORLD.policy.k_max
+
+    def test_bytes_that_are_no_message_are_told_so_without_being_quoted(self, machine: Machine) -> None:
+        channel = machine.channel.channel
+        for call in ("unary_unary", "stream_stream"):
+            name = "Search" if call == "unary_unary" else "SearchStream"
+            method = getattr(channel, call)(f"/enclave.v1.RetrievalService/{name}")  # takes bytes as they are
+            garbage = b"\xff secret words"
+            with pytest.raises(grpc.RpcError) as failure:
+                list(method(iter([garbage]), timeout=20)) if call == "stream_stream" else method(garbage, timeout=20)
+            assert failure.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+            assert "call it with its own type" in failure.value.details()
+            assert dict(failure.value.trailing_metadata())[REASON_KEY] == "MALFORMED"
+        machine.ask()
 
 
 class TestRetries:
@@ -263,6 +292,46 @@ def test_queries_beyond_the_rate_are_refused_until_a_minute_has_passed(tmp_path:
             assert deployment.licensee_credit(wallet("licensee")) == 1_000 - 2 * PRICE
             deployment.world.clock.advance(60)
             machine.ask()
+
+
+def test_answers_given_again_have_a_rate_of_their_own(tmp_path: Any) -> None:
+    """They are free, so nothing else bounds what they take of the engine."""
+    with deployed(tmp_path, world(policy={"queries_per_minute": 2})) as deployment:
+        deployment.add_credit(1_000)
+        with Machine(deployment) as machine:
+            query = machine.open().query()
+            machine.ask(query)
+            assert machine.ask(query).is_repeat
+            assert machine.ask(query).is_repeat
+            with pytest.raises(RateExceeded):
+                machine.ask(query)
+            with pytest.raises(RateExceeded):
+                machine.open().ask(query)
+            assert not machine.ask().is_repeat  # they are not in the way of what is new
+            with pytest.raises(RateExceeded):
+                machine.ask()
+            deployment.world.clock.advance(60)
+            assert machine.ask(query).is_repeat
+        assert deployment.licensee_credit(wallet("licensee")) == 1_000 - 2 * PRICE
+
+
+def test_answers_given_again_wait_in_line_with_all_others(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with deployed(tmp_path, WORLD) as deployment:
+        deployment.add_credit(1_000)
+        with Machine(deployment) as machine:
+            query, engine = machine.open().query(), deployment.enclave.engine
+            machine.ask(query)
+            monkeypatch.setattr("enclave.batching.SESSION_WAITING_MAX", 1)
+            deployment.enclave.on_loop(engine.hold)
+            first = machine.send_later(machine.request(query))
+            deployment.until(lambda: deployment.enclave.service.under_way == 1)
+            second = machine.send_later(machine.request(query))
+            deployment.until(lambda: deployment.enclave.service.under_way == 2)
+            with pytest.raises(Overloaded):
+                machine.ask(query)
+            deployment.enclave.on_loop(engine.let_go)
+            assert first.result().is_repeat
+            assert second.result().is_repeat
 
 
 class TestStreams:

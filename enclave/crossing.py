@@ -1,0 +1,76 @@
+"""Answers as they cross from the engine's process: plain tuples, which take a third of the time that objects do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+from enclave.found import Answer, Found
+from storage.cid import Cid
+from vault.errors import VaultError
+
+Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes, bytes | None]"
+Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float] | VaultError"
+
+
+def crossing(answers: Iterable[Answer | VaultError]) -> list[Crossed]:
+    """Return answers, and why there are none, as they cross."""
+    return [
+        (_crossing_passages(answer.found), answer.vector, answer.embed_s, answer.search_s)
+        if isinstance(answer, Answer)
+        else answer
+        for answer in answers
+    ]
+
+
+def crossed(answers: Sequence[Crossed]) -> list[Answer | VaultError]:
+    """Return what `crossing` took apart."""
+    manifests: dict[bytes, Cid] = {}
+    return [
+        answer
+        if isinstance(answer, VaultError)
+        else Answer(
+            found=_crossed_passages(answer[0], manifests), vector=answer[1], embed_s=answer[2], search_s=answer[3]
+        )
+        for answer in answers
+    ]
+
+
+def _crossing_passages(found: Iterable[Found]) -> list[Crossing]:
+    """Return passages as they cross."""
+    return [
+        (
+            one.manifest.binary,
+            one.index,
+            one.score,
+            one.body,
+            one.salt,
+            one.commitment,
+            one.path,
+            one.owner,
+            one.leaving,
+        )
+        for one in found
+    ]
+
+
+def _crossed_passages(found: Iterable[Crossing], manifests: dict[bytes, Cid]) -> tuple[Found, ...]:
+    """Return what `_crossing_passages` took apart.
+
+    Args:
+        manifests: those met before, so that each is made once.
+    """
+    return tuple(
+        Found(
+            manifest=manifests.get(manifest) or manifests.setdefault(manifest, Cid(manifest)),
+            index=index,
+            score=score,
+            body=body,
+            salt=salt,
+            commitment=commitment,
+            path=path,
+            owner=owner,
+            leaving=leaving,
+        )
+        for manifest, index, score, body, salt, commitment, path, owner, leaving in found
+    )
