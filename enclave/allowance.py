@@ -9,13 +9,11 @@ deposit in again, would otherwise make it worth more than once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
+from vault.booking import Booking
 from vault.charter import Window
-from vault.entry import Entry, Kind
+from vault.entry import Kind
 from vault.errors import AccessDenied, NotYet
 from vault.ledger import Effect, Held
 
@@ -26,14 +24,23 @@ class WindowUsedUp(NotYet):
     """The window does not allow this before the next renewal."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Use:
+class _Use(NamedTuple):
     sequence: int
     holder: bytes  # of an extraction budget
     passages: int
     account: str
     spend: int
     credited: tuple[tuple[str, int], ...]
+
+
+class Reserved(NamedTuple):
+    """The most that one answer on its way may use."""
+
+    holder: bytes  # of an extraction budget
+    account: str
+    delegation: bytes
+    passages: int
+    spend: int
 
 
 class Allowance:
@@ -63,7 +70,7 @@ class Allowance:
         while self._uses and self._uses[-1].sequence > after:
             self._count(self._uses.pop(), -1)
 
-    def note(self, entry: Entry, effect: Effect) -> None:
+    def note(self, entry: Booking, effect: Effect) -> None:
         """Count an entry that was booked."""
         if self._window is None:  # before the first window nothing is served, and it begins after what is booked
             return
@@ -73,7 +80,7 @@ class Allowance:
             holder=effect.holder,
             passages=effect.new_passages,
             account=entry.transfers[0].debit if is_charge else "",
-            spend=sum(transfer.amount for transfer in entry.transfers) if is_charge else 0,
+            spend=entry.amount if is_charge else 0,
             credited=effect.credited,
         )
         self._uses.append(use)
@@ -102,13 +109,12 @@ class Allowance:
         """Return what answers on their way may still be charged to an account, and under a delegation."""
         return Held(self._reserved_spend.get(account, 0), self._held.get(delegation, 0))
 
-    @contextmanager
-    def reserved(self, holder: bytes, account: str, delegation: bytes, *, passages: int, spend: int) -> Iterator[None]:
-        """Keep room for one answer until the block ends; an answer booked within it counts by itself.
+    def reserve(self, reserved: Reserved) -> None:
+        """Keep room for one answer until `release`; an answer booked meanwhile counts by itself.
 
         Raises: `WindowUsedUp`; `AccessDenied` where no window is large enough.
         """
-        window = self._granted()
+        window, (holder, account, _, passages, spend) = self._granted(), reserved
         if spend > window.spend:
             raise AccessDenied(f"the price is {spend} and the charter's window lets {window.spend} through per lease")
         self.require_entry()
@@ -116,21 +122,24 @@ class Allowance:
             raise _used_up("new passages")
         if self._spend.get(account, 0) + self._reserved_spend.get(account, 0) + spend > window.spend:
             raise _used_up("spend")
-        self._reserve(holder, account, delegation, 1, passages, spend)
-        try:
-            yield
-        finally:
-            self._reserve(holder, account, delegation, -1, -passages, -spend)
+        self._reserve(reserved, 1)
 
-    def _reserve(self, holder: bytes, account: str, delegation: bytes, entries: int, passages: int, spend: int) -> None:
-        self._reserved_entries += entries
-        _add(self._reserved_passages, holder, passages)
-        _add(self._reserved_spend, account, spend)
-        _add(self._held, delegation, spend)
+    def release(self, reserved: Reserved) -> None:
+        """Keep no more room for an answer."""
+        self._reserve(reserved, -1)
+
+    def _reserve(self, reserved: Reserved, sign: int) -> None:
+        holder, account, delegation, passages, spend = reserved
+        self._reserved_entries += sign
+        _add(self._reserved_passages, holder, sign * passages)
+        _add(self._reserved_spend, account, sign * spend)
+        _add(self._held, delegation, sign * spend)
 
     def _count(self, use: _Use, sign: int) -> None:
-        _add(self._passages, use.holder, sign * use.passages)
-        _add(self._spend, use.account, sign * use.spend)
+        if use.passages:
+            _add(self._passages, use.holder, sign * use.passages)
+        if use.spend:
+            _add(self._spend, use.account, sign * use.spend)
         for account, amount in use.credited:
             _add(self._fresh, account, sign * amount)
 
@@ -152,6 +161,7 @@ def _used_up(what: str) -> WindowUsedUp:
 
 
 def _add(counts: dict[Key, int], key: Key, amount: int) -> None:
-    counts[key] = counts.get(key, 0) + amount
-    if not counts[key]:
-        del counts[key]
+    if total := counts.get(key, 0) + amount:
+        counts[key] = total
+    else:
+        counts.pop(key, None)

@@ -24,6 +24,7 @@ from vault.window import Anchor
 
 log = logging.getLogger(__name__)
 GROUP_ROWS_MAX: Final = 1024  # what a journal takes at once
+GROUP_ROWS_LEAST: Final = 64  # so many are worth a sync, whatever is still to come
 GROUP_BYTES_MAX: Final = 16 << 20  # more begins with the next group; a larger row goes alone
 QUEUED_ROWS_MAX: Final = 4096
 QUEUED_BYTES_MAX: Final = 64 << 20
@@ -83,9 +84,12 @@ class GroupCommit:
         self.require_open()
         self._queued.append(row)
         self._queued_bytes += len(row.sealed)
-        if not self._is_writing:
-            self._is_writing = True
-            asyncio.get_running_loop().call_soon(self._write)  # along with what this turn of the loop still books
+        if self._is_writing:
+            return
+        if len(self._queued) >= GROUP_ROWS_LEAST:
+            self._begin()  # the disk works while this turn of the loop books on
+        elif len(self._queued) == 1:
+            asyncio.get_running_loop().call_soon(self._begin)  # along with what this turn of the loop still books
 
     async def committed(self, sequence: int, receipt: bytes = b"") -> bytes:
         """Wait until the row of this sequence, queued before and not yet failed, is durable; sign its receipt then.
@@ -106,7 +110,7 @@ class GroupCommit:
 
     async def settled(self) -> None:
         """Wait until nothing is queued or being written."""
-        while self._is_writing:
+        while self._is_writing or self._queued:
             await self._end_of_group()
 
     async def close(self) -> None:
@@ -116,7 +120,7 @@ class GroupCommit:
 
     def doubt(self) -> None:
         """Take no more rows until the books have been read again. Nothing may be on its way to the disk."""
-        if self._is_writing:
+        if self._is_writing or self._queued:
             raise ValueError("rows are being written")
         self.is_in_doubt = True
 
@@ -129,6 +133,11 @@ class GroupCommit:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._ends.append(ended)
         await ended
+
+    def _begin(self) -> None:
+        if self._queued and not self._is_writing:
+            self._is_writing = True
+            self._write()
 
     def _write(self) -> None:
         group = self._group()

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 from enclave.allowance import Allowance
 from enclave.commit import UNANSWERED, GroupCommit
 from enclave.kept_books import KeptBooks
-from vault.entry import Entry
+from vault.booking import Booking
 from vault.errors import ForkedHistory, RecordsUnavailable, VaultError
 from vault.ledger import Books, Effect
 from vault.ledger_seal import LedgerSeal
@@ -58,8 +58,8 @@ class DurableBooks:
         self._seal = seal
         self._allowance = allowance
         self._kept = KeptBooks(seal)
-        for entry, effect in self._kept.read(journal.rows()):
-            allowance.note(entry, effect)
+        for booking, effect in self._kept.read(journal.rows()):
+            allowance.note(booking, effect)
         if self._kept.anchor != claimed:
             raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
         self._commit = GroupCommit(journal.append, claimed, sign)
@@ -94,11 +94,15 @@ class DurableBooks:
             else:
                 return
 
-    def book(self, entry: Entry) -> None:
-        """Book an entry, after `ready`; `committed` says when it is durable."""
+    def book(self, booking: Booking, encoded: bytes) -> None:
+        """Book an entry, after `ready`; `committed` says when it is durable.
+
+        Args:
+            encoded: the entry's canonical bytes.
+        """
         self._commit.require_open()
-        row, effect = self._kept.booked(entry)
-        self._allowance.note(entry, effect)
+        row, effect = self._kept.booked(booking, encoded)
+        self._allowance.note(booking, effect)
         self._commit.put(row)
 
     async def committed(self, sequence: int, receipt: bytes = b"") -> bytes:
@@ -149,17 +153,17 @@ class DurableBooks:
         durable = self.anchor
         kept, news = await asyncio.to_thread(self._readded, durable)
         self._allowance.forget(after=durable.sequence)
-        for entry, effect in news:
-            self._allowance.note(entry, effect)
+        for booking, effect in news:
+            self._allowance.note(booking, effect)
         self._kept = kept
         self._commit.resume(kept.anchor)
 
-    def _readded(self, durable: Anchor) -> tuple[KeptBooks, list[tuple[Entry, Effect]]]:
+    def _readded(self, durable: Anchor) -> tuple[KeptBooks, list[tuple[Booking, Effect]]]:
         """Return the books of all rows, and what came after `durable`; changes nothing of ours."""
         kept, news = KeptBooks(self._seal), []
-        for entry, effect in kept.read(self._journal.rows()):
-            if entry.sequence > durable.sequence:
-                news.append((entry, effect))
+        for booking, effect in kept.read(self._journal.rows()):
+            if booking.sequence > durable.sequence:
+                news.append((booking, effect))
         if kept.anchor.sequence < durable.sequence or not kept.has_come_by(durable):
             raise ForkedHistory(
                 f"the database ends at entry {kept.anchor.sequence}, but this enclave has booked entry "

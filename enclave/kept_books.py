@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from vault.entry import Entry
+from vault.booking import Booking, booking_of
 from vault.ledger import Books, Effect
 from vault.ledger_seal import LedgerSeal
 from vault.records.model import JournalRow
@@ -25,17 +25,22 @@ class KeptBooks:
         self._seal = seal
         self._macs = bytearray()  # of every entry, in order
 
-    def booked(self, entry: Entry) -> tuple[JournalRow, Effect]:
-        """Book the next entry; return its row, and what it did. Raises `LedgerTampered` where it does not follow."""
-        sealed, anchor = self._seal.seal(entry, self.anchor)
-        effect = self._take(entry, anchor)
+    def booked(self, booking: Booking, encoded: bytes) -> tuple[JournalRow, Effect]:
+        """Book the next entry; return its row, and what it did. Raises `LedgerTampered` where it does not follow.
+
+        Args:
+            encoded: the entry's canonical bytes.
+        """
+        sealed, anchor = self._seal.sealed(encoded, self.anchor)
+        effect = self._take(booking, encoded, anchor)
         return JournalRow(anchor.sequence, sealed, anchor.mac), effect
 
-    def read(self, rows: Iterable[JournalRow]) -> Iterator[tuple[Entry, Effect]]:
+    def read(self, rows: Iterable[JournalRow]) -> Iterator[tuple[Booking, Effect]]:
         """Book what rows hold, one by one, and yield it. Raises `LedgerTampered`."""
         for row in rows:
             entry, anchor = self._seal.open(row.sequence, row.sealed, row.mac, self.anchor)
-            yield entry, self._take(entry, anchor)
+            booking = booking_of(entry)
+            yield booking, self._take(booking, entry.encoded(), anchor)
 
     def has_come_by(self, anchor: Anchor) -> bool:
         """Say whether these books had come to this anchor once: whether they are of its branch."""
@@ -44,8 +49,8 @@ class KeptBooks:
         end = _MAC_BYTES * anchor.sequence
         return anchor == EMPTY_ANCHOR or bytes(self._macs[end - _MAC_BYTES : end]) == anchor.mac
 
-    def _take(self, entry: Entry, anchor: Anchor) -> Effect:
-        effect = self.books.book(entry)
+    def _take(self, booking: Booking, encoded: bytes, anchor: Anchor) -> Effect:
+        effect = self.books.take(booking, encoded)
         self._macs += anchor.mac
         self.anchor = anchor
         return effect

@@ -13,17 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
-from enclave.allowance import Allowance, WindowUsedUp
+from enclave.allowance import Allowance, Reserved, WindowUsedUp
+from enclave.answer_entry import answer_entry
 from enclave.answer_receipt import answer_receipt
 from enclave.asked import Asked, Metered, Outgoing
 from enclave.durable_books import DurableBooks, Journal, claimed_anchor
 from enclave.found import Found
 from enclave.grounds import Grounds
+from enclave.identities import Identities
 from enclave.output import outgoing
 from enclave.selection import Room, room_for, selected
 from storage.cid import Cid
-from vault.charge import charge
-from vault.entry import Entry, Kind, PassageId, QueryDetail, SealedVectors, packed_scores
+from vault.booking import booking_of
+from vault.entry import Entry, SealedVectors
 from vault.errors import RequestConflict
 from vault.keys import SecretKey
 from vault.lease import Anchor
@@ -51,7 +53,8 @@ __all__ = ["Booked", "Journal", "Meter", "claimed_anchor"]
 class Booked:
     """An answer that is charged for and not durable yet: it must not leave."""
 
-    entry: Entry
+    sequence: int  # of its entry
+    receipt: bytes  # encoded, and not signed yet
     passages: tuple[Outgoing, ...]
     is_partial: bool
 
@@ -66,6 +69,7 @@ class Meter:
         self._state_key = state_key
         self._seal = LedgerSeal(state_key, ledger)
         self._receipt_key = receipt_key
+        self._identities = Identities(self._seal)
         self._allowance = Allowance()
         self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
 
@@ -179,21 +183,26 @@ class Meter:
         renewal mends; `AccessDenied` where the charter's window is smaller than the price.
         """
         account = licensee_account(asked.license.licensee, asked.policy.currency)
-        room = self.require_affordable(asked, asked.permit.price_max, self._allowance.held(account, asked.delegation))
-        room = replace(room, passages=self._allowance.passages_at_most(room.passages))
-        with self._allowance.reserved(
-            asked.permit.holder, account, asked.delegation, passages=room.passages, spend=asked.permit.price_max
-        ):
-            yield room
-
-    def require_affordable(self, asked: Asked, price: int, held: Held) -> Room:
-        """Return what the budgets allow, where credit that is not held for others covers the price as well."""
+        window = self._allowance
         room = room_for(self.books, asked)
-        account = licensee_account(asked.license.licensee, asked.policy.currency)
+        self._require_affordable(asked, account, window.held(account, asked.delegation))
+        at_most = window.passages_at_most(room.passages)
+        if at_most < room.passages:
+            room = replace(room, passages=at_most)
+        kept = Reserved(asked.permit.holder, account, asked.delegation, room.passages, asked.permit.price_max)
+        window.reserve(kept)
+        try:
+            yield room
+        finally:
+            window.release(kept)
+
+    def _require_affordable(self, asked: Asked, account: str, held: Held) -> None:
+        """Raise unless credit that is not held for others covers the most that the answer may cost."""
+        price = asked.permit.price_max
         require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap, held=held)
-        if self.books.balance(account) - held.credit - self._allowance.fresh_credit(account) < price:
+        fresh = self._allowance.fresh_credit(account)
+        if fresh and self.books.balance(account) - held.credit - fresh < price:
             raise WindowUsedUp("this credit counts once the custodians have anchored it; ask again shortly")
-        return room
 
     def book_answer(
         self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int, room: Room
@@ -203,54 +212,37 @@ class Meter:
         Args:
             room: what it may bring, as `reserved` gave it; the call belongs into its block, after `answered`.
         """
+        books, own = self.books, asked.permit.price_max  # held for this very answer
         account = licensee_account(asked.license.licensee, asked.policy.currency)
         held = self._allowance.held(account, asked.delegation)
-        own = asked.permit.price_max  # held for this very answer
-        now = self.require_affordable(asked, own, Held(held.credit - own, held.spend - own))
-        now = replace(now, passages=min(now.passages, room.passages))
-        identities = [self._seal.passage_identity(passage.lasting) for passage in found]
-        chosen = selected(self.books, asked, found, identities, now)
-        passages = tuple(outgoing(passage, asked.policy.output) for passage in chosen.passages)
+        if not room.is_for(books, asked):
+            room = room_for(books, asked, at_most=room.passages)
+        self._require_affordable(asked, account, Held(held.credit - own, held.spend - own))
+        identities = [self._identities.of(passage) for passage in found]
+        chosen = selected(books, asked, found, identities, room)
+        passages = tuple([outgoing(passage, asked.policy.output) for passage in chosen.passages])
         hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
         is_partial = hides_matches or len(passages) < len(found) or not room.is_whole  # never says whether any matched
         receipt = answer_receipt(
-            self.books, asked, passages, vector, grounds, budget_left=chosen.budget_left, is_partial=is_partial, at=at
+            books, asked, passages, vector, grounds, budget_left=chosen.budget_left, is_partial=is_partial, at=at
         )
-        detail = QueryDetail(
-            body=asked.query.body_digest(),
-            policy=asked.permit.policy,
-            delegation=asked.delegation,
-            instance=receipt.instance,
-            vector=vector,
-            passages=tuple(
-                PassageId(
-                    manifest=passage.manifest,
-                    index=passage.index,
-                    lineage=asked.coverage.places[passage.manifest].lineage,
-                    identity=identity,
-                )
-                for passage, identity in zip(passages, chosen.identities, strict=True)
-            ),
-            scores=packed_scores([passage.score for passage in passages]),
-            shares_budget=asked.policy.licensees.shares_budget,
+        booking, encoded = answer_entry(
+            asked,
+            passages,
+            chosen.identities,
+            vector,
+            receipt,
+            sequence=books.last_sequence + 1,
+            instance=grounds.terms.instance,
             is_partial=is_partial,
-            receipt=receipt.encoded(),
-        )
-        entry = Entry(
-            sequence=receipt.entry,
-            kind=Kind.QUERY,
             at=at,
-            licensee=asked.license.licensee,
-            reference=asked.query.request,
-            transfers=charge(asked.license.licensee, asked.policy, [passage.owner for passage in passages]),
-            query=detail,
         )
-        self._kept.book(entry)
-        return Booked(entry=entry, passages=passages, is_partial=is_partial)
+        self._kept.book(booking, encoded)
+        return Booked(sequence=booking.sequence, receipt=receipt, passages=passages, is_partial=is_partial)
 
     async def metered(self, booked: Booked) -> Metered:
         """Return what may leave of what was booked just now, without another wait in between, once it is durable."""
-        receipt = await self.receipt(booked.entry)
+        receipt = await self._kept.committed(booked.sequence, booked.receipt)
         return Metered(passages=booked.passages, receipt=receipt, is_partial=booked.is_partial)
 
     async def receipt(self, entry: Entry) -> bytes:
@@ -272,5 +264,5 @@ class Meter:
         return signed_receipts(receipts, self._receipt_key)
 
     async def _book(self, entry: Entry) -> None:
-        self._kept.book(entry)
+        self._kept.book(booking_of(entry), entry.encoded())
         await self._kept.committed(entry.sequence)

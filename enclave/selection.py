@@ -15,6 +15,7 @@ from vault.errors import BudgetExhausted
 from vault.ledger import Books
 from vault.licensees import SHARED_BUDGET
 from vault.limits import Place, Quota
+from vault.policy import K_LIMIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,18 @@ class Room:
     passages: int  # new ones at most, one that is new out of several datasets counting for each
     budget_left: int  # of the policy's budget
     is_whole: bool  # no dataset is used up
+    asked: Asked
+    shown: tuple[int, int]  # to the holder of the budget, by then
+
+    def is_for(self, books: Books, asked: Asked) -> bool:
+        """Say whether it would be the same, were it worked out again for this question."""
+        before = self.asked
+        is_same = asked is before or (
+            asked.permit == before.permit
+            and asked.coverage is before.coverage
+            and asked.query.datasets == before.query.datasets
+        )
+        return is_same and books.shown_to(asked.permit.holder) == self.shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,28 +49,35 @@ class Selected:
     budget_left: int  # once it has left
 
 
-def room_for(books: Books, asked: Asked) -> Room:
-    """Return what the budgets allow, or raise `BudgetExhausted` where no answer could leave."""
+def room_for(books: Books, asked: Asked, *, at_most: int = K_LIMIT) -> Room:
+    """Return what the budgets allow, or raise `BudgetExhausted` where no answer could leave.
+
+    Args:
+        at_most: new passages that anything else lets through.
+    """
     holder, covered = asked.permit.holder, asked.coverage
     budget_left = books.quota_left(holder, covered.whole)
     if budget_left == 0:
         raise BudgetExhausted(_all_seen(books, asked))
     left = {
-        cid: min((books.quota_left(holder, quota) for quota in place.quotas), default=budget_left)
+        cid: min([books.quota_left(holder, quota) for quota in place.quotas]) if place.quotas else budget_left
         for cid, place in covered.places.items()
         if asked.is_asked(cid)
     }
-    datasets = tuple(cid for cid, passages in left.items() if passages)
+    datasets = tuple([cid for cid, passages in left.items() if passages])
     if not datasets:
         raise BudgetExhausted("of every dataset, all that the policy's shares allow has been seen")
-    if len({covered.places[cid].owner for cid in datasets}) < asked.policy.output.owners_min:
+    owners_min = asked.policy.output.owners_min
+    if owners_min > 1 and len({covered.places[cid].owner for cid in datasets}) < owners_min:
         raise BudgetExhausted("too few owners are left of whose passages more may be seen; no answer could leave")
-    new = sum(_own_left(books, holder, covered.places[cid], budget_left) for cid in datasets)
+    new = sum([_own_left(books, holder, covered.places[cid], budget_left) for cid in datasets])
     return Room(
         datasets=datasets,
-        passages=min(asked.permit.k, new),
+        passages=min(asked.permit.k, new, at_most),
         budget_left=budget_left,
         is_whole=len(datasets) == len(left),
+        asked=asked,
+        shown=books.shown_to(holder),
     )
 
 
@@ -89,17 +109,20 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
             new += 1
             shown[identity] = (*before, place.lineage)
         kept.append((passage, identity))
-    if len({passage.owner for passage, _ in kept}) < asked.policy.output.owners_min:
+    owners_min = asked.policy.output.owners_min
+    if owners_min > 1 and len({passage.owner for passage, _ in kept}) < owners_min:
         return Selected(passages=(), identities=(), budget_left=room.budget_left)
     return Selected(
-        passages=tuple(passage for passage, _ in kept),
-        identities=tuple(identity for _, identity in kept),
+        passages=tuple([passage for passage, _ in kept]),
+        identities=tuple([identity for _, identity in kept]),
         budget_left=left[covered.whole],
     )
 
 
 def _own_left(books: Books, holder: bytes, place: Place, budget_left: int) -> int:
     """Return how many passages may be new out of one dataset: some may be known from others, and cost those nothing."""
+    if not place.quotas:
+        return budget_left
     own = [books.quota_left(holder, quota) for quota in place.quotas if quota.lineages == {place.lineage}]
     return min(own, default=budget_left)
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
-from storage.cid import Cid
 from vault.policy import Policy
+from vault.record_encoding import Written, written_list
 from vault.royalty import Transfer, licensee_account, shares_of
 
-CHARGES_KEPT: Final = 4096  # the transfers of one are a kilobyte
+CHARGES_KEPT: Final = 4096  # one is two kilobytes
+
+
+class Charge(NamedTuple):
+    """The transfers of one answer, and their canonical bytes."""
+
+    transfers: tuple[Transfer, ...]
+    written: Written
 
 
 def charge(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> tuple[Transfer, ...]:
@@ -20,22 +25,26 @@ def charge(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> tuple[Tr
     Args:
         owners: the owner of each passage that leaves, best first.
     """
-    return _transfers(_Due(licensee, policy.cid(), tuple(owners), policy))
+    return charged(licensee, policy, owners).transfers
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
-    """What the transfers of an answer follow from: the same for many answers."""
+def charged(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> Charge:
+    """Return the same, and as it is written into the entry."""
+    due = (licensee, policy.cid().binary, *owners)
+    known = _KNOWN.get(due)
+    if known is None:
+        if len(_KNOWN) >= CHARGES_KEPT:
+            del _KNOWN[next(iter(_KNOWN))]
+        known = _KNOWN[due] = _charge(licensee, policy, owners)
+    return known
 
-    licensee: bytes
-    cid: Cid  # of the policy
-    owners: tuple[bytes, ...]
-    policy: Policy = field(compare=False)
+
+def _charge(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> Charge:
+    price = policy.price_of(len(owners))
+    debit = licensee_account(licensee, policy.currency)
+    shares = shares_of(price, policy, owners) if price else []
+    transfers = tuple(Transfer(debit=debit, credit=share.account, amount=share.amount) for share in shares)
+    return Charge(transfers, written_list(transfers))
 
 
-@lru_cache(maxsize=CHARGES_KEPT)
-def _transfers(due: _Due) -> tuple[Transfer, ...]:
-    price = due.policy.price_of(len(due.owners))
-    debit = licensee_account(due.licensee, due.policy.currency)
-    shares = shares_of(price, due.policy, due.owners) if price else []
-    return tuple(Transfer(debit=debit, credit=share.account, amount=share.amount) for share in shares)
+_KNOWN: dict[tuple[bytes, ...], Charge] = {}  # by licensee, policy and owners; the oldest make room

@@ -20,6 +20,8 @@ import cbor2
 from storage.cid import DAG_CBOR, Cid
 from storage.errors import InvalidCid
 from vault.errors import MalformedObject
+from vault.record_fields import Length as Length
+from vault.record_fields import fixed_length, only_type, quick_check
 
 OBJECT_BYTES_MAX = 1 << 20  # one block every IPFS node takes
 DEPTH_MAX = 32
@@ -115,14 +117,6 @@ def _from_wire(wire: Any) -> Value:
             raise MalformedObject(f"{type(wire).__name__} is not allowed in an object")
 
 
-@dataclass(frozen=True, slots=True)
-class Length:
-    """Bounds on a text, byte string or list, both inclusive."""
-
-    least: int
-    most: int
-
-
 Digest = Annotated[bytes, Length(32, 32)]
 Address = Annotated[bytes, Length(20, 20)]
 PublicKey = Annotated[bytes, Length(32, 32)]  # Ed25519, RFC 8032
@@ -153,11 +147,13 @@ class Record:
     _cid: Cid | None = field(default=None, init=False, repr=False, compare=False)  # computed when first asked for
 
     def __post_init__(self) -> None:
-        for name, form in _schema(type(self)).items():
-            try:
-                form.check(getattr(self, name))
-            except MalformedObject as error:
-                raise MalformedObject(f"{type(self).__name__}.{name}: {error}") from error
+        cls = type(self)
+        if not (_QUICK.get(cls) or _made_quick(cls))(self):
+            for name, form in _schema(cls).items():
+                try:
+                    form.check(getattr(self, name))
+                except MalformedObject as error:
+                    raise MalformedObject(f"{cls.__name__}.{name}: {error}") from error
         self.check()
 
     def check(self) -> None:
@@ -198,6 +194,14 @@ class Record:
 
 
 _SCHEMAS: dict[type, dict[str, _Form]] = {}
+_QUICK: dict[type, Callable[[Any], bool]] = {}
+
+
+def _made_quick(cls: type[Record]) -> Callable[[Any], bool]:
+    hints = get_type_hints(cls, include_extras=True)
+    checks = {name: (hints[name], form.check) for name, form in _schema(cls).items()}
+    _QUICK[cls] = is_fine = quick_check(checks, integer_max=INTEGER_MAX, refusal=MalformedObject)
+    return is_fine
 
 
 def _schema(cls: type[Record]) -> dict[str, _Form]:
@@ -219,7 +223,7 @@ def _form(hint: Any) -> _Form:
         item, dots = get_args(hint)
         if dots is not Ellipsis:
             raise TypeError("only tuple[X, ...] has a canonical form")
-        return _sequence(_form(item))
+        return _sequence(item)
     if isinstance(hint, type) and issubclass(hint, Record):
         return _Form(_of_type(hint), lambda record: record.value(), hint.from_value)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
@@ -278,10 +282,15 @@ def _optional(inner: _Form) -> _Form:
     )
 
 
-def _sequence(inner: _Form) -> _Form:
+def _sequence(item_hint: Any) -> _Form:
+    inner, length = _form(item_hint), fixed_length(item_hint)
+    types, lengths = {only_type(item_hint)}, {length}
+
     def check(x: Any) -> None:
         if type(x) is not tuple:
             raise MalformedObject("a tuple was expected")
+        if length is not None and set(map(type, x)) <= types and set(map(len, x)) <= lengths:
+            return
         for item in x:
             inner.check(item)
 

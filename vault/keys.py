@@ -44,13 +44,10 @@ class SecretKey:
 
     def derive(self, purpose: str, salt: bytes | None = None, info: bytes = b"") -> bytes:
         """Return 32 bytes by HKDF-SHA256 (RFC 5869) for one named purpose."""
-        from cryptography.hazmat.primitives.hashes import SHA256
-        from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
         label = f"coffer/{purpose}/v1".encode()
-        return HKDF(SHA256(), KEY_BYTES, salt=salt, info=len(label).to_bytes(2, "big") + label + info).derive(
-            self._secret.view()
-        )
+        whole = len(label).to_bytes(2, "big") + label + info
+        extracted = hmac.digest(salt or bytes(KEY_BYTES), self._secret.view(), "sha256")  # section 2.2
+        return hmac.digest(extracted, whole + b"\x01", "sha256")  # section 2.3: the first block is all of 32 bytes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, SecretKey) and hmac.compare_digest(self._secret.view(), other._secret.view())

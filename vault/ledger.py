@@ -10,15 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from storage.cid import Cid
-from vault.entry import Entry, Kind, SealedVectors
+from vault.booking import Booking, booking_of
+from vault.entry import ENTRY_BYTES_MAX, Entry, Kind, SealedVectors
 from vault.errors import CreditExhausted, LedgerTampered, RequestConflict
 from vault.license import Deposit
 from vault.limits import Quota
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
 from vault.receipt import FIRST_PREVIOUS
-from vault.receipt_message import payload_digest
 from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in
 from vault.seen import Seen
 from vault.window import OpenWindow
@@ -26,8 +27,7 @@ from vault.window import OpenWindow
 _OUTSIDE = f"{PAID_IN}/"
 
 
-@dataclass(frozen=True, slots=True)
-class Effect:
+class Effect(NamedTuple):
     """What an entry did that a window counts."""
 
     holder: bytes  # whose extraction budget the new passages count against
@@ -53,8 +53,8 @@ class Books:
         self._balances: dict[str, int] = {}
         self._spent: dict[bytes, int] = {}  # by delegation
         self._deposits: set[bytes] = set()
-        self._queries: dict[tuple[bytes, bytes], Entry] = {}
-        self._voided: set[tuple[bytes, bytes]] = set()
+        self._queries: dict[bytes, bytes] = {}  # their encoded entries, by licensee and request id
+        self._voided: set[bytes] = set()
         self._licensees: dict[bytes, _Licensee] = {}
         self._losses = Losses()
         self._snapshots: dict[Cid, Cid] = {}  # by manifest
@@ -108,35 +108,45 @@ class Books:
 
     def answered(self, licensee: bytes, request: bytes, body: bytes) -> Entry | None:
         """Return the entry of a repeated request; raise `RequestConflict` for another body or a voided request."""
-        entry = self._queries.get((licensee, request))
-        if entry is None:
+        key = licensee + request
+        if key not in self._queries:
             return None
-        if entry.query is None or entry.query.body != body or (licensee, request) in self._voided:
+        entry = self._entry(key)
+        if entry.query is None or entry.query.body != body or key in self._voided:
             raise RequestConflict("this request id cannot be used again; choose a fresh one")
         return entry
 
+    def shown_to(self, holder: bytes) -> tuple[int, int]:
+        """Return two numbers that together never come again once a holder's budget has changed."""
+        return self.seen.showings(holder), self._losses.passages(holder)
+
     def book(self, entry: Entry) -> Effect:
         """Take in an entry, whole or not at all. Raises `LedgerTampered` where it does not follow from the others."""
-        if entry.sequence != self.last_sequence + 1:
-            raise LedgerTampered(f"entry {entry.sequence} does not follow entry {self.last_sequence}")
-        self._require_new(entry)
-        moved = self._after(entry.transfers)
-        suspended = self._suspended(entry)
-        self._balances |= moved
-        self._balances |= self._after(suspended)
-        holder = entry.holder()
-        seen = self.seen.showings(holder)
-        self._note(entry)
-        self.last_sequence = entry.sequence
-        new = self.seen.showings(holder) - seen
-        if entry.query is not None:
-            account = entry.transfers[0].debit if entry.transfers else ""
-            charged = sum(transfer.amount for transfer in entry.transfers)
-            self._losses.note(entry.query.instance, Shown(entry.sequence, holder, new, account, charged))
-        credited = (*entry.transfers, *suspended)
-        return Effect(holder, new, tuple((t.credit, t.amount) for t in credited if t.credit.startswith(LICENSEE)))
+        return self.take(booking_of(entry), entry.encoded())
 
-    def _suspended(self, entry: Entry) -> list[Transfer]:
+    def take(self, booking: Booking, encoded: bytes) -> Effect:
+        """Take in an entry by what the books need of it, and its canonical bytes; see `book`."""
+        if booking.sequence != self.last_sequence + 1:
+            raise LedgerTampered(f"entry {booking.sequence} does not follow entry {self.last_sequence}")
+        key = booking.licensee + booking.reference
+        self._require_new(booking, key)
+        moved = self._after(booking.transfers)
+        suspended = self._suspended(booking)
+        self._balances.update(moved)
+        if suspended:
+            self._balances.update(self._after(suspended))
+        holder = booking.holder
+        seen = self.seen.showings(holder)
+        self._note(booking, key, encoded)
+        self.last_sequence = booking.sequence
+        new = self.seen.showings(holder) - seen
+        if booking.answer is not None:
+            account = booking.transfers[0].debit if booking.transfers else ""
+            self._losses.note(booking.answer.instance, Shown(booking.sequence, holder, new, account, booking.amount))
+        credited = (*booking.transfers, *suspended) if suspended else booking.transfers
+        return Effect(holder, new, tuple([(t.credit, t.amount) for t in credited if t.credit.startswith(LICENSEE)]))
+
+    def _suspended(self, entry: Booking) -> list[Transfer]:
         """Return the transfers that an opening or a refund stands for: as many as there are licensees."""
         match entry.kind:
             case Kind.OPENING:
@@ -163,35 +173,38 @@ class Books:
             left[credit] = left.get(credit, self.balance(credit)) + amount
         return left
 
-    def _require_new(self, entry: Entry) -> None:
-        key = (entry.licensee, entry.reference)
-        match entry.kind:
-            case Kind.DEPOSIT if entry.reference in self._deposits:
+    def _require_new(self, booking: Booking, key: bytes) -> None:
+        match booking.kind:
+            case Kind.QUERY if key in self._queries:
+                raise LedgerTampered("a request was charged twice")
+            case Kind.DEPOSIT if booking.reference in self._deposits:
                 raise LedgerTampered("a deposit was booked twice")
             case Kind.VOID if key not in self._queries or key in self._voided:
                 raise LedgerTampered("nothing to void")
-            case Kind.QUERY if key in self._queries:
-                raise LedgerTampered("a request was charged twice")
 
-    def _note(self, entry: Entry) -> None:
-        key = (entry.licensee, entry.reference)
-        match entry.kind:
+    def _note(self, booking: Booking, key: bytes, encoded: bytes) -> None:
+        match booking.kind:
+            case Kind.QUERY if booking.answer is not None:
+                answer = booking.answer
+                self._queries[key] = encoded
+                self._spent[answer.delegation] = self.spent(answer.delegation) + booking.amount
+                self.seen.note(booking.holder, [(shown.identity, shown.lineage) for shown in answer.shown])
+                known = self._licensees.get(booking.licensee)
+                if known is None:
+                    known = self._licensees[booking.licensee] = _Licensee()
+                known.receipts += 1
+                known.previous = answer.receipt
             case Kind.DEPOSIT:
-                self._deposits.add(entry.reference)
-            case Kind.SNAPSHOT if entry.vectors is not None:
-                self._snapshots[entry.vectors.manifest] = entry.vectors.root
+                self._deposits.add(booking.reference)
+            case Kind.SNAPSHOT if booking.vectors is not None:
+                self._snapshots[booking.vectors.manifest] = booking.vectors.root
             case Kind.VOID:
                 self._voided.add(key)
-                if (voided := self._queries[key].query) is not None:
-                    self._spent[voided.delegation] -= sum(transfer.amount for transfer in entry.transfers)
-            case Kind.QUERY if entry.query is not None:
-                self._queries[key] = entry
-                charged = sum(transfer.amount for transfer in entry.transfers)
-                self._spent[entry.query.delegation] = self.spent(entry.query.delegation) + charged
-                self.seen.note(entry.holder(), [(shown.identity, shown.lineage) for shown in entry.query.passages])
-                known = self._licensees.setdefault(entry.licensee, _Licensee())
-                known.receipts += 1
-                known.previous = payload_digest(entry.query.receipt)
+                if (voided := self._entry(key).query) is not None:
+                    self._spent[voided.delegation] -= booking.amount
+
+    def _entry(self, key: bytes) -> Entry:
+        return Entry.from_bytes(self._queries[key], bytes_max=ENTRY_BYTES_MAX)
 
     def _licensee(self, licensee: bytes) -> _Licensee:
         return self._licensees.get(licensee) or _Licensee()
@@ -216,8 +229,7 @@ def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """What other answers on their way may still be charged."""
 
     credit: int = 0  # to the same account

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from vault.window import OpenWindow
 
@@ -19,8 +20,7 @@ LICENSEE = "licensee/"
 SUSPENSE = "suspense/"
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
+class Shown(NamedTuple):
     """What one answer gave and took."""
 
     sequence: int

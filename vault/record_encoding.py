@@ -7,15 +7,17 @@ its values, which were checked when it was made, are written as they stand (sect
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
 from enum import StrEnum
-from operator import attrgetter
+from operator import itemgetter
+from struct import Struct
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from storage.cid import CID_BYTES, Cid
-from vault.codec import Length, Record
+from vault.codec import Record
+from vault.record_fields import fixed_length, values_of
 
 Writer: TypeAlias = "Callable[[Any], bytes]"
 _UNSIGNED, _BYTES, _TEXT, _ARRAY, _MAP = 0x00, 0x40, 0x60, 0x80, 0xA0  # major types, shifted
@@ -29,57 +31,77 @@ def encoded(record: Record) -> bytes:
     return _record_writer(type(record))(record)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The canonical bytes of a record or a list, in its place."""
+
+    encoded: bytes
+
+
+def written_list(records: Sequence[Record]) -> Written:
+    """Return a list of records as it is written, for where it is written more than once."""
+    return Written(_head(_ARRAY, len(records)) + b"".join(map(encoded, records)))
+
+
+def encoded_fields(cls: type[Record], fields: Mapping[str, Any]) -> bytes:
+    """Return the canonical bytes of the record of these fields, without making it: none of them is checked.
+
+    For what is written once with every query, of values that were checked where they came from. A record among the
+    fields may be anything with its attributes; a record or a list may be `Written`.
+    """
+    return _fields_writer(cls)(fields)
+
+
 def _record_writer(cls: type[Record]) -> Writer:
     if cls not in _WRITERS:
-        _WRITERS[cls] = _made_writer(cls)
+        _WRITERS[cls] = _made_writer(cls, values_of)
     return _WRITERS[cls]
 
 
-def _made_writer(cls: type[Record]) -> Writer:
+def _fields_writer(cls: type[Record]) -> Writer:
+    if cls not in _FIELDS_WRITERS:
+        _FIELDS_WRITERS[cls] = _made_writer(cls, lambda names: itemgetter(*names))
+    return _FIELDS_WRITERS[cls]
+
+
+def _made_writer(cls: type[Record], taking: Callable[[list[str]], Callable[[Any], Iterable[Any]]]) -> Writer:
     if cls.value is not Record.value:
         raise TypeError(f"{cls.__name__} is not written field by field")
     hints = get_type_hints(cls, include_extras=True)
     names = {_text(item.name): item.name for item in fields(cls) if item.init}
-    before = _head(_MAP, len(names) + bool(cls.TYPE))
-    steps: list[tuple[bytes, Writer | None]] = []
-    order: list[str] = []
+    constant = _head(_MAP, len(names) + bool(cls.TYPE))
+    parts: list[bytes] = []  # constant bytes at even places, values between them
+    sources: list[str] = []
+    writers: list[tuple[int, Writer]] = []
     for key in sorted([*names, *([_text("type")] if cls.TYPE else [])], key=lambda text: (len(text), text)):
         if key not in names:
-            before += key + _text(cls.TYPE)
+            constant += key + _text(cls.TYPE)
             continue
         name = names[key]
         head = _fixed_head(hints[name])
-        steps.append((before + key + head, None if head else _writer(hints[name])))
-        order.append(name)
-        before = b""
-    end, values_of = before, _values(order)
+        if not head:
+            writers.append((len(sources), _writer(hints[name])))
+        sources.append(name)
+        parts += (constant + key + head, b"")
+        constant = b""
+    parts.append(constant)
+    values, join = taking(sources), b"".join
 
     def write_record(record: Record) -> bytes:
-        parts: list[bytes] = []
-        for (constant, write), value in zip(steps, values_of(record), strict=True):
-            parts.append(constant)
-            parts.append(value if write is None else write(value))
-        parts.append(end)
-        return b"".join(parts)
+        written = [*values(record)]
+        for place, write in writers:
+            written[place] = write(written[place])
+        whole = parts.copy()
+        whole[1::2] = written
+        return join(whole)
 
     return write_record
 
 
-def _values(names: list[str]) -> Callable[[Record], tuple[Any, ...]]:
-    if len(names) > 1:
-        return attrgetter(*names)
-    one = attrgetter(*names)
-    return lambda record: (one(record),)
-
-
 def _fixed_head(hint: Any) -> bytes:
     """Return the head of a byte string that always has the same length; nothing for another value."""
-    if get_origin(hint) is Annotated:
-        base, *bounds = get_args(hint)
-        for bound in bounds:
-            if base is bytes and isinstance(bound, Length) and bound.least == bound.most:
-                return _head(_BYTES, bound.least)
-    return b""
+    length = fixed_length(hint)
+    return b"" if length is None else _head(_BYTES, length)
 
 
 def _writer(hint: Any) -> Writer:
@@ -90,22 +112,43 @@ def _writer(hint: Any) -> Writer:
         (inner,) = [_writer(arm) for arm in get_args(hint) if arm is not NoneType]
         return lambda value: _NULL if value is None else inner(value)
     if origin is tuple:
-        item = _writer(get_args(hint)[0])
-        return lambda value: _head(_ARRAY, len(value)) + b"".join(map(item, value))
+        item_hint = get_args(hint)[0]
+        if (length := fixed_length(item_hint)) is not None:
+            return _joined(_head(_BYTES, length))
+        return _list_writer(_writer(item_hint))
     if isinstance(hint, type) and issubclass(hint, Record):
-        return _record_writer(hint)
+        return _nested_writer(hint)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return {member: _text(str(member)) for member in hint}.__getitem__
     return _PLAIN[hint]
+
+
+def _list_writer(item: Writer) -> Writer:
+    def write_list(value: Any) -> bytes:
+        if type(value) is Written:
+            return value.encoded
+        return _head(_ARRAY, len(value)) + b"".join(map(item, value))
+
+    return write_list
+
+
+def _nested_writer(cls: type[Record]) -> Writer:
+    write = _record_writer(cls)
+    return lambda value: value.encoded if type(value) is Written else write(value)
+
+
+def _joined(head: bytes) -> Writer:
+    """Return what writes a list of byte strings that all have the same head."""
+    return lambda value: _head(_ARRAY, len(value)) + head + head.join(value) if value else _head(_ARRAY, 0)
 
 
 def _head(major: int, argument: int) -> bytes:
     """Return the first bytes of an item: its major type, and its argument in the shortest form."""
     if argument < _SHORT:
         return _SHORT_HEADS[major | argument]
-    for information, length in ((24, 1), (25, 2), (26, 4), (27, 8)):
-        if argument >> 8 * length == 0:
-            return bytes([major | information]) + argument.to_bytes(length, "big")
+    for most, information, pack in _LONGER:
+        if argument <= most:
+            return pack(major | information, argument)
     raise ValueError("an argument has 64 bits at most")
 
 
@@ -132,6 +175,13 @@ def _link(value: Cid) -> bytes:
 
 
 _WRITERS: dict[type[Record], Writer] = {}
+_FIELDS_WRITERS: dict[type[Record], Writer] = {}
+_LONGER = [  # what the argument is at most, what the first byte says of it, and the bytes of both
+    (0xFF, 24, Struct(">BB").pack),
+    (0xFFFF, 25, Struct(">BH").pack),
+    (0xFFFFFFFF, 26, Struct(">BI").pack),
+    (0xFFFFFFFFFFFFFFFF, 27, Struct(">BQ").pack),
+]
 _SHORT_HEADS = [bytes([first]) for first in range(256)]
 _SMALL = [_head(_UNSIGNED, value) for value in range(1024)]
 _HEADS_OF_BYTES = [_head(_BYTES, length) for length in range(256)]

@@ -92,6 +92,21 @@ def test_a_record_with_one_wrong_field_cannot_be_made(field: dict[str, Any]) -> 
         replace(OUTER, **field)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Path(Record):
+    steps: tuple[Digest, ...]
+
+
+@pytest.mark.parametrize("odd", [bytes(31), bytes(33), bytearray(32), "0" * 32, None, 0, (bytes(32),)], ids=str)
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_one_wrong_item_of_a_list_is_enough(odd: Any, place: int) -> None:
+    steps = [bytes(32)] * 3
+    assert Path(steps=tuple(steps)).steps == tuple(steps)
+    steps[place] = odd
+    with pytest.raises(MalformedObject, match=r"Path\.steps"):
+        Path(steps=tuple(steps))
+
+
 @pytest.mark.parametrize("number", [-1, INTEGER_MAX + 1, True, 1.0, "1", None])
 def test_an_integer_field_takes_integers_in_bounds_only(number: Any) -> None:
     assert Inner(number=INTEGER_MAX).number == INTEGER_MAX

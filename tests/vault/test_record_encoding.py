@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.cid import DAG_CBOR, Cid
-from vault.codec import INTEGER_MAX, Length, Record, Value, encode
+from vault.codec import INTEGER_MAX, Digest, Length, Record, Value, encode
 from vault.entry import Entry
 from vault.receipt import Receipt
-from vault.record_encoding import encoded
+from vault.record_encoding import Written, encoded, encoded_fields, written_list
 
 
 class Color(StrEnum):
@@ -42,6 +42,8 @@ class Whole(Record):
     typd: int  # one before it
     parts: tuple[Part, ...]
     links: tuple[Cid, ...]
+    digest: Digest
+    path: tuple[Digest, ...]
     color: Color
     maybe: Part | None
     data: Annotated[bytes, Length(0, 70_000)]
@@ -54,6 +56,7 @@ INTEGERS = st.one_of(
 )
 BYTES = st.one_of(st.binary(max_size=40), st.sampled_from([0, 23, 24, 255, 256, 65_535, 65_536]).map(bytes))
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=300)
+DIGESTS = st.binary(min_size=32, max_size=32)
 CIDS = st.binary(max_size=4).map(lambda data: Cid.of(DAG_CBOR, data))
 PARTS = st.builds(Part, b=INTEGERS, aa=BYTES, text=TEXTS)
 WHOLES = st.builds(
@@ -65,6 +68,8 @@ WHOLES = st.builds(
     typd=INTEGERS,
     parts=st.lists(PARTS, max_size=30).map(tuple),
     links=st.lists(CIDS, max_size=3).map(tuple),
+    digest=DIGESTS,
+    path=st.lists(DIGESTS, max_size=30).map(tuple),
     color=st.sampled_from(Color),
     maybe=st.none() | PARTS,
     data=BYTES,
@@ -81,6 +86,14 @@ def test_any_record_has_the_bytes_of_the_general_encoder(whole: Whole) -> None:
 @given(PARTS)
 def test_so_has_one_without_a_type(part: Part) -> None:
     assert encoded(part) == encode(part.value())
+
+
+@given(WHOLES)
+def test_fields_have_the_bytes_of_their_record(whole: Whole) -> None:
+    given_fields = {item.name: getattr(whole, item.name) for item in fields(whole) if item.init}
+    assert encoded_fields(Whole, given_fields) == whole.encoded()
+    written = {"parts": written_list(whole.parts), "maybe": whole.maybe and Written(encoded(whole.maybe))}
+    assert encoded_fields(Whole, given_fields | written) == whole.encoded()
 
 
 def test_one_that_writes_itself_in_its_own_way_is_refused() -> None:

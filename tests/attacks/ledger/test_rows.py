@@ -12,7 +12,8 @@ from tests.builders import seeded, wallet
 from tests.enclaves import deposit, world
 from vault.errors import ForkedHistory, LedgerTampered
 from vault.keys import SecretKey
-from vault.lease import ledger_id
+from vault.lease import EMPTY_ANCHOR, ledger_id
+from vault.ledger_seal import SALT_ROWS, LedgerSeal
 from vault.machine import MachineKey
 from vault.records.model import JournalRow
 
@@ -107,10 +108,17 @@ def test_rows_that_change_during_opening_are_a_fork(rows: Rows) -> None:
         Meter(Rows(rows.held[:2]), STATE_KEY, LEDGER, MachineKey(seeded("receipt key")), claimed)
 
 
-def test_rows_say_nothing_in_the_clear_and_never_share_a_key(rows: Rows) -> None:
+def test_rows_say_nothing_in_the_clear_and_never_share_key_and_nonce(rows: Rows) -> None:
     address = wallet("licensee").address
     assert not any(address in row.sealed or b"deposit" in row.sealed for row in rows.held)
-    assert len({row.sealed[:32] for row in rows.held}) == len(rows.held)
+    assert len({row.sealed[:34] for row in rows.held}) == len(rows.held)
+
+
+def test_a_salt_serves_so_many_rows_and_no_other_run(rows: Rows) -> None:
+    seals = [LedgerSeal(STATE_KEY, LEDGER) for _ in range(2)]
+    heads = [seal.sealed(b"entry", EMPTY_ANCHOR)[0][:34] for seal in seals for _ in range(SALT_ROWS + 1)]
+    assert len(set(heads)) == len(heads)  # also after a row that turned out not to be durable
+    assert len({head[:32] for head in heads}) == 4
 
 
 def test_a_cut_ledger_is_sound_in_itself_and_so_custodians_have_to_remember(rows: Rows) -> None:
