@@ -1,4 +1,4 @@
-"""Storage against the least work it contains: CIDs and piece commitments against SHA-256, a race against its winner."""
+"""Storage against the least work it contains: publishing, CIDs, piece commitments, and a race against its winner."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from benchmarks.harness import Row, result, row, seconds_in_turn
+from benchmarks.publishing import publishing_rows
 from storage.cid import Cid
 from storage.commp import piece_cid
 from storage.errors import StorageUnavailable
@@ -47,8 +48,8 @@ class Distant(MemoryBlobs):
 
 
 def run() -> dict[str, Any]:
-    """Measure CIDs, piece commitments and reads that race."""
-    return result("store", [_cids(), *_pieces(), _race()])
+    """Measure publishing, CIDs, piece commitments and reads that race."""
+    return result("store", [*publishing_rows(), _cids(), *_pieces(), _race()])
 
 
 def _cids() -> Row:

@@ -12,6 +12,7 @@ from cli.dao_options import ProposalArgument
 from cli.dao_rolls import seen_in, seen_roll
 from cli.home import Settings
 from cli.options import GenesisOption, HomeOption, JsonOption
+from vault.action import named_by
 from vault.assembly import charter_of_proposal, charter_then, policy_of
 from vault.policy import Policy
 from vault.policy_diff import changes
@@ -93,6 +94,6 @@ def _revocation_changes(history: History, proposal: Proposal) -> list[str]:
     ended = [
         f"ends policy {cid} ({policy.title})"
         for cid, policy in history.policies.items()
-        if scope == "dao" or (scope, subject) in subjects_of(policy)
+        if scope == "dao" or (scope is not None and (scope, named_by(scope, subject)) in subjects_of(policy))
     ]
     return ended or ["ends no policy in force; licenses, enclaves and queued grants that it names end with it"]

@@ -16,7 +16,7 @@ from cli.dao_text import guardians_text, policy_json, say_policy
 from cli.options import GenesisOption, HomeOption, JsonOption, cid_option
 from cli.quantities import counted
 from cli.tables import show_table
-from vault.action import subject_text
+from vault.action import revocation_words
 from vault.assembly import fetch_from, roll_of
 from vault.board import Kind
 from vault.decision import Decision
@@ -105,7 +105,9 @@ def dao_json(board: Board, history: History) -> dict[str, Any]:
         "voting_period_s": charter.voting.period_s,
         "treasury": address_text(charter.treasury),
         "policies": [policy_json(policy) for policy in history.policies.values()],
-        "revocations": [f"{one.scope} {subject_text(one.subject)}".rstrip() for one in history.head.revocations],
+        "revocations": [
+            revocation_words(one.scope, one.subject).removeprefix("revoke ") for one in history.head.revocations
+        ],
         "delegations": len(in_force(history.delegations, epoch=history.head.epoch)),
         "acts": acts_json(board, history),
         "proposals": standings,

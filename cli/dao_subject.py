@@ -15,14 +15,15 @@ from vault.action import Scope
 if TYPE_CHECKING:
     from vault.history import History
 
-LINEAGE_DIGITS = 64
+LINEAGE_DIGITS = (64, 128)  # of a deleted dataset, its tombstone's digest follows
 MEASUREMENT_DIGITS = (64, 128)
 
 
 def subject_from(settings: Settings, history: History, scope: Scope, text: str | None) -> bytes:
     """Return a revocation's subject: a policy's CID, an address, a measurement in hex, or a dataset.
 
-    A dataset is named by the CID of any of its manifests, or by its lineage in hex; all its versions are meant.
+    A dataset is named by the CID of any of its manifests, or by its lineage in hex, which the digest of its tombstone
+    may follow; all its versions are meant.
     """
     if scope is Scope.DAO:
         if text is not None:
@@ -58,7 +59,7 @@ def _hex(text: str) -> bytes | None:
 
 def _lineage(settings: Settings, history: History, text: str) -> bytes:
     raw = _hex(text)
-    if raw is not None and len(text) == LINEAGE_DIGITS:
+    if raw is not None and len(text) in LINEAGE_DIGITS:
         return raw
     cid = cid_option(text)
     return dataset_named(settings, history, cid).lineage(history.genesis)

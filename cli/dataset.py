@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import paper_shares, sealing, wiring
+from cli import dataset_delete, paper_shares, sealing, wiring
 from cli.console import foreign, reported, say, show_json, warn_simulated
 from cli.home import Home, Settings
 from cli.keyring import read_keys
@@ -32,6 +32,8 @@ StorageOption = Annotated[str | None, typer.Option(help="An IPFS node's multiadd
 SKIPPED_SHOWN_MAX = 50
 app.command("backup")(paper_shares.backup)
 app.command("restore")(paper_shares.restore)
+app.command("delete")(dataset_delete.delete)
+app.command("tombstone")(dataset_delete.tombstone)
 
 
 @app.command("seal")

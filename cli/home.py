@@ -128,6 +128,10 @@ class Home:
         given = Path(name)
         return given if given.suffix or given.name != name else self.path / "wallets" / f"{name}.json"
 
+    def tombstone(self, cid: str) -> Path:
+        """Return where a deleted dataset's tombstone is kept; it is public."""
+        return self.path / "tombstones" / f"{cid}.tombstone"
+
     def data_key(self, dataset: bytes, version: int) -> Path:
         """Return where an owner's copy of a data key lies, sealed to the owner's wallet."""
         return self.path / "keys" / f"{dataset.hex()}-v{version}.key"

@@ -5,14 +5,17 @@ crash at any point leaves a whole block or none. What a crash leaves behind is s
 by nobody else, which a lock on the directory tells.
 """
 
+from __future__ import annotations
+
 import errno
 import fcntl
 import os
 import secrets
 import stat
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,11 +25,20 @@ from storage.model import BLOCK_BYTES_MAX, verified
 
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+ADOPTED_AT_ONCE: Final = 256
 SHARD_CHARS: Final = 2  # 1,024 folders, named by the last characters but one: the last has few values
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _LOCK_NAME = ".lock"
 _INCOMING_NAME = ".incoming"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A block's bytes on disk, and the name that they are to have."""
+
+    temporary: Path
+    target: Path
 
 
 class DirectoryBlobs:
@@ -48,7 +60,7 @@ class DirectoryBlobs:
             self._release = weakref.finalize(self, os.close, lock)
             self._sweep(lock)
 
-    def __enter__(self) -> "DirectoryBlobs":
+    def __enter__(self) -> DirectoryBlobs:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -71,6 +83,67 @@ class DirectoryBlobs:
                 return
             self._make_shard(target.parent)
             self._write(target, block)
+
+    def write(self, cid: Cid, block: bytes) -> Written | None:
+        """Write and flush a block's bytes without naming them; None where the good block is there, and durable.
+
+        Raises: what `put` raises. Only `settle` makes the block a part of this place; a crash before leaves nothing.
+        """
+        block = verified(cid, block, place=f"block for {self.name}")
+        target = self._file_of(cid)
+        with self._reported():
+            if self._holds_good(cid):
+                _flush_directory(target.parent)
+                return None
+            temporary = self._incoming / secrets.token_hex(16)
+            with _removed_on_failure(temporary):
+                _write_flushed(temporary, block)
+        return Written(temporary, target)
+
+    def settle(self, written: list[Written]) -> None:
+        """Name blocks that were written, durably: a folder is flushed once for all of them.
+
+        Raises: StorageFull, StorageUnavailable; what has no name by then is removed.
+        """
+        shards = dict.fromkeys(one.target.parent for one in written)
+        left = list(written)
+        try:
+            with self._reported():
+                for shard in shards:
+                    with suppress(FileExistsError):
+                        os.mkdir(shard, DIRECTORY_MODE)
+                _flush_directory(self._path)
+                while left:
+                    os.replace(left[-1].temporary, left[-1].target)
+                    left.pop()
+                for shard in shards:
+                    _flush_directory(shard)
+        finally:
+            self.drop(left)
+
+    def drop(self, written: list[Written]) -> None:
+        """Remove what was written and not named."""
+        for one in written:
+            with suppress(OSError):
+                os.unlink(one.temporary)
+
+    def adopt(self, other: DirectoryBlobs, cids: Iterable[Cid]) -> None:
+        """Take blocks over from another directory on the same file system, without copying a byte; again is fine.
+
+        Raises: BlockNotFound: neither has one; StorageFull, StorageUnavailable.
+        """
+        group: list[Written] = []
+        for cid in cids:
+            source = Written(other._file_of(cid), self._file_of(cid))
+            with self._reported():
+                if source.temporary.is_file():
+                    group.append(source)
+                elif not source.target.is_file():
+                    raise BlockNotFound(f"{other.name} has no block {cid}")
+            if len(group) == ADOPTED_AT_ONCE:
+                self.settle(group)
+                group = []
+        self.settle(group)
 
     def get(self, cid: Cid) -> bytes:
         """Return the block, checked. Raises: BlockNotFound, BlockMismatch, BlockTooLarge, StorageUnavailable."""
@@ -133,13 +206,9 @@ class DirectoryBlobs:
 
     def _write(self, target: Path, block: bytes) -> None:
         temporary = self._incoming / secrets.token_hex(16)
-        try:
+        with _removed_on_failure(temporary):
             _write_flushed(temporary, block)
             os.replace(temporary, target)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
         _flush_directory(target.parent)
 
     def _sweep(self, lock: int) -> None:
@@ -160,6 +229,16 @@ class DirectoryBlobs:
             if error.errno in _FULL:
                 raise StorageFull(f"{self.name} has no room left ({reason}); make some, then try again") from error
             raise StorageUnavailable(f"{self.name} cannot be used ({reason}); check the disk and its rights") from error
+
+
+@contextmanager
+def _removed_on_failure(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(path)
+        raise
 
 
 def _write_flushed(path: Path, block: bytes) -> None:

@@ -12,13 +12,15 @@ from vault.codec import Length, Record
 from vault.errors import MalformedObject
 
 POLICIES_MAX = 64
+LINEAGE_BYTES = 32
+TOMBSTONE_BYTES = 32  # the digest in its CID
 
 
 class Scope(StrEnum):
     """What a revocation takes away."""
 
     DAO = "dao"
-    DATASET = "dataset"  # subject: the lineage, so all versions of it
+    DATASET = "dataset"  # subject: the lineage, so all versions of it; and its tombstone's digest, if it was deleted
     POLICY = "policy"  # subject: the policy's CID
     LICENSEE = "licensee"  # subject: the licensee's address
     MEASUREMENT = "measurement"  # subject: the measurement
@@ -51,7 +53,7 @@ class Action(Record):
             return f"adopt policy {self.adopts}" + "".join(f", drop {cid}" for cid in self.drops)
         if self.charter is not None:
             return f"change the charter to {self.charter}"
-        return f"revoke {self.revokes} {subject_text(self.subject)}".rstrip()
+        return revocation_words(self.revokes, self.subject)
 
 
 def adoption(policy: Cid, drops: tuple[Cid, ...] = ()) -> Action:
@@ -77,7 +79,7 @@ def is_subject(scope: Scope, subject: bytes) -> bool:
         case Scope.POLICY:
             return _is_cid(subject) and Cid(subject).codec == DAG_CBOR
         case Scope.DATASET:
-            return len(subject) == 32
+            return len(subject) in (LINEAGE_BYTES, LINEAGE_BYTES + TOMBSTONE_BYTES)
         case Scope.LICENSEE:
             return len(subject) == 20
         case Scope.MEASUREMENT:
@@ -95,3 +97,22 @@ def _is_cid(subject: bytes) -> bool:
 def subject_text(subject: bytes) -> str:
     """Return a revocation's subject as a CID where it is one, otherwise in hex."""
     return str(Cid(subject)) if _is_cid(subject) else subject.hex()
+
+
+def named_by(scope: Scope, subject: bytes) -> bytes:
+    """Return what a revocation takes away: its subject, without the tombstone that a deleted dataset's refers to."""
+    return subject[:LINEAGE_BYTES] if scope is Scope.DATASET else subject
+
+
+def tombstone_in(scope: Scope, subject: bytes) -> Cid | None:
+    """Return the tombstone that a revocation refers to; None where it refers to none."""
+    digest = subject[LINEAGE_BYTES:] if scope is Scope.DATASET else b""
+    return Cid.from_digest(DAG_CBOR, digest) if digest else None
+
+
+def revocation_words(scope: Scope | None, subject: bytes) -> str:
+    """Return a revocation as a person says it."""
+    tombstone = tombstone_in(scope, subject) if scope is not None else None
+    if scope is None or tombstone is None:
+        return f"revoke {scope} {subject_text(subject)}".rstrip()
+    return f"revoke {scope} {named_by(scope, subject).hex()}, deleted by its owner: tombstone {tombstone}"

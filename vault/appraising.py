@@ -28,6 +28,11 @@ def _none(_: bytes) -> None:
     """Know of no registered version, so that nothing unpinned is released."""
 
 
+def _never(_: Cid) -> bool:
+    """Know of no key that was destroyed."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """What one policy says of an enclave: the appraisal under it, or why it refuses."""
@@ -49,6 +54,7 @@ class Appraising:
     known: Known
     production: bool
     latest: Latest = _none  # what owners registered last with this custodian (rule B4)
+    is_destroyed: Callable[[Cid], bool] = _never  # whether an owner had a manifest's key destroyed (rule S3)
 
     def verdicts(
         self,
@@ -141,6 +147,8 @@ class Appraising:
             raise NotYet(_NO_SHARE) from error
         for reference, manifest in zip(verdict.policy.datasets, manifests, strict=True):
             if manifest.cid() not in deposited:
+                if self.is_destroyed(manifest.cid()):
+                    raise Revoked(f"the owner of dataset {manifest.dataset.hex()} had its key destroyed")
                 raise NotYet(_NO_SHARE)
             if manifest.genesis != genesis:
                 raise AccessDenied(f"the owner of dataset {manifest.dataset.hex()} sealed it for another DAO")

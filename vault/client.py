@@ -15,6 +15,7 @@ from storage.cid import Cid
 from vault.car import blocks_from_car, car_of
 from vault.charter import Custodian
 from vault.custody_state import CustodyState, StateQuestion
+from vault.destruction import RECEIPT_BYTES_MAX, Destruction, DestructionReceipt
 from vault.errors import InvalidSignature, ServiceUnavailable
 from vault.evidence import Binding, Evidence
 from vault.head_vote import MISSING_MAX, VOTE_BYTES_MAX, VOTES_MAX, HeadVote, KnownTip
@@ -119,6 +120,12 @@ class CustodyClient(VotingClient):
         """Hand in a manifest and this custodian's share."""
         request = pb.DepositShareRequest(manifest=manifest.encoded(), deposit=deposit.encoded())
         self._call(lambda stub: stub.DepositShare, request)
+
+    def destroy_share(self, manifest: Manifest, order: Destruction) -> DestructionReceipt:
+        """Hand in an owner's order to destroy a share; return the custodian's word, nothing verified but form."""
+        request = pb.DestroyShareRequest(manifest=manifest.encoded(), order=order.encoded())
+        answer = self._call(lambda stub: stub.DestroyShare, request)
+        return DestructionReceipt.from_bytes(answer.receipt, bytes_max=RECEIPT_BYTES_MAX)
 
     def challenge(self, instance: bytes, keys: bytes) -> bytes:
         """Return a nonce for one piece of evidence over the HPKE keys with that digest."""

@@ -21,6 +21,8 @@ from vault.charter import Charter, Custodian
 from vault.custodian import CustodianKeys, CustodyStore
 from vault.custody_state import lineage
 from vault.deposited import opened_share, opened_state_share
+from vault.destroying import Destroying
+from vault.destruction import Destruction, DestructionReceipt
 from vault.errors import AccessDenied, ForkedHistory, MalformedObject, StaleState
 from vault.evidence import RELEASE, Appraiser, Binding, Evidence
 from vault.head_vote import MISSING_MAX, VOTES_MAX, HeadVote, KnownTip
@@ -71,7 +73,9 @@ class Custody:
         self._store = store
         self._blobs = blobs
         self._known = Known(blobs)
-        self._appraising = Appraising(appraiser, self._known, production, store.latest_manifest)
+        self._appraising = Appraising(
+            appraiser, self._known, production, store.latest_manifest, is_destroyed=store.is_destroyed
+        )
         self._clock = clock
         self._skew_s = skew_s
         self._challenges = Challenges()
@@ -93,6 +97,9 @@ class Custody:
             require_link=lambda head, fetch: self.voting.require_link(head, fetch),
             on_rolled_back=self.catching_up.note_rolled_back,
             on_new=self._noted,
+        )
+        self._destroying = Destroying(
+            keys, store, self._histories, self._challenges, clock=clock, require_caught_up=self.catching_up.require
         )
         self._taking = Taking(
             self._histories,
@@ -190,6 +197,8 @@ class Custody:
             raise AccessDenied("the deposit is not the manifest owner's, or not for this custodian")
         if len(manifest.share_commitments) != len(history.charter.custodians):
             raise MalformedObject("the manifest does not commit to one share per custodian")
+        if self._store.is_destroyed(manifest.cid()):
+            raise AccessDenied("the owner had this version's key destroyed; seal the dataset anew, under another key")
         self._check_lineage(manifest)
         opened_share(self._keys.hpke, manifest, deposit)
         self._histories.entrust(manifest.genesis)
@@ -203,6 +212,10 @@ class Custody:
             self._blobs.delete(manifest.cid())
             raise
         self._store.store_deposit(manifest.cid(), deposit.encoded())
+
+    def destroy_share(self, manifest: Manifest, order: Destruction) -> DestructionReceipt:
+        """Destroy this custodian's share of a version's key for good, at its owner's order (rule S3)."""
+        return self._destroying.destroy(manifest, order)
 
     def challenge(self, instance: bytes, keys: bytes) -> bytes:
         """Return a nonce that `instance` may use once within `NONCE_LIFETIME_S`.

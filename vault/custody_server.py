@@ -13,6 +13,7 @@ from vault.car import blocks_from_car, car_of
 from vault.custodian import NONCE_LIFETIME_S
 from vault.custody import Custody
 from vault.custody_state import QUESTION_BYTES_MAX, StateQuestion
+from vault.destruction import ORDER_BYTES_MAX, Destruction
 from vault.errors import MalformedObject
 from vault.evidence import Binding, Evidence
 from vault.guard import guarded_server
@@ -39,6 +40,7 @@ LIMITED_METHODS = (
     "/vault.v1.CustodyService/Challenge",
     "/vault.v1.CustodyService/SubmitHead",
     "/vault.v1.CustodyService/DepositShare",
+    "/vault.v1.CustodyService/DestroyShare",
     "/vault.v1.CustodyService/Release",
     "/vault.v1.CustodyService/DepositState",
     "/vault.v1.CustodyService/HandBack",
@@ -120,6 +122,14 @@ class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignor
         manifest = Manifest.from_bytes(request.manifest)
         self._custody.deposit_share(manifest, ShareDeposit.from_bytes(request.deposit))
         return pb.DepositShareResponse()
+
+    @answered
+    async def DestroyShare(  # noqa: N802, D102
+        self, request: pb.DestroyShareRequest, _: Context
+    ) -> pb.DestroyShareResponse:
+        order = Destruction.from_bytes(request.order, bytes_max=ORDER_BYTES_MAX)
+        receipt = self._custody.destroy_share(Manifest.from_bytes(request.manifest), order)
+        return pb.DestroyShareResponse(receipt=receipt.encoded())
 
     @answered
     async def Challenge(self, request: pb.ChallengeRequest, _: Context) -> pb.ChallengeResponse:  # noqa: N802, D102

@@ -7,10 +7,11 @@ very end, so that a staging place that has the manifest has all of the dataset.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Any, Protocol
 
+from storage.bulk import Grouping
 from storage.cid import Cid
-from storage.errors import BlockNotFound
+from storage.errors import BlockMismatch, BlockNotFound
 from storage.model import Blobs
 from vault.charter import Charter
 from vault.errors import MalformedObject, ServiceUnavailable
@@ -57,12 +58,27 @@ def deliver(
             f"{len(missing)} of {len(charter.custodians)} custodians cannot be reached, first {missing[0].hex()}; "
             "start it, name its address, and publish again"
         )
-    if staging.has(sealed.manifest.cid()):
-        copy_dataset(sealed.manifest, staging, storage, progress=progress)
-    stored = verify_stored(sealed.manifest, storage, sealed.key, progress=progress)
+    stored = stored_and_verified(sealed, staging, storage, progress=progress)
     for deposit in share_deposits(sealed, charter, owner):
         custodians[deposit.custodian].deposit_share(sealed.manifest, deposit)
     return stored
+
+
+def stored_and_verified(sealed: Sealed, staging: Blobs, storage: Blobs, *, progress: Progress) -> int:
+    """Copy a dataset out of staging, if it waits there, fetch it back and open it; return the bytes that came.
+
+    Where the storage does not have what it said it had, all of it is sent once more.
+    """
+    manifest, is_staged = sealed.manifest, staging.has(sealed.manifest.cid())
+    if is_staged:
+        copy_dataset(manifest, staging, storage, progress=progress)
+    try:
+        return verify_stored(manifest, storage, sealed.key, progress=progress)
+    except (BlockNotFound, BlockMismatch):
+        if not is_staged:
+            raise
+    copy_dataset(manifest, staging, storage, progress=progress, is_anew=True)
+    return verify_stored(manifest, storage, sealed.key, progress=progress)
 
 
 def clear_staging(manifest: Manifest, staging: Blobs) -> None:
@@ -86,6 +102,21 @@ class Undoable:
         """Keep the block."""
         self._put.append(cid)
         self._blobs.put(cid, block)
+
+    def write(self, cid: Cid, block: bytes) -> Any:
+        """Write a block as `storage.bulk.Grouping` does, or put it where the place names blocks one by one."""
+        self._put.append(cid)
+        return self._blobs.write(cid, block) if isinstance(self._blobs, Grouping) else self._blobs.put(cid, block)
+
+    def settle(self, written: list[Any]) -> None:
+        """Name blocks that were written."""
+        if isinstance(self._blobs, Grouping):
+            self._blobs.settle(written)
+
+    def drop(self, written: list[Any]) -> None:
+        """Remove what is not to be named."""
+        if isinstance(self._blobs, Grouping):
+            self._blobs.drop(written)
 
     def get(self, cid: Cid) -> bytes:
         """Return the block."""

@@ -8,7 +8,7 @@ from hashlib import sha256
 from typing import Annotated, Any, ClassVar
 
 from storage.cid import Cid
-from vault.action import Scope, is_subject, subject_text
+from vault.action import Scope, is_subject, revocation_words
 from vault.charter import GUARDIANS_MAX, Charter
 from vault.codec import Address, Digest, Length, Record, WalletSignature, encode
 from vault.errors import InvalidDecision, InvalidSignature, MalformedObject
@@ -50,7 +50,7 @@ class Act(Record):
         """Return the act as a person says it."""
         if self.cancels is not None:
             return f"cancel proposal {self.cancels.hex()}"
-        return f"revoke {self.revokes} {subject_text(self.subject)}".rstrip()
+        return revocation_words(self.revokes, self.subject)
 
     def message(self) -> Mapping[str, Any]:
         """Return what a guardian's wallet shows."""

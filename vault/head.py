@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.action import POLICIES_MAX, Scope
+from vault.action import POLICIES_MAX, Scope, named_by
 from vault.codec import Digest, Length, Record
 from vault.errors import MalformedObject, Revoked
 
@@ -23,6 +23,10 @@ class Revocation(Record):
     scope: Scope
     subject: Annotated[bytes, Length(0, 64)]
     epoch: int
+
+    def takes_away(self) -> bytes:
+        """Return what it names, without the tombstone of a deleted dataset."""
+        return named_by(self.scope, self.subject)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,7 @@ class Head(Record):
         """Say whether `subject`, or the whole DAO, was revoked after `epoch`."""
         return any(
             revocation.epoch > epoch
-            and (revocation.scope is Scope.DAO or (revocation.scope is scope and revocation.subject == subject))
+            and (revocation.scope is Scope.DAO or (revocation.scope is scope and revocation.takes_away() == subject))
             for revocation in self.revocations
         )
 

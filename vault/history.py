@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from storage.cid import Cid
-from vault.action import Scope
+from vault.action import Scope, named_by
 from vault.ballot import Proposal
 from vault.charter import Charter
 from vault.codec import Record, decode
@@ -199,7 +199,8 @@ def _revoked(history: History, scope: Scope, subject: bytes) -> History:
     ends = {
         cid
         for cid, policy in history.policies.items()
-        if scope is Scope.DAO or (scope in (Scope.POLICY, Scope.DATASET) and (scope, subject) in subjects_of(policy))
+        if scope is Scope.DAO
+        or (scope in (Scope.POLICY, Scope.DATASET) and (scope, named_by(scope, subject)) in subjects_of(policy))
     }  # licensees and measurements are judged where they appear
     head = replace(history.head, revocations=revoked(history.head.revocations, revocation))
     policies = {cid: policy for cid, policy in history.policies.items() if cid not in ends}

@@ -52,6 +52,31 @@ class Tree:
         return tuple(path)
 
 
+class GrowingRoot:
+    """The root over leaf hashes that come one by one, from one hash a level: any number of leaves fits in memory."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._perfect: list[bytes] = []  # roots of perfect subtrees, the largest first: the size in binary
+
+    def append(self, leaf: bytes) -> None:
+        """Add the next leaf's hash."""
+        here, full = leaf, self.size
+        while full & 1:
+            here, full = node_hash(self._perfect.pop(), here), full >> 1
+        self._perfect.append(here)
+        self.size += 1
+
+    def root(self) -> bytes:
+        """Return what `Tree.root` does over the same leaves."""
+        if not self._perfect:
+            return EMPTY_ROOT
+        *rest, here = self._perfect
+        for left in reversed(rest):
+            here = node_hash(left, here)
+        return here
+
+
 def root_from_path(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes:
     """Return the root that an inclusion proof leads to (RFC 9162, section 2.1.3.2), or raise `MalformedObject`."""
     if not 0 <= index < size or len(path) > PATH_MAX:

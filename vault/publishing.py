@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import secrets
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
-from storage.cid import Cid
+from storage.bulk import Bulk, Through
+from storage.cid import RAW, Cid
+from storage.dagpb import node_from
 from storage.errors import BlockMismatch
 from storage.model import Blobs
 from storage.unixfs import add_file, file_blocks, read_file
@@ -25,11 +30,12 @@ from vault.errors import MalformedObject
 from vault.hpke import strongest
 from vault.keys import SecretKey
 from vault.manifest import Manifest, SegmentReference, ShareDeposit
-from vault.merkle import Tree
+from vault.merkle import GrowingRoot
 from vault.share import Dealt, ShareId, dealt
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
 SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
+SEGMENTS_AHEAD = 3  # fetched while one is checked
 Progress = Callable[[int], None]
 """Called with the number of bytes or passages done so far."""
 
@@ -67,28 +73,30 @@ def seal_dataset(
     key = SecretKey(secrets.token_bytes(32))
     sealer = SegmentSealer(key, genesis=draft.genesis, dataset=draft.dataset, version=draft.version)
     salts = passage_salts(key)
-    leaves: list[bytes] = []
+    tree = GrowingRoot()
     references: list[SegmentReference] = []
 
     def committed() -> Iterator[list[bytes]]:
         for group in segmented(passage.encoded() for passage in passages):
-            leaves.extend(passage_commitment(next(salts), body) for body in group)
+            for body in group:
+                tree.append(passage_commitment(next(salts), body))
             yield group
 
-    for reference in stored_segments(committed(), sealer, lambda sealed: add_file(blobs, sealed)):
-        references.append(reference)
-        progress(sum(done.passages for done in references))
+    with Bulk(blobs) as bulk:
+        for reference in stored_segments(committed(), sealer, lambda sealed: add_file(Through(bulk, blobs), sealed)):
+            references.append(reference)
+            progress(tree.size)
     if not references:
         raise MalformedObject("there is nothing to seal: no document gave a passage")
     shared = dealt(key, charter, genesis=draft.genesis, subject=draft.dataset, version=draft.version)
-    manifest = _manifest(draft, owner.address, shared, references, leaves)
+    manifest = _manifest(draft, owner.address, shared, references, tree)
     manifest = manifest.signed_by(owner, charter.domain(draft.genesis))
     blobs.put(manifest.cid(), manifest.encoded())
     return Sealed(manifest=manifest, key=key, shares=shared.shares)
 
 
 def _manifest(
-    draft: Draft, owner: bytes, shared: Dealt, references: Sequence[SegmentReference], leaves: Sequence[bytes]
+    draft: Draft, owner: bytes, shared: Dealt, references: Sequence[SegmentReference], tree: GrowingRoot
 ) -> Manifest:
     return Manifest(
         genesis=draft.genesis,
@@ -102,8 +110,8 @@ def _manifest(
         key_commitment=shared.key_commitment,
         share_commitments=shared.commitments,
         segments=tuple(references),
-        corpus_root=Tree(leaves).root(),
-        passages=len(leaves),
+        corpus_root=tree.root(),
+        passages=tree.size,
         model=draft.model,
         signature=BLANK_SIGNATURE,
     )
@@ -125,18 +133,50 @@ def dataset_blocks(blobs: Blobs, manifest: Manifest) -> Iterator[tuple[Cid, byte
         yield from file_blocks(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
 
 
-def copy_dataset(manifest: Manifest, source: Blobs, target: Blobs, *, progress: Progress) -> int:
-    """Put every block of a dataset into `target` and return the bytes put; each is checked on the way."""
+def copy_dataset(manifest: Manifest, source: Blobs, target: Blobs, *, progress: Progress, is_anew: bool = False) -> int:
+    """Put every block of a dataset into `target`, several at a time, and return the bytes that are there by then.
+
+    What `target` says it has is not sent again, so after a kill this goes on where it was; whether it told the truth,
+    `verify_stored` finds out. The manifest's block comes last: a place that has it was sent all of the dataset.
+
+    Args:
+        is_anew: send all of it, whatever the place says it has.
+    Raises: a `StorageError`; what arrived before stays there.
+    """
     done = 0
-    for cid, block in dataset_blocks(source, manifest):
-        target.put(cid, block)
-        done += len(block)
+
+    def count(size: int) -> None:
+        nonlocal done
+        done += size
         progress(done)
+
+    with Bulk(target, put=count) as bulk:
+        for cid, size, block in _segment_blocks(manifest, source):
+            if is_anew:
+                bulk.put(cid, block())
+            else:
+                bulk.put_missing(cid, size, block)
+    target.put(manifest.cid(), manifest.encoded())
+    count(len(manifest.encoded()))
     return done
+
+
+def _segment_blocks(manifest: Manifest, source: Blobs) -> Iterator[tuple[Cid, int, Callable[[], bytes]]]:
+    """Yield each block's CID and size, and how to read it: what need not be sent need not be read."""
+    for segment in manifest.segments:
+        if segment.root.codec == RAW:
+            yield segment.root, segment.sealed_bytes, partial(source.get, segment.root)
+            continue
+        root = source.get(segment.root)
+        for link in node_from(root).links:
+            yield link.cid, link.tree_bytes or 0, partial(source.get, link.cid)
+        yield segment.root, len(root), partial(bytes, root)
 
 
 def verify_stored(manifest: Manifest, blobs: Blobs, key: SecretKey | None, *, progress: Progress) -> int:
     """Fetch a dataset back and check it; return the sealed bytes read.
+
+    Segments are fetched ahead, at most `SEGMENTS_AHEAD` of them, so memory does not grow with the dataset.
 
     Args:
         key: with the data key, segments are also opened and the corpus root recomputed; None checks CIDs alone.
@@ -144,10 +184,8 @@ def verify_stored(manifest: Manifest, blobs: Blobs, key: SecretKey | None, *, pr
     """
     fetched = Manifest.from_bytes(blobs.get(manifest.cid()))
     done = 0
-    leaves: list[bytes] = []
-    salts = passage_salts(key) if key is not None else iter(())
-    for index, segment in enumerate(fetched.segments):
-        sealed = read_file(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
+    tree, salts = GrowingRoot(), passage_salts(key) if key is not None else iter(())
+    for index, sealed in enumerate(_segments_ahead(fetched, blobs)):
         if key is not None:
             bodies = open_segment(
                 key,
@@ -157,12 +195,28 @@ def verify_stored(manifest: Manifest, blobs: Blobs, key: SecretKey | None, *, pr
                 version=fetched.version,
                 index=index,
             )
-            leaves += [passage_commitment(next(salts), body) for body in bodies]
+            for body in bodies:
+                tree.append(passage_commitment(next(salts), body))
         done += len(sealed)
         progress(done)
-    if key is not None and Tree(leaves).root() != fetched.corpus_root:
+    if key is not None and tree.root() != fetched.corpus_root:
         raise BlockMismatch("the passages fetched back are not the ones that were sealed")
     return done
+
+
+def _segments_ahead(manifest: Manifest, blobs: Blobs) -> Iterator[bytes]:
+    """Yield the sealed segments in order, while the next ones are fetched."""
+    with ThreadPoolExecutor(SEGMENTS_AHEAD) as pool:
+        under_way: deque[Future[bytes]] = deque()
+        try:
+            for segment in manifest.segments:
+                under_way.append(pool.submit(read_file, blobs, segment.root, bytes_max=SEALED_BYTES_MAX))
+                if len(under_way) == SEGMENTS_AHEAD:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def share_deposits(sealed: Sealed, charter: Charter, owner: SigningKey) -> Sequence[ShareDeposit]:

@@ -47,6 +47,13 @@ class Catalog:
             entry.state = "published"
             session.add(entry)
 
+    def remove(self, manifest: Cid) -> None:
+        """Forget a dataset version; nothing happens where it is not there."""
+        with self._records.writing(_TURN) as session:
+            entry = _by_manifest(session, manifest)
+            if entry is not None:
+                session.delete(entry)
+
     def get(self, manifest: Cid) -> DatasetRow | None:
         """Return the dataset version with this manifest."""
         with self._records.reading() as session:

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from storage.cid import Cid
 from vault.charter import Window
 from vault.custodian import Kept
-from vault.errors import ForkedHistory, MalformedObject, NotYet, StaleState
+from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, StaleState
 from vault.head import EPOCHS_MAX
 from vault.records.custody_state import CustodyStateRecords
 from vault.records.database import Records
@@ -22,6 +22,7 @@ from vault.records.polls import PollRecords
 from vault.records.room import require_room
 from vault.records.tables import (
     AcceptedHead,
+    DestroyedShare,
     GrantedLease,
     LastHandBack,
     RegisteredManifest,
@@ -114,9 +115,37 @@ class CustodyRecords(CustodyStateRecords, PollRecords, HeadVoteRecords):
             return (latest.version, Cid(latest.manifest)) if latest else None
 
     def store_deposit(self, manifest: Cid, deposit: bytes) -> None:
-        """Keep an owner's share deposit, already verified, in place of an earlier one for the same manifest."""
+        """Keep an owner's share deposit, already verified, in place of an earlier one for the same manifest.
+
+        Raises: AccessDenied: the share of this manifest was destroyed.
+        """
         with self._records.writing(b"deposit" + manifest.binary) as session:
+            if session.get(DestroyedShare, manifest.binary) is not None:
+                raise AccessDenied(f"the share of {manifest} was destroyed at its owner's order; nothing was recorded")
             session.merge(StoredDeposit(manifest=manifest.binary, deposit=deposit))
+
+    def destroy_deposit(self, manifest: Cid, *, at: int) -> int | None:
+        """Destroy the deposit of a manifest for good and return when that was; None where there never was one.
+
+        The bytes are overwritten as far as the database does so; copies on other media stay (`Records.scrub`).
+        """
+        with self._records.writing(b"deposit" + manifest.binary) as session:
+            gone = session.get(DestroyedShare, manifest.binary)
+            deposit = session.get(StoredDeposit, manifest.binary)
+            if gone is None and deposit is None:
+                return None
+            if deposit is not None:
+                session.delete(deposit)
+            if gone is None:
+                session.add(DestroyedShare(manifest=manifest.binary, destroyed_at=at))
+            destroyed_at = at if gone is None else gone.destroyed_at
+        self._records.scrub(StoredDeposit.__tablename__)
+        return destroyed_at
+
+    def is_destroyed(self, manifest: Cid) -> bool:
+        """Say whether the share of this manifest was destroyed here."""
+        with self._records.reading() as session:
+            return session.get(DestroyedShare, manifest.binary) is not None
 
     def kept(self, ledger: bytes, manifests: Collection[Cid]) -> Kept:
         """Return what a release rests on, read at once: anchor, share of the state key, deposits of these manifests."""

@@ -73,6 +73,16 @@ class Records:
             with reported(self.place, committing=True):
                 connection.commit()
 
+    def scrub(self, table: str) -> None:
+        """Have what was deleted from a table overwritten on disk now, as far as the database itself can.
+
+        SQLite zeroes it (`secure_delete`) and empties its log; PostgreSQL frees it, and writes over it in time. What
+        backups, archived logs, snapshots of the disk or its spare cells hold stays there.
+        """
+        with reported(self.place), self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            is_sqlite = self.engine.dialect.name == "sqlite"
+            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)" if is_sqlite else f"VACUUM {table}")
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

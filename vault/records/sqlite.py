@@ -22,6 +22,7 @@ _SETTINGS: Final = (
     "PRAGMA synchronous = FULL",  # sync at every commit: rule F1 asks for it
     "PRAGMA fullfsync = ON",  # macOS keeps data in the drive's cache otherwise; no other system reads this
     "PRAGMA foreign_keys = ON",
+    "PRAGMA secure_delete = ON",  # rule S3: what is deleted is overwritten
 )
 
 

@@ -118,6 +118,16 @@ class StoredDeposit(Table, table=True):
     deposit: bytes
 
 
+class DestroyedShare(Table, table=True):
+    """A share that its owner had destroyed, and when; triggers refuse to change or delete one."""
+
+    __tablename__ = "custody_destroyed"
+    __table_args__ = (*_cid("manifest"), *_from(0, "destroyed_at"))
+
+    manifest: bytes = _key()
+    destroyed_at: int = _number()
+
+
 class StateShare(Table, table=True):
     """A share of a ledger's state key, sealed to this custodian; triggers refuse to change one once it was used."""
 

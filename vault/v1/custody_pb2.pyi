@@ -58,6 +58,20 @@ class DepositShareResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class DestroyShareRequest(_message.Message):
+    __slots__ = ("manifest", "order")
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    ORDER_FIELD_NUMBER: _ClassVar[int]
+    manifest: bytes
+    order: bytes
+    def __init__(self, manifest: _Optional[bytes] = ..., order: _Optional[bytes] = ...) -> None: ...
+
+class DestroyShareResponse(_message.Message):
+    __slots__ = ("receipt",)
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    receipt: bytes
+    def __init__(self, receipt: _Optional[bytes] = ...) -> None: ...
+
 class ChallengeRequest(_message.Message):
     __slots__ = ("instance", "keys")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]

@@ -54,6 +54,11 @@ class CustodyServiceStub:
                 request_serializer=vault_dot_v1_dot_custody__pb2.DepositShareRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.DepositShareResponse.FromString,
                 _registered_method=True)
+        self.DestroyShare = channel.unary_unary(
+                '/vault.v1.CustodyService/DestroyShare',
+                request_serializer=vault_dot_v1_dot_custody__pb2.DestroyShareRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.DestroyShareResponse.FromString,
+                _registered_method=True)
         self.Challenge = channel.unary_unary(
                 '/vault.v1.CustodyService/Challenge',
                 request_serializer=vault_dot_v1_dot_custody__pb2.ChallengeRequest.SerializeToString,
@@ -191,6 +196,15 @@ class CustodyServiceServicer:
 
     def DepositShare(self, request, context):
         """Hands in an owner's manifest and this custodian's share of the data key, sealed to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DestroyShare(self, request, context):
+        """Destroys this custodian's share of a version's key for good, at its owner's order over a fresh challenge (ask
+        `Challenge` with the facts that the order is bound to), and signs that it is gone. Again is fine, with another
+        challenge. PERMISSION_DENIED for anybody else's order.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -369,6 +383,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.DepositShare,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.DepositShareRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.DepositShareResponse.SerializeToString,
+            ),
+            'DestroyShare': grpc.unary_unary_rpc_method_handler(
+                    servicer.DestroyShare,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.DestroyShareRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.DestroyShareResponse.SerializeToString,
             ),
             'Challenge': grpc.unary_unary_rpc_method_handler(
                     servicer.Challenge,
@@ -584,6 +603,33 @@ class CustodyService:
             '/vault.v1.CustodyService/DepositShare',
             vault_dot_v1_dot_custody__pb2.DepositShareRequest.SerializeToString,
             vault_dot_v1_dot_custody__pb2.DepositShareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DestroyShare(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/DestroyShare',
+            vault_dot_v1_dot_custody__pb2.DestroyShareRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.DestroyShareResponse.FromString,
             options,
             channel_credentials,
             insecure,
