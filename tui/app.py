@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from pathlib import Path
 from typing import ClassVar, Final
 
 from textual import work
@@ -88,6 +89,7 @@ class CofferApp(App[None]):
         clock: Callable[[], float] = time.time,
         beat_s: float = BEAT_S,
         first: str = "overview",
+        browse_from: str = "~",
     ) -> None:
         super().__init__()
         self.HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]
@@ -99,6 +101,7 @@ class CofferApp(App[None]):
         self._beats = 0
         self._is_asking = False
         self.clock = clock
+        self.browse_from = str(Path(browse_from).expanduser())
 
     @property
     def desk(self) -> Desk:

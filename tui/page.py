@@ -17,6 +17,7 @@ from tui.pulse import Pulse
 from tui.slow import EXPECTED, Job, Progress, Stopped
 from tui.widgets.bars import PageTabs, StateLine
 from tui.widgets.doing import Doing, Trouble
+from vault.errors import WrongKey
 from vault.plain_text import error_sentence
 
 if TYPE_CHECKING:
@@ -125,6 +126,29 @@ class Page(Screen[None]):
             lambda: self._work(job, what, work, then, failed or self._failed), thread=True, group=what, exclusive=True
         )
         return job
+
+    def with_wallet(self, name: str, then: Callable[[], None], *, problem: str = "") -> None:
+        """Do something once a wallet is open: asked for its password once for as long as the terminal runs."""
+        from tui.widgets.dialogs import PasswordDialog
+
+        def failed(error: Exception) -> None:
+            if isinstance(error, WrongKey):
+                self.app.push_screen(PasswordDialog(f"for the wallet {name}", problem=problem), given)
+            else:
+                self._failed(error)
+
+        def given(password: str | None) -> None:
+            if password is not None:
+                self.slow("opening the wallet", lambda job: desk.open(name, password), lambda _: then(), failed=wrong)
+
+        def wrong(error: Exception) -> None:
+            if isinstance(error, WrongKey):
+                self.with_wallet(name, then, problem="that is not its password; try again")
+            else:
+                self._failed(error)
+
+        desk = self.coffer.desk.wallets
+        self.slow("opening the wallet", lambda job: desk.open(name, ""), lambda _: then(), failed=failed)
 
     def _work(
         self,

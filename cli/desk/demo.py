@@ -9,6 +9,7 @@ import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +36,7 @@ from vault.collecting import handed_in_proposal, handed_in_vote
 from vault.delivery import deliver, manifest_at
 from vault.envelope import Passage
 from vault.errors import VaultError
+from vault.history import History
 from vault.policy import Policy
 from vault.records.board import Board
 from vault.records.catalog import Catalog
@@ -63,7 +65,9 @@ class DemoDesk(LocalDesk):
         settings, policy = _play(stage, job)
         super().__init__(settings, rounds=LIGHT_SCRYPT_N)
         self._ended = threading.Event()
-        self._life = threading.Thread(target=_live, args=(stage, policy, self._ended), daemon=True, name="others")
+        self._life = threading.Thread(
+            target=_live, args=(stage, policy, self._party.history, self._ended), daemon=True, name="others"
+        )
         self._life.start()
 
     def close(self) -> None:
@@ -154,7 +158,7 @@ def _seal_mine(stage: Stage, home: Settings, documents: list[Document], job: Job
     stage.sealed.append(sealed)
 
 
-def _live(stage: Stage, policy: Policy, ended: threading.Event) -> None:
+def _live(stage: Stage, policy: Policy, history: Callable[[], History], ended: threading.Event) -> None:
     """Ask now and then as another app, and put a policy to the vote whenever none is open."""
     credential = stage.license("app", policy)
     client: EnclaveClient | None = None
@@ -166,14 +170,16 @@ def _live(stage: Stage, policy: Policy, ended: threading.Event) -> None:
             client.search(secrets.choice(STDLIB_QUESTIONS), k=5)
         if wiring.clock() >= open_until:
             with suppress(VaultError):
-                open_until = _propose(stage, replace(policy, price_per_query=policy.price_per_query + 50 * turn))
+                open_until = _propose(
+                    stage, history(), replace(policy, price_per_query=policy.price_per_query + 50 * turn)
+                )
     if client is not None:
         client.close()
 
 
-def _propose(stage: Stage, policy: Policy) -> int:
+def _propose(stage: Stage, history: History, policy: Policy) -> int:
     """Have another member propose a policy, and two others vote on it; return when the vote ends."""
-    history, charter = stage.history, stage.history.charter
+    charter = history.charter
     proposal = propose(history, stage.roll, adoption(policy.cid()), stage.wallet("member-2"), at=wiring.clock())
     with stage.custody() as places:
         handed_in_proposal(places, charter, proposal, {policy.cid(): policy.encoded()})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from cli.desk.asking import LocalAsking
 from cli.desk.overview import LocalOverview
 from cli.desk.party import PartyContext
+from cli.desk.sealing import LocalSealing
 from cli.desk.wallets import LocalWallets
 from cli.home import Settings
 from vault.evidence import Appraiser
@@ -25,6 +26,7 @@ class LocalDesk:
         self._party = PartyContext(settings, appraiser=appraiser, dao=dao)
         self.wallets = LocalWallets(self._party, rounds=rounds)
         self.asking = LocalAsking(self._party)
+        self.sealing = LocalSealing(self._party)
         self.overview = LocalOverview(self._party, self.wallets, self.asking)
 
     def close(self) -> None:

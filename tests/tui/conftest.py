@@ -43,12 +43,16 @@ def licensee(deployment: Deployment, settings: Settings) -> Settings:
 
 
 @pytest.fixture
-def app_of(deployment: Deployment, settings: Settings) -> Callable[..., CofferApp]:
+def app_of(deployment: Deployment, settings: Settings, tmp_path: Path) -> Callable[..., CofferApp]:
     """The app over the home; refreshed by hand unless `beat_s` says otherwise."""
 
     def make(first: str = "overview", *, beat_s: float = 3600) -> CofferApp:
         return CofferApp(
-            lambda job: desk_of(deployment, settings), clock=deployment.world.clock, beat_s=beat_s, first=first
+            lambda job: desk_of(deployment, settings),
+            clock=deployment.world.clock,
+            beat_s=beat_s,
+            first=first,
+            browse_from=str(tmp_path),
         )
 
     return make

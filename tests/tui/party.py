@@ -23,7 +23,7 @@ LIGHT = 4096  # scrypt's n: a standard keystore would cost a second and 256 MiB
 CREDIT = 1_000_000
 
 
-def home_beside(deployment: Deployment, folder: Path, *, wallets: tuple[str, ...] = ("member 0",)) -> Settings:
+def home_beside(deployment: Deployment, folder: Path, *, wallets: tuple[str, ...] = ("member 0", "owner")) -> Settings:
     """Make a home in `folder` whose settings name the deployment's services, and which knows its DAO."""
     place = Home(folder / "you")
     place.path.mkdir()

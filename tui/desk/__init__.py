@@ -10,6 +10,7 @@ from typing import Protocol
 
 from tui.desk.asking import AskingDesk
 from tui.desk.overview import OverviewDesk
+from tui.desk.sealing import SealingDesk
 from tui.desk.wallets import WalletDesk
 
 
@@ -29,6 +30,11 @@ class Desk(Protocol):
     @property
     def asking(self) -> AskingDesk:
         """Return what a licensee can do."""
+        ...
+
+    @property
+    def sealing(self) -> SealingDesk:
+        """Return what an owner can do."""
         ...
 
     def close(self) -> None:
