@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -19,6 +18,9 @@ from cli.sealed_files import UnreadableInput
 from rag.errors import RagError
 from storage.errors import StorageError
 from vault.errors import VaultError
+from vault.plain_text import error_sentence
+from vault.plain_text import one_line as one_line
+from vault.plain_text import printable as printable
 
 FAILED = 1
 MISUSED = 2
@@ -35,7 +37,7 @@ def reported() -> Iterator[None]:
     except (VaultError, StorageError, RagError) as error:
         fail(str(error))
     except OSError as error:
-        fail(_told(error))
+        fail(error_sentence(error))
     except KeyboardInterrupt:
         fail("interrupted; nothing half-written was kept")
 
@@ -48,16 +50,7 @@ def inputs_reported() -> Iterator[None]:
     except UnreadableInput as error:
         fail(str(error), MISUSED)
     except OSError as error:
-        fail(_told(error), MISUSED)
-
-
-def _told(error: OSError) -> str:
-    if error.strerror is None:
-        return str(error)
-    if isinstance(error, FileNotFoundError):
-        return f"{error.filename} does not exist"
-    told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
-    return f"{told}; free some room, then run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else told
+        fail(error_sentence(error), MISUSED)
 
 
 def fail(sentence: str, code: int = FAILED) -> NoReturn:
@@ -69,17 +62,6 @@ def fail(sentence: str, code: int = FAILED) -> NoReturn:
 def say(text: str) -> None:
     """Print a line of rich markup, without the control characters that foreign text may bring."""
     out.print(printable(text), soft_wrap=True)
-
-
-def printable(text: str) -> str:
-    """Return text without control characters: what others wrote must not move the reader's cursor."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
-def one_line(text: str, chars_max: int | None = None) -> str:
-    """Return text with what does not print written as an escape, such as \\x1b, and cut where it is too long."""
-    shown = "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
-    return shown if chars_max is None or len(shown) <= chars_max else f"{shown[:chars_max]}…"
 
 
 def foreign(text: str) -> str:

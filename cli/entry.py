@@ -19,8 +19,10 @@ def main() -> None:
         )
         raise SystemExit(2)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what fails is said in one sentence of ours
-    from cli.main import run
-
+    if sys.argv[1:2] == ["tui"]:
+        from cli.terminal import run
+    else:
+        from cli.main import run
     run()
 
 

@@ -136,6 +136,10 @@ class Home:
         """Return where an owner's copy of a data key lies, sealed to the owner's wallet."""
         return self.path / "keys" / f"{dataset.hex()}-v{version}.key"
 
+    def paper_confirmed(self, dataset: bytes, version: int) -> Path:
+        """Return the file that is there once the owner has said that a data key's paper shares are safe."""
+        return self.path / "keys" / f"{dataset.hex()}-v{version}.paper"
+
     def credential(self, license_cid: str) -> Path:
         """Return where an app's credential lies, sealed under a password."""
         return self.path / "credentials" / f"{license_cid}.credential"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,8 +138,16 @@ class Stage:
         """Return the block store that owners publish to and the enclave reads from."""
         return wiring.open_storage(self.settings("owners"))
 
-    def found(self, members: int, *, voting: Voting = VOTING, lease_s: int, custodians: int = 1) -> None:
-        """Found a DAO of equal members, and start its custodians."""
+    def found(
+        self,
+        members: int,
+        *,
+        voting: Voting = VOTING,
+        lease_s: int,
+        custodians: int = 1,
+        guardians: Sequence[str] = (),
+    ) -> None:
+        """Found a DAO of equal members, and start its custodians. Any one of the `guardians` may act."""
         names = ["custodian"] if custodians == 1 else [f"custodian-{number}" for number in range(1, custodians + 1)]
         keys = [wiring.make_custodian_keys(Home(self.root / name), self.password).public() for name in names]
         self.roll = Roll.of({self.wallet(f"member-{number}").address: 100 for number in range(1, members + 1)})
@@ -153,6 +161,8 @@ class Stage:
             lease_s=lease_s,
             treasury=self.wallet("treasury").address,
             window=WINDOW,
+            guardians=[self.wallet(name).address for name in guardians],
+            guardian_signatures=1 if guardians else None,
         )
         self._history = founded(charter)
         self.blocks[self.genesis] = charter.encoded()
@@ -269,8 +279,12 @@ class Stage:
                 for place, deposit in zip(places.values(), deposits, strict=True):
                     place.deposit_share(sealed.manifest, deposit)
 
-    def start_enclave(self, progress: Progress, *, module: str = "cli.entry") -> None:
-        """Start the enclave's process and wait until it serves; `module` as for `ServiceProcess`."""
+    def start_enclave(self, progress: Progress, *, module: str = "cli.entry", metrics: str | None = None) -> None:
+        """Start the enclave's process and wait until it serves; `module` as for `ServiceProcess`.
+
+        Args:
+            metrics: host:port to answer Prometheus on.
+        """
         if not self.custodians:
             raise ServiceUnavailable("no custodian was started")
         custodians = [part for service in self.custodians for part in ("--custodian", service.address)]
@@ -278,7 +292,7 @@ class Stage:
         environment = {"COFFER_STORAGE": settings.storage, "COFFER_DTYPE": settings.dtype, **OWN_RECORDS}
         self.enclave = self._stack.enter_context(
             ServiceProcess(
-                ["enclave", "serve", str(self.genesis), *custodians],
+                ["enclave", "serve", str(self.genesis), *custodians, *(("--metrics", metrics) if metrics else ())],
                 home=settings.home,
                 environment=environment,
                 module=module,

@@ -1,30 +1,59 @@
-"""`coffer tui`: the terminal for owners and members."""
+"""`coffer tui`: the terminal for owners and members. It imports nothing heavy before its first screen is painted."""
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import wiring
-from cli.console import MISUSED, fail, reported
-from cli.home import settings_from
-from cli.options import EnclaveOption, HomeOption, cid_option
+from cli.options import CustodianOption, EnclaveOption, GenesisOption, HomeOption
+
+if TYPE_CHECKING:
+    from tui.desk import Desk
+
+MISUSED = 2
 
 
 def tui(
-    dao: Annotated[str, typer.Argument(help="The DAO's genesis CID; everything shown is checked against it.")],
+    dao: GenesisOption = None,
     enclave: EnclaveOption = None,
+    custodian: CustodianOption = None,
     home: HomeOption = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help="Everything on services of this machine, made for it and ended with it.")
+    ] = False,
 ) -> None:
-    """Watch an enclave: what it proves, which policies are in force and which datasets it serves."""
-    if find_spec("textual") is None:
-        fail("the terminal needs textual; install it with: pip install 'coffer[tui]'", MISUSED)
-    with reported():
-        settings = settings_from(home=home, enclave=enclave)
-        if not settings.enclave:
-            fail("no enclave is configured; name one with --enclave HOST:PORT", MISUSED)
-        from tui.app import CofferApp
+    """See and do everything in one place: seal, vote, earn, ask, and check what the enclave proves.
 
-        CofferApp(settings.enclave, cid_option(dao), wiring.appraiser(settings)).run()
+    Keys: 1 to 7 for the screens, ? for help, ctrl+p for every command. With nothing configured it leads through the
+    first steps.
+    """
+    if find_spec("textual") is None:
+        sys.stderr.write("error: the terminal needs textual; install it with: pip install 'coffer[tui]'\n")
+        raise typer.Exit(MISUSED)
+    if demo:
+        from cli.desk.demo import run_demo
+
+        run_demo()
+        return
+    from tui.app import CofferApp
+
+    CofferApp(lambda job: _desk(home, enclave, custodian, dao)).run()
+
+
+def _desk(home: Path | None, enclave: str | None, custodians: list[str] | None, dao: str | None) -> Desk:
+    from cli.desk.local import LocalDesk
+    from cli.home import settings_from
+
+    return LocalDesk(settings_from(home=home, enclave=enclave, custodians=tuple(custodians or ())), dao=dao)
+
+
+def run() -> None:
+    """Run `coffer tui …` without the other commands: importing them takes longer than painting the first screen."""
+    app = typer.Typer(add_completion=False, pretty_exceptions_show_locals=False, rich_markup_mode="rich")
+    app.command()(tui)
+    sys.argv = [f"{Path(sys.argv[0]).name} tui", *sys.argv[2:]]
+    app()

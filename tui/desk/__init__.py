@@ -1,0 +1,42 @@
+"""What the screens ask for, and the values they are given: no screen knows services, files or keys.
+
+Every method may take long, may be called from any thread, and raises what `tui.slow.EXPECTED` names. A desk that lost a
+service connects anew when it is asked again.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from tui.desk.asking import AskingDesk
+from tui.desk.overview import OverviewDesk
+from tui.desk.sealing import SealingDesk
+from tui.desk.wallets import WalletDesk
+
+
+class Desk(Protocol):
+    """One party's side of the services; `cli.desk` has the real one."""
+
+    @property
+    def wallets(self) -> WalletDesk:
+        """Return whose signatures can be had."""
+        ...
+
+    @property
+    def overview(self) -> OverviewDesk:
+        """Return how everything stands."""
+        ...
+
+    @property
+    def asking(self) -> AskingDesk:
+        """Return what a licensee can do."""
+        ...
+
+    @property
+    def sealing(self) -> SealingDesk:
+        """Return what an owner can do."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections and keys."""
+        ...

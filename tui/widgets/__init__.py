@@ -1,0 +1,1 @@
+"""Parts of screens: they render what they are given, and post messages."""

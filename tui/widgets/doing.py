@@ -1,0 +1,53 @@
+"""What goes on and what went wrong: two lines above the footer, gone when there is nothing to say."""
+
+from __future__ import annotations
+
+from textual.app import ComposeResult
+from textual.containers import Horizontal
+from textual.widgets import ProgressBar, Static
+
+from tui.slow import Progress
+from tui.words import duration, plain
+
+
+class Doing(Horizontal):
+    """Work under way: how far it is, how fast it goes, how long it will take, and how to stop it."""
+
+    def compose(self) -> ComposeResult:
+        """Lay it out."""
+        yield Static("", id="doing-what")
+        yield ProgressBar(id="doing-bar", show_eta=False, show_percentage=True)
+        yield Static("", id="doing-rate")
+
+    def begin(self, what: str) -> None:
+        """Say what was begun."""
+        self.query_one("#doing-what", Static).update(f"{plain(what)} …")
+        self.query_one("#doing-rate", Static).update("[dim]Esc stops it[/]")
+        self.query_one(ProgressBar).update(total=None, progress=0)
+        self.add_class("-busy")
+
+    def show(self, progress: Progress) -> None:
+        """Show how far it is."""
+        self.query_one("#doing-what", Static).update(plain(progress.what))
+        bar = self.query_one(ProgressBar)
+        bar.update(total=progress.total, progress=progress.done)
+        left = progress.left_s
+        ends = f", {duration(left)} left" if left is not None else ""
+        done = f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total is not None else "")
+        self.query_one("#doing-rate", Static).update(f"{done}, {progress.rate:,.0f}/s{ends}  [dim]Esc stops it[/]")
+
+    def end(self) -> None:
+        """Say nothing any more."""
+        self.remove_class("-busy")
+
+
+class Trouble(Static):
+    """One sentence about what went wrong, and what to do."""
+
+    def __init__(self) -> None:
+        super().__init__("", id="trouble")
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence; an empty one clears the line."""
+        self.update(f"[bold $error]✗[/] {plain(sentence)}" if sentence else "")
+        self.set_class(bool(sentence), "-said")

@@ -1,0 +1,74 @@
+"""Amounts, times and names as a person reads them. Nothing here moves a cursor, and nothing is taken for markup."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from textual.markup import escape
+
+from vault.plain_text import one_line
+
+SECONDS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
+BYTE_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
+MICRO: Final = 1_000_000
+TICK: Final = "[$success]✓[/]"
+CROSS: Final = "[bold $error]✗[/]"
+OPEN: Final = "[$warning]•[/]"
+
+
+def plain(text: str, chars_max: int | None = None) -> str:
+    """Return foreign text for a line of markup."""
+    return escape(one_line(text, chars_max))
+
+
+def amount(micro: int, currency: str) -> str:
+    """Return micro-units in whole ones, with as many decimals as they need: `0.00025 USDC`."""
+    whole, rest = divmod(abs(micro), MICRO)
+    decimals = f"{rest:06d}".rstrip("0")
+    sign = "-" if micro < 0 else ""
+    return f"{sign}{whole:,}{'.' + decimals if decimals else ''} {currency}"
+
+
+def counted(number: int, noun: str) -> str:
+    """Return `1 passage`, `1,200 passages`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def duration(seconds: float) -> str:
+    """Return a wait in its two largest units: `3d 4h`, `12s`."""
+    left, parts = max(0, int(seconds)), []
+    for unit, size in SECONDS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"
+
+
+def size(count: float) -> str:
+    """Return bytes in the largest decimal unit that fits: `1.4 MB`."""
+    for unit in BYTE_UNITS:
+        if count < 1000 or unit == BYTE_UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}"
+        count /= 1000
+    raise AssertionError  # the last unit takes whatever is left
+
+
+def moment(at: int) -> str:
+    """Return UTC seconds as date and time to the minute, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M")
+
+
+def day(at: int) -> str:
+    """Return UTC seconds as a date, in UTC."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d")
+
+
+def short(identity: str, first: int = 10, last: int = 4) -> str:
+    """Return a CID, address or hash that is told by its ends: `bafyreiaut…yjuu`."""
+    return identity if len(identity) <= first + last + 1 else f"{identity[:first]}…{identity[-last:]}"
+
+
+def address(raw: bytes) -> str:
+    """Return a wallet's address, short."""
+    return short(f"0x{raw.hex()}", 8, 4)
