@@ -9,6 +9,7 @@ from enclave.grounds import Grounds
 from vault.ledger import Books
 from vault.question import text_commitment, vector_commitment
 from vault.receipt import PassageProof, Receipt
+from vault.scores import packed_scores
 
 
 def answer_receipt(
@@ -39,6 +40,7 @@ def answer_receipt(
         vector=vector_commitment(query.salt, vector),
         k=query.k,
         passages=tuple(map(_proof, passages)),
+        scores=packed_scores([passage.score for passage in passages]),
         is_partial=is_partial,
         price=asked.policy.price_of(len(passages)),
         currency=asked.policy.currency,

@@ -131,7 +131,7 @@ def test_asking_paying_and_verifying(party: Party) -> None:
     receipt = Path(answer["receipt"])
     assert receipt.stat().st_mode & 0o777 == 0o600
     verified = party.json("receipt", "verify", receipt, "--allow-simulated")
-    assert verified["verified"] and len(verified["receipts"][0]["links"]) == 8
+    assert verified["verified"] and len(verified["receipts"][0]["links"]) == 9
     assert "SIMULATED" in party.refused("receipt", "verify", receipt)
     balances = party.json("royalty", "show", "--wallet", "member")["balances"]
     assert sum(balances.values()) == 0
