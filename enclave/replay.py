@@ -1,6 +1,6 @@
 """Replaying a receipt: the search done again from the committed query vector, compared byte for byte (rule R5).
 
-Scores are float64 products summed in one order, so the same vectors give the same bytes on any machine. Vectors that are
+Scores are float64 products summed in one order, so the same vectors give the same bytes on any machine. Vectors
 embedded anew elsewhere may differ in their last bits; then the comparison is within a bound that is said.
 Whoever holds the keys of some datasets only replays those, and what of them must have come before others' passages.
 """
