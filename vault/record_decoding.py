@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_orig
 
 import cbor2
 
-from storage.cid import Cid
+from storage.cid import DAG_CBOR, Cid
 from storage.errors import InvalidCid
 from vault.codec import LINK_TAG, OBJECT_BYTES_MAX, Record, parse
 from vault.errors import MalformedObject
@@ -30,6 +30,7 @@ def decoded(cls: type[R], data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> 
     record: R = _record_reader(cls)(parse(data, bytes_max=bytes_max))
     if encoded(record) != data:
         raise MalformedObject("not the canonical encoding of its value")
+    object.__setattr__(record, "_cid", Cid.of(DAG_CBOR, data))  # as `Record.cid` would find it, by encoding once more
     return record
 
 
