@@ -20,6 +20,7 @@ from enclave.durable_books import DurableBooks, Journal, claimed_anchor
 from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.output import outgoing
+from enclave.probing import Probes
 from enclave.selection import Room, room_for, selected
 from storage.cid import Cid
 from vault.charge import charge
@@ -67,6 +68,7 @@ class Meter:
         self._seal = LedgerSeal(state_key, ledger)
         self._receipt_key = receipt_key
         self._allowance = Allowance()
+        self._probes = Probes(state_key.derive("probes", info=ledger))
         self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
 
     @property
@@ -209,6 +211,7 @@ class Meter:
         now = self.require_affordable(asked, own, Held(held.credit - own, held.spend - own))
         now = replace(now, passages=min(now.passages, room.passages))
         identities = [self._seal.passage_identity(passage.lasting) for passage in found]
+        probe = self._probes.judged(asked, vector, identities, at=at)
         chosen = selected(self.books, asked, found, identities, now)
         passages = tuple(outgoing(passage, asked.policy.output) for passage in chosen.passages)
         hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
@@ -246,6 +249,7 @@ class Meter:
             query=detail,
         )
         self._kept.book(entry)
+        self._probes.note(probe)
         return Booked(entry=entry, passages=passages, is_partial=is_partial)
 
     async def metered(self, booked: Booked) -> Metered:
