@@ -54,7 +54,7 @@ def run() -> dict[str, Any]:
     total, added, inner = [], [], []
     with tempfile.TemporaryDirectory(prefix="coffer-bench-") as folder, Stage(Path(folder)) as stage:
         stage.found(1, lease_s=60)
-        sealed = stage.seal("owner", "", _passages(), lambda _: None)
+        sealed = stage.seal("owner", "", passages(), lambda _: None)
         stage.publish("owner", sealed, lambda _: None)
         policy = stage.policy(
             "benchmark", Terms(price=250, k_max=K, passages_max=UNBOUNDED, queries_per_minute=UNBOUNDED)
@@ -86,7 +86,8 @@ def run() -> dict[str, Any]:
     )
 
 
-def _passages() -> list[Passage]:
+def passages() -> list[Passage]:
+    """Return passages that nobody needs to read."""
     made = []
     for number in range(PASSAGES):
         words = [WORDS[(number * 7 + i * (1 + number % 5)) % len(WORDS)] for i in range(PASSAGE_WORDS)]

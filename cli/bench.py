@@ -15,7 +15,10 @@ from cli.console import FAILED, MISUSED, fail, out, reported, say, show_json
 from cli.options import JsonOption
 
 ROOT = Path(cli.__file__).resolve().parent.parent
-NAMES = ("seal", "ask", "attest", "govern", "retrieve", "embed", "serve", "open", "meter", "store", "peers")
+NAMES = (
+    *("seal", "ask", "attest", "govern", "retrieve", "embed", "serve", "open"),
+    *("meter", "receipt", "budget", "crawl", "store", "peers"),
+)
 
 
 def bench(

@@ -45,6 +45,7 @@ def policy_json(policy: Policy) -> dict[str, Any]:
         "owner_bps": policy.owner_bps,
         "owners_min": policy.output.owners_min,
         "score_decimals": policy.output.score_decimals,
+        "probes_per_hour": policy.output.probes_per_hour,
         "redacts": [str(kind) for kind in policy.output.redacts],
         "tees": sorted({tee.kind for tee in policy.tees}),
         "treasury": address_text(policy.treasury),

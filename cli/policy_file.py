@@ -75,6 +75,7 @@ def policy_from_yaml(
             owners_min=output.read("owners", _count),
             score_decimals=output.read("score_decimals", _count),
             redacts=tuple(sorted(output.each("redact", _redaction))),
+            probes_per_hour=output.read("probes_per_hour", _count),
         ),
         treasury=split.read("treasury", address_from) if split.has("treasury") else charter_treasury,
         operator=split.read("operator", address_from),

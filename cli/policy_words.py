@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 from vault.codec import Label, Length
 from vault.dataset import DATASETS_MAX
 from vault.licensees import LISTED_MAX
-from vault.output_rules import SCORE_DECIMALS_MAX, Redaction
+from vault.output_rules import PROBES_MAX, SCORE_DECIMALS_MAX, Redaction
 from vault.policy import K_LIMIT, PRICE_MAX, TEES_MAX
 
 TITLE_CHARS_MAX: Final = next(bound.most for bound in get_args(Label) if isinstance(bound, Length))
@@ -165,6 +165,13 @@ WORDS: Final[tuple[Word | Section, ...]] = (
                 means="decimals that scores keep",
                 schema=_number(0, SCORE_DECIMALS_MAX),
                 default=str(SCORE_DECIMALS_MAX),
+            ),
+            Word(
+                key="probes_per_hour",
+                means="most questions of one budget that hardly differ and come closest to one passage; `0`: any"
+                " number",
+                schema=_number(0, PROBES_MAX),
+                default="0",
             ),
             Word(
                 key="redact",

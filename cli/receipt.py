@@ -8,17 +8,31 @@ from typing import Annotated, Any
 import typer
 
 from cli import wiring
-from cli.console import FAILED, err, foreign, out, reported, show_json, warn_simulated
+from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
 from cli.home import settings_from
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption
+from cli.quantities import counted
+from cli.receipt_replay import replay
 from cli.sealed_files import read_bounded
 from cli.workplace import genesis_meant
-from vault.errors import InvalidReceipt, VaultError
-from vault.evidence import Appraiser
+from storage.cid import Cid
+from vault.errors import InvalidReceipt, MalformedObject, VaultError
+from vault.history import History, verified_history
 from vault.policy import SIMULATED
-from vault.receipt import FILE_BYTES_MAX, ReceiptFile, verified_receipt, verify_receipt_file
+from vault.receipt import FILE_BYTES_MAX, verified_receipt
+from vault.receipt_check import Chain, ReceiptCheck
+from vault.receipt_reading import ReceiptReader
 
 app = typer.Typer(help="Check receipts, offline and trusting nobody.")
+app.command("replay")(replay)
+ChainOption = Annotated[
+    str | None,
+    typer.Option(
+        "--chain",
+        help="A bundle that coffer dao export wrote, or a folder of blocks: every vote that led to a receipt's head is "
+        "counted again. Without it, the head is the word of the custodians that leased the enclave.",
+    ),
+]
 
 
 @app.callback()
@@ -30,47 +44,58 @@ def group() -> None:
 def verify(
     files: Annotated[list[Path], typer.Argument(help="Receipt files, as coffer query saves them.")],
     dao: GenesisOption = None,
+    chain: ChainOption = None,
     allow_simulated: SimulatedOption = False,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Verify receipts link by link, from the DAO's genesis CID alone. Exit 1 at the first fact that is wrong, named.
+    """Verify receipts link by link, from the DAO's genesis CID alone: up to vendor, charter, owners and policy.
 
-    It needs no network. A receipt of a SIMULATED TEE is refused unless you say that you expect one.
+    It needs no network. Every file is checked, and the first fact of each that is wrong is named; exit 1 if any is. A
+    receipt of a SIMULATED TEE is refused unless you say that you expect one.
     """
     with reported():
         settings = settings_from(home=home)
         genesis, judge = genesis_meant(settings, dao), wiring.appraiser(settings)
+        counting = None if chain is None else _chain(chain, genesis)
+        check = ReceiptCheck(genesis, judge, allow_simulated=allow_simulated, chain=counting)
+        reader = ReceiptReader()
         results: list[dict[str, Any]] = []
         for path in files:
             if not json:
                 out.print(foreign(str(path)), soft_wrap=True)
-            results.append(_verified(path, genesis, judge, allow_simulated=allow_simulated, is_json=json))
-            if results[-1]["wrong"] is not None:
-                break
-        if json:
-            show_json({"verified": all(result["wrong"] is None for result in results), "receipts": results})
-        if results[-1]["wrong"] is not None:
-            if not json:
-                err.print(f"[bold red]✗[/] {foreign(results[-1]['wrong'])}", soft_wrap=True)
-            raise typer.Exit(FAILED)
+            results.append(_verified(path, check, reader, is_json=json))
+        _close(results, is_json=json)
 
 
-def _verified(path: Path, genesis: Any, judge: Appraiser, *, allow_simulated: bool, is_json: bool) -> dict[str, Any]:
+def _close(results: list[dict[str, Any]], *, is_json: bool) -> None:
+    wrong = [result for result in results if result["wrong"] is not None]
+    if is_json:
+        show_json({"verified": not wrong, "receipts": results})
+    elif len(results) > 1:
+        said = f"{counted(len(results), 'receipt')}: {len(results) - len(wrong)} hold, {len(wrong)} do not"
+        say(f"[bold red]{said}[/]" if wrong else said)
+    if any(result.get("tee") == SIMULATED for result in results):
+        warn_simulated()
+    if wrong:
+        raise typer.Exit(FAILED)
+
+
+def _verified(path: Path, check: ReceiptCheck, reader: ReceiptReader, *, is_json: bool) -> dict[str, Any]:
     facts: dict[str, Any] = {"file": str(path), "links": [], "wrong": None}
     try:
-        file = ReceiptFile.from_bytes(read_bounded(path, FILE_BYTES_MAX), bytes_max=FILE_BYTES_MAX)
-        for link in verify_receipt_file(file, genesis=genesis, appraiser=judge, allow_simulated=allow_simulated):
+        file = reader.read(read_bounded(path, FILE_BYTES_MAX))
+        for link in check.links(file):
             facts["links"].append(link)
             if not is_json:
                 out.print(f"  [green]✓[/] {foreign(link)}", soft_wrap=True)
         receipt = verified_receipt(file.message, file.binding.receipt_key)
-    except InvalidReceipt as error:
-        return facts | {"wrong": str(error)}
     except VaultError as error:
-        return facts | {"wrong": f"{path} is not a whole receipt file: {error}"}
-    if receipt.tee == SIMULATED:
-        warn_simulated()
+        named = isinstance(error, InvalidReceipt)
+        facts["wrong"] = str(error) if named else f"file: {path} is not a whole receipt file: {error}"
+        if not is_json:
+            err.print(f"  [bold red]✗[/] {foreign(facts['wrong'])}", soft_wrap=True)
+        return facts
     return facts | {
         "sequence": receipt.sequence,
         "price": receipt.price,
@@ -79,3 +104,20 @@ def _verified(path: Path, genesis: Any, judge: Appraiser, *, allow_simulated: bo
         "tee": receipt.tee,
         "at": receipt.at,
     }
+
+
+def _chain(place: str, genesis: Cid) -> Chain:
+    """Return what verifies a head from blocks that somebody handed over; each head once."""
+    from cli.dao_bundle import bundle_from
+
+    bundle = bundle_from(place)
+    if bundle is None:
+        raise MalformedObject(f"there is no bundle at {place}; write one with: coffer dao export")
+    known: dict[Cid, History] = {}
+
+    def history_at(head: Cid, at: int) -> History:
+        if head not in known:
+            known[head] = verified_history(genesis, head, bundle.fetch, at=at)
+        return known[head]
+
+    return history_at

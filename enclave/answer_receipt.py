@@ -10,6 +10,7 @@ from vault.ledger import Books
 from vault.question import text_commitment, vector_commitment
 from vault.receipt import Receipt
 from vault.record_encoding import encoded_fields
+from vault.scores import packed_scores
 
 
 def answer_receipt(
@@ -42,6 +43,7 @@ def answer_receipt(
             "vector": vector_commitment(query.salt, vector),
             "k": query.k,
             "passages": passages,  # each has the attributes of a `PassageProof`
+            "scores": packed_scores([passage.score for passage in passages]),
             "is_partial": is_partial,
             "price": policy.price_of(len(passages)),
             "currency": policy.currency,

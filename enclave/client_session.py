@@ -27,8 +27,9 @@ from vault.receipt import (
     ReceiptFile,
     receipt_digest,
     verified_receipt,
-    verify_answer,
 )
+from vault.receipt_check import verify_answer
+from vault.scores import packed_scores
 from vault.session import SessionOpening, request_mac, secret_context, session_mac_key
 
 SESSION_S = 3600
@@ -122,6 +123,8 @@ class ClientSession:
             passages=tuple(OpenedPassage(salt=found.salt, body=found.body) for found in response.passages),
         )
         verify_answer(file, receipt, genesis=self.credential.genesis)
+        if packed_scores([found.score for found in response.passages]) != receipt.scores:
+            raise InvalidReceipt("scores: not those that the receipt vouches for")
         self.last_receipt = receipt_digest(response.receipt)
         return Answer(
             results=tuple(

@@ -20,7 +20,7 @@ from enclave.lending import Lender
 from enclave.lending import Source as Lending
 from enclave.opened import Opened, Progress, opened_passages
 from enclave.output import redacted_body
-from enclave.vectors import vectors_of
+from enclave.vectors import prepared_of
 from rag.errors import RagError
 from rag.filters import Filter
 from rag.model import Embedder, Index
@@ -81,10 +81,10 @@ class LocalEngine:
         made: dict[Cid, Cid] = {}
         for dataset in datasets:
             passages = opened_passages(self._blobs, dataset)
-            vectors, snapshot = vectors_of(
+            prepared, snapshot = prepared_of(
                 passages, dataset, self._embedder, self._blobs, partial(_advance, progress, done, total), lending
             )
-            opened[passages.cid] = Opened(passages, self._index_of(vectors))
+            opened[passages.cid] = Opened(passages, self._index_of(prepared.vectors), prepared.kin)
             opened[passages.cid].prepare()
             if snapshot is not None:
                 made[passages.cid] = snapshot

@@ -41,6 +41,7 @@ class Found:
     path: tuple[bytes, ...]
     owner: bytes
     leaving: bytes | None = field(default=None, repr=False)  # its body, redacted, where the question says by what
+    kin: str | None = field(default=None, repr=False)  # the lasting words of the passage under whose name it counts
 
     @property
     def text(self) -> str:
@@ -49,8 +50,8 @@ class Found:
 
     @property
     def lasting(self) -> str:
-        """Return what makes it another passage than others to a budget: its text, and its facts where it has any."""
-        return lasting_words(self.body)
+        """Return what it is to a budget: the text, and the facts, of the passage under whose name it counts."""
+        return lasting_words(self.body) if self.kin is None else self.kin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

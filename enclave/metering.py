@@ -22,6 +22,7 @@ from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.identities import Identities
 from enclave.output import outgoing
+from enclave.probing import Probes
 from enclave.selection import Room, room_for, selected
 from storage.cid import Cid
 from vault.booking import booking_of
@@ -71,6 +72,7 @@ class Meter:
         self._receipt_key = receipt_key
         self._identities = Identities(self._seal)
         self._allowance = Allowance()
+        self._probes = Probes(state_key.derive("probes", info=ledger))
         self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
 
     @property
@@ -219,6 +221,7 @@ class Meter:
             room = room_for(books, asked, at_most=room.passages)
         self._require_affordable(asked, account, Held(held.credit - own, held.spend - own))
         identities = [self._identities.of(passage) for passage in found]
+        probe = self._probes.judged(asked, vector, identities, at=at)
         chosen = selected(books, asked, found, identities, room)
         passages = tuple([outgoing(passage, asked.policy.output) for passage in chosen.passages])
         hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
@@ -238,6 +241,7 @@ class Meter:
             at=at,
         )
         self._kept.book(booking, encoded)
+        self._probes.note(probe)
         return Booked(sequence=booking.sequence, receipt=receipt, passages=passages, is_partial=is_partial)
 
     async def metered(self, booked: Booked) -> Metered:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from enclave.found import Dataset, Found, IndexFacts
 from rag.approximate import ApproximateIndex
@@ -28,6 +29,7 @@ from vault.envelope import (
     SIZE_FLOOR,
     Passage,
     checked_passage,
+    lasting_words,
     open_segment,
     passage_salts,
     passage_text,
@@ -36,6 +38,10 @@ from vault.errors import TamperedSegment
 from vault.manifest import Manifest, corpus_tree
 from vault.merkle import Tree
 from vault.question import Mode, Options
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
 
@@ -58,9 +64,15 @@ class Passages:
 class Opened:
     """Passages that can be searched."""
 
-    def __init__(self, passages: Passages, index: Index) -> None:
+    def __init__(self, passages: Passages, index: Index, kin: NDArray[np.uint32] | None = None) -> None:
+        """Take passages and the index over them.
+
+        Args:
+            kin: for each row the row under whose name it counts to budgets; without it, each counts by itself.
+        """
         self.passages = passages
         self.index = index
+        self._kin = kin
 
     def prepare(self) -> None:
         """Make what only some questions need, so that the first of them holds up nobody."""
@@ -106,7 +118,13 @@ class Opened:
             commitment=passages.leaves.leaf(row),
             path=passages.leaves.path(row),
             owner=passages.manifest.owner,
+            kin=self._kin_words(row),
         )
+
+    def _kin_words(self, row: int) -> str | None:
+        """Return the lasting words of the passage under whose name another one counts; None for its own."""
+        named = row if self._kin is None else int(self._kin[row])
+        return None if named == row else lasting_words(self.passages.bodies[named])
 
     def _searchable_words(self) -> KeywordIndex:
         if isinstance(self._keywords, OversizedVocabulary):

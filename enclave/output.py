@@ -16,6 +16,7 @@ from enclave.redaction import redacted
 from vault.envelope import Passage, checked_passage
 from vault.output_rules import OutputRules, Redaction
 from vault.receipt import redacted_commitment
+from vault.scores import rounded
 
 _SALT_FOR = b"coffer/redacted-salt/v1"
 
@@ -43,7 +44,7 @@ def outgoing(found: Found, rules: OutputRules) -> Outgoing:
     return Outgoing(
         manifest=found.manifest,
         index=found.index,
-        score=round(found.score, rules.score_decimals) + 0.0,  # never -0.0
+        score=rounded(found.score, rules.score_decimals),
         body=body,
         salt=salt,
         commitment=found.commitment,

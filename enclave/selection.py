@@ -88,7 +88,7 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
         identities: of the passages found, in their order.
     """
     holder, covered = asked.permit.holder, asked.coverage
-    left: dict[Quota, int] = {covered.whole: room.budget_left}
+    left = _Left(books, holder, covered.whole, room.budget_left)
     shown: dict[bytes, tuple[bytes, ...]] = {}
     kept: list[tuple[Found, bytes]] = []
     new = 0
@@ -97,14 +97,9 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
         if place is None:
             continue
         before = shown.get(identity) or books.seen.shown_from(holder, identity)
-        counted = {quota for quota in (covered.whole, *place.quotas) if quota.lineages.isdisjoint(before)}
-        for quota in counted - left.keys():
-            left[quota] = books.quota_left(holder, quota)
         is_new = place.lineage not in before
-        if not all(left[quota] for quota in counted) or (is_new and new == room.passages):
+        if (is_new and new == room.passages) or not left.take(place, before):
             continue
-        for quota in counted:
-            left[quota] -= 1
         if is_new:
             new += 1
             shown[identity] = (*before, place.lineage)
@@ -115,8 +110,40 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
     return Selected(
         passages=tuple([passage for passage, _ in kept]),
         identities=tuple([identity for _, identity in kept]),
-        budget_left=left[covered.whole],
+        budget_left=left.of(covered.whole),
     )
+
+
+class _Left:
+    """How many more passages each quota lets out, counted down as an answer is put together.
+
+    Quotas are told apart as objects: hashing them would cost more than all the rest of judging an answer.
+    """
+
+    def __init__(self, books: Books, holder: bytes, whole: Quota, budget_left: int) -> None:
+        self._books = books
+        self._holder = holder
+        self._whole = whole
+        self._left = {id(whole): budget_left}
+
+    def of(self, quota: Quota) -> int:
+        """Return how many more passages of a quota may leave."""
+        left = self._left.get(id(quota))
+        if left is None:
+            left = self._left[id(quota)] = self._books.quota_left(self._holder, quota)
+        return left
+
+    def take(self, place: Place, before: tuple[bytes, ...]) -> bool:
+        """Count a passage that was shown before out of these lineages; say whether all quotas had room for it."""
+        counted = [self._whole, *place.quotas]
+        if before:
+            counted = [quota for quota in counted if quota.lineages.isdisjoint(before)]
+        for quota in counted:
+            if not self.of(quota):
+                return False
+        for quota in counted:
+            self._left[id(quota)] -= 1
+        return True
 
 
 def _own_left(books: Books, holder: bytes, place: Place, budget_left: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, ClassVar
@@ -17,6 +15,8 @@ from vault.policy import K_LIMIT
 from vault.question import VECTOR_BYTES_MAX
 from vault.record_encoding import encoded
 from vault.royalty import Transfer
+from vault.scores import packed_scores as packed_scores
+from vault.scores import unpacked_scores as unpacked_scores
 from vault.window import REPORTED_MAX, OpenWindow
 
 ENTRY_BYTES_MAX = MESSAGE_BYTES_MAX + (1 << 17)
@@ -106,13 +106,3 @@ class Entry(Record):
             raise MalformedObject("windows are lost at an opening")
         if (self.vectors is not None) != (self.kind is Kind.SNAPSHOT):
             raise MalformedObject("exactly the snapshot entries name sealed vectors")
-
-
-def packed_scores(scores: Sequence[float]) -> bytes:
-    """Return scores as an entry keeps them."""
-    return struct.pack(f">{len(scores)}d", *scores)
-
-
-def unpacked_scores(packed: bytes) -> tuple[float, ...]:
-    """Return the scores that an entry keeps."""
-    return struct.unpack(f">{len(packed) // 8}d", packed)

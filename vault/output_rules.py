@@ -11,6 +11,7 @@ from vault.dataset import DATASETS_MAX
 from vault.errors import MalformedObject
 
 SCORE_DECIMALS_MAX = 9  # a cosine of float32 vectors has no more that mean anything
+PROBES_MAX = 1000  # what an enclave remembers of one budget's questions bounds what it could count
 
 
 class Redaction(StrEnum):
@@ -28,6 +29,9 @@ class OutputRules(Record):
     owners_min: int  # distinct ones among an answer's passages; an answer with fewer holds no passage at all
     score_decimals: int
     redacts: Annotated[tuple[Redaction, ...], Length(0, len(Redaction))]  # in alphabetical order
+    probes_per_hour: int = (
+        0  # questions of one budget that hardly differ and come closest to one passage; 0: any number
+    )
 
     def check(self) -> None:
         """Refuse rules that no answer could keep to."""
@@ -35,6 +39,8 @@ class OutputRules(Record):
             raise MalformedObject(f"the least number of owners behind an answer is 1 … {DATASETS_MAX}")
         if self.score_decimals > SCORE_DECIMALS_MAX:
             raise MalformedObject(f"scores keep 0 … {SCORE_DECIMALS_MAX} decimals")
+        if self.probes_per_hour > PROBES_MAX:
+            raise MalformedObject(f"questions that hardly differ are 1 … {PROBES_MAX} an hour, or 0 for any number")
         if list(self.redacts) != sorted(set(self.redacts)):
             raise MalformedObject("what is redacted stands once each, in alphabetical order")
 

@@ -156,9 +156,18 @@ def _output(before: Policy | None, after: Policy) -> Iterator[str]:
     if old is None or old.score_decimals != new.score_decimals:
         was = "" if old is None else f"; before: {old.score_decimals}"
         yield f"decimals that scores keep: {new.score_decimals}{was}"
+    probes = old.probes_per_hour if old else 0
+    if probes != new.probes_per_hour:
+        yield f"questions an hour that hardly differ around one passage: {_number_words(new.probes_per_hour)}" + (
+            f"; before: {_number_words(probes)}" if old else ""
+        )
     redacted = frozenset(old.redacts) if old else frozenset()
     yield from (f"{_REDACTED[kind]} are blacked out" for kind in new.redacts if kind not in redacted)
     yield from (f"{_REDACTED[kind]} are not blacked out any more" for kind in sorted(redacted - set(new.redacts)))
+
+
+def _number_words(most: int) -> str:
+    return f"{most} at most" if most else "any number"
 
 
 def _machines(before: Policy | None, after: Policy) -> Iterator[str]:

@@ -12,6 +12,7 @@ from storage.cid import Cid
 from vault.codec import INTEGER_MAX, Digest, Length, Record, encode
 from vault.dataset import DATASETS_MAX
 from vault.errors import MalformedObject
+from vault.record_encoding import encoded
 
 TEXT_CHARS_MAX = 4096
 VECTOR_BYTES_MAX = 1 << 16
@@ -88,6 +89,10 @@ class Query(Record):
     def passages_max(self) -> int:
         """Return how many passages an answer may hold, neighbors included."""
         return self.k * (1 + 2 * self.options.neighbors)
+
+    def encoded(self) -> bytes:
+        """Return the record's canonical bytes."""
+        return encoded(self)
 
     def body_digest(self) -> bytes:
         """Return SHA-256 of the encoding; a retry must have the same (rule L3)."""

@@ -23,6 +23,7 @@ from vault.cose import MESSAGE_BYTES_MAX, payload_of, sign1, verified_payload
 from vault.errors import InvalidSignature, MalformedObject
 from vault.machine import MachineKey
 from vault.merkle import Tree, leaf_hash, root_from_path
+from vault.record_decoding import decoded
 
 AAD: Final = b"coffer/receipt/v1"
 BURST_AAD: Final = b"coffer/receipt-burst/v1"
@@ -30,6 +31,7 @@ BURST_MAX: Final = 1024
 BURST_PATH_MAX: Final = 10  # levels over so many leaves
 HEAD_BYTES_MAX: Final = 512
 PROOF_BYTES_MAX: Final = 1024  # what a burst's message holds beside the receipt: path, head, names
+HEADS_KEPT: Final = 64
 _ALONE: Final = 0xD2  # how a COSE_Sign1 message begins: tag 18
 
 
@@ -60,6 +62,24 @@ class ReceiptInBurst(Record):
     receipt: Annotated[bytes, Length(1, MESSAGE_BYTES_MAX)]
 
 
+class BurstHeads:
+    """The signed heads verified so far: receipts of one burst share theirs."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[bytes, bytes], Burst] = {}
+
+    def verified(self, head: bytes, instance: bytes) -> Burst:
+        """Return what `instance` signed in a head, or raise `InvalidSignature` or `MalformedObject`."""
+        burst = self._known.get((head, instance))
+        if burst is None:
+            body = verified_payload(head, instance, external_aad=BURST_AAD)
+            burst = Burst.from_bytes(body, bytes_max=HEAD_BYTES_MAX)
+            if len(self._known) >= HEADS_KEPT:
+                del self._known[next(iter(self._known))]
+            self._known[head, instance] = burst
+        return burst
+
+
 def signed_receipts(receipts: Sequence[bytes], key: MachineKey) -> list[bytes]:
     """Return one message for each encoded receipt, in their order, with as few signatures as can be."""
     if len(receipts) > BURST_MAX:
@@ -71,13 +91,16 @@ def signed_receipts(receipts: Sequence[bytes], key: MachineKey) -> list[bytes]:
     return [_in_burst(head, tree.path(index), index, receipt) for index, receipt in enumerate(receipts)]
 
 
-def verified_message(message: bytes, instance: bytes) -> bytes:
-    """Return the receipt's bytes that `instance` signed, or raise `InvalidSignature` or `MalformedObject`."""
+def verified_message(message: bytes, instance: bytes, heads: BurstHeads | None = None) -> bytes:
+    """Return the receipt's bytes that `instance` signed, or raise `InvalidSignature` or `MalformedObject`.
+
+    Args:
+        heads: remembers whose signature was verified before; without it, every message's is.
+    """
     if _is_alone(message):
         return verified_payload(message, instance, external_aad=AAD)
-    part = ReceiptInBurst.from_bytes(message, bytes_max=MESSAGE_BYTES_MAX)
-    head = verified_payload(part.head, instance, external_aad=BURST_AAD)
-    burst = Burst.from_bytes(head, bytes_max=HEAD_BYTES_MAX)
+    part = decoded(ReceiptInBurst, message, bytes_max=MESSAGE_BYTES_MAX)
+    burst = (heads or BurstHeads()).verified(part.head, instance)
     if root_from_path(leaf_hash(part.receipt), part.index, burst.size, part.path) != burst.root:
         raise InvalidSignature("the receipt is not in the burst whose head is signed")
     return part.receipt
@@ -87,7 +110,7 @@ def receipt_digest(message: bytes) -> bytes:
     """Return the digest of the receipt in a message, verified before; see `payload_digest`."""
     if _is_alone(message):
         return payload_digest(payload_of(message))
-    return payload_digest(ReceiptInBurst.from_bytes(message, bytes_max=MESSAGE_BYTES_MAX).receipt)
+    return payload_digest(decoded(ReceiptInBurst, message, bytes_max=MESSAGE_BYTES_MAX).receipt)
 
 
 def payload_digest(receipt: bytes) -> bytes:

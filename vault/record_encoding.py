@@ -111,6 +111,8 @@ def _writer(hint: Any) -> Writer:
     if origin in (Union, UnionType):
         (inner,) = [_writer(arm) for arm in get_args(hint) if arm is not NoneType]
         return lambda value: _NULL if value is None else inner(value)
+    if origin is tuple and (head := _fixed_head(get_args(hint)[0])):
+        return lambda value: _head(_ARRAY, len(value)) + head + head.join(value) if value else _head(_ARRAY, 0)
     if origin is tuple:
         item_hint = get_args(hint)[0]
         if (length := fixed_length(item_hint)) is not None:

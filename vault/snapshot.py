@@ -80,10 +80,11 @@ class SnapshotHeader(Record):
 class Snapshot(Record):
     """A snapshot's root: its header and its blocks, in order."""
 
-    TYPE: ClassVar[str] = "coffer/snapshot/v1"
+    TYPE: ClassVar[str] = "coffer/snapshot/v2"
 
     header: SnapshotHeader
     blocks: Annotated[tuple[Cid, ...], Length(0, BLOCKS_MAX)]
+    beside: Cid | None  # another snapshot, of something else about the same passages
 
     def check(self) -> None:
         """Refuse another number of blocks than the header says."""
@@ -101,10 +102,12 @@ def store_snapshot(
     dtype: str,
     dimension: int,
     keys: tuple[SecretKey, SecretKey],
+    beside: Cid | None = None,
 ) -> Cid:
     """Seal vectors and store them; return the root, which names them once it stands in the ledger.
 
     Args:
+        beside: a snapshot that counts wherever this one does.
         vectors: all of them, float32 little-endian, as bytes.
         keys: the dataset version's data key and the ledger's state key.
     Raises: `StorageError`; `MalformedObject` for more vectors than a snapshot holds.
@@ -126,7 +129,7 @@ def store_snapshot(
         sealed = cipher.encrypt(_nonce(index), part, aad)
         blocks.append(Cid.of(RAW, sealed))
         blobs.put(blocks[-1], sealed)
-    root = Snapshot(header=header, blocks=tuple(blocks))
+    root = Snapshot(header=header, blocks=tuple(blocks), beside=beside)
     blobs.put(root.cid(), root.encoded())
     return root.cid()
 
@@ -164,6 +167,14 @@ def read_snapshot(
             except InvalidTag as error:
                 raise TamperedSegment(f"block {index} of the snapshot does not authenticate") from error
     return header.dimension, vectors
+
+
+def beside(blobs: Blobs, root: Cid) -> Cid:
+    """Return the snapshot that stands beside one which the ledger names. Raises `MalformedObject`; `StorageError`."""
+    found = Snapshot.from_bytes(blobs.get(root)).beside
+    if found is None:
+        raise MalformedObject("nothing stands beside the snapshot")
+    return found
 
 
 def _parts(data: memoryview, size: int) -> Iterator[memoryview]:

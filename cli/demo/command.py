@@ -24,7 +24,7 @@ from vault.ballot import Support
 from vault.envelope import Passage
 from vault.errors import VaultError
 from vault.policy import Policy
-from vault.receipt import verify_receipt_file
+from vault.receipt_check import verify_receipt_file
 from vault.royalty import PAID_IN
 from vault.signing import address_text
 

@@ -23,7 +23,8 @@ from storage.cid import Cid
 from tui.desk.asking import Asked, Credential, Found, Link, ReceiptFacts, Terms
 from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, ServiceUnavailable, StaleState, VaultError
 from vault.question import PLAIN, Mode
-from vault.receipt import FILE_BYTES_MAX, ReceiptFile, verified_receipt, verify_receipt_file
+from vault.receipt import FILE_BYTES_MAX, ReceiptFile, verified_receipt
+from vault.receipt_check import verify_receipt_file
 
 RECENT_MAX: Final = 2000  # receipts looked into for the last hours
 SUFFIX: Final = ".receipt"

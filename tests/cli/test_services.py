@@ -131,7 +131,7 @@ def test_asking_paying_and_verifying(party: Party) -> None:
     receipt = Path(answer["receipt"])
     assert receipt.stat().st_mode & 0o777 == 0o600
     verified = party.json("receipt", "verify", receipt, "--allow-simulated")
-    assert verified["verified"] and len(verified["receipts"][0]["links"]) == 8
+    assert verified["verified"] and len(verified["receipts"][0]["links"]) == 9
     assert "SIMULATED" in party.refused("receipt", "verify", receipt)
     balances = party.json("royalty", "show", "--wallet", "member")["balances"]
     assert sum(balances.values()) == 0
@@ -169,6 +169,30 @@ def test_a_receipt_that_was_changed_is_refused_with_the_fact(party: Party, tmp_p
     changed.write_bytes(content.replace(QUESTION.encode(), QUESTION.replace("close", "opens").encode()))
     said = party.refused("receipt", "verify", changed, receipt, "--allow-simulated")
     assert "text: not the question that was asked" in said
+
+
+def test_a_receipt_is_replayed_by_the_owner_and_its_head_by_the_votes(party: Party, tmp_path: Path) -> None:
+    pay_in(party, 2000)
+    receipt = Path(party.json("query", QUESTION, "--allow-simulated", "--k", "2")["receipt"])
+    party.run("dao", "export", tmp_path / "dao.car")
+    counted = ("--chain", tmp_path / "dao.car", "--allow-simulated")
+    (links,) = [one["links"] for one in party.json("receipt", "verify", receipt, *counted)["receipts"]]
+    assert any("every vote on the way was counted again" in link for link in links)
+    replayed = party.json("receipt", "replay", receipt, "--owner", "member", "--allow-simulated")
+    assert replayed["replayed"] and "byte for byte" in replayed["links"][-1]
+    assert "owns a dataset" in party.refused("receipt", "replay", receipt, "--owner", "licensee", "--allow-simulated")
+    assert "is not MANIFEST=FILE" in party.refused(
+        "receipt", "replay", receipt, "--owner", "member", "--vectors", "x", "--allow-simulated"
+    )
+    assert "there is no bundle" in party.refused("receipt", "verify", receipt, "--chain", tmp_path / "gone")
+
+
+def test_every_receipt_is_looked_at_though_one_is_wrong(party: Party, tmp_path: Path) -> None:
+    pay_in(party, 1000)
+    receipt = Path(party.json("query", QUESTION, "--allow-simulated")["receipt"])
+    (tmp_path / "wrong").write_bytes(b"no receipt")
+    result = party.run("receipt", "verify", tmp_path / "wrong", receipt, "--allow-simulated", code=1)
+    assert "file: " in result.stderr and "2 receipts: 1 hold, 1 do not" in result.stdout
 
 
 def test_a_question_whose_answer_was_lost_is_charged_once(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from storage.cid import RAW, Cid
 from storage.errors import BlockNotFound
 from storage.memory import MemoryBlobs
 from storage.unixfs import add_file
-from tests.builders import SealedDataset, dao, sealed_dataset, seeded, wallet
+from tests.builders import TEXTS, SealedDataset, dao, sealed_dataset, seeded, wallet
 from tests.toy import DIMENSION, ToyEmbedder, answered, ask, refused, toy_engine
 from vault.envelope import passage_commitment
 from vault.errors import AccessDenied, MalformedObject, TamperedSegment
@@ -123,12 +123,14 @@ class TestSnapshots:
     def dataset(self, snapshot: Cid | None = None, **changes: Any) -> Dataset:
         return replace(given(TIDES), state_key=self.STATE_KEY, snapshot=snapshot, **changes)
 
-    def opened(self, blobs: MemoryBlobs, dataset: Dataset) -> tuple[int, dict[Cid, Cid], Answer]:
+    def opened(
+        self, blobs: MemoryBlobs, dataset: Dataset, sealed: SealedDataset = TIDES
+    ) -> tuple[int, dict[Cid, Cid], Answer]:
         """Return how many passages were embedded, what snapshots were made, and an answer."""
         embedder = CountingEmbedder()
         engine = LocalEngine(embedder, FaissFlatIndex, blobs)
         made = engine.open([dataset], quiet)
-        return embedder.passages, made, answered(engine.search([ask("tide table", TIDES.manifest.cid(), k=3)]))
+        return embedder.passages, made, answered(engine.search([ask("tide table", sealed.manifest.cid(), k=4)]))
 
     def test_it_is_made_once_and_then_embeds_nothing(self, blobs: MemoryBlobs) -> None:
         embedded, made, first = self.opened(blobs, self.dataset())
@@ -136,6 +138,18 @@ class TestSnapshots:
         embedded, again, second = self.opened(blobs, self.dataset(made[TIDES.manifest.cid()]))
         assert (embedded, again) == (0, {})
         assert (second.found, second.vector) == (first.found, first.vector)
+
+    def test_it_holds_which_passages_count_as_one(self, blobs: MemoryBlobs) -> None:
+        """Or an enclave that restarts would work it out anew from every text, and a host could have it forgotten."""
+        twice = sealed_dataset(dao(3), ("The tide  table for May.", *TEXTS))
+        for segment in twice.segments:
+            add_file(blobs, segment)
+        dataset = replace(given(twice), state_key=self.STATE_KEY)
+        _, made, first = self.opened(blobs, dataset, twice)
+        _, again, second = self.opened(blobs, replace(dataset, snapshot=made[twice.manifest.cid()]), twice)
+        assert again == {}
+        assert len({one.lasting for one in first.found}) == len(first.found) - 1
+        assert [one.lasting for one in first.found] == [one.lasting for one in second.found]
 
     def test_without_the_state_key_none_is_made(self, blobs: MemoryBlobs) -> None:
         assert self.opened(blobs, given(TIDES))[:2] == (3, {})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.deployment import deployed
 from tests.enclaves import APPRAISER
-from vault.receipt import verify_receipt_file
+from vault.receipt_check import verify_receipt_file
 
 
 def test_a_licensed_question_is_answered_charged_and_receipted(tmp_path: Path) -> None:
@@ -23,4 +23,4 @@ def test_a_licensed_question_is_answered_charged_and_receipted(tmp_path: Path) -
                 answer.file, genesis=deployment.world.genesis, appraiser=APPRAISER, allow_simulated=True
             )
         )
-        assert len(links) == 8
+        assert len(links) == 9

@@ -16,7 +16,7 @@ from tests.hardware import MACHINES, PINNED, snp_machine
 from tests.people import NOW, seeded
 from vault.expectation import KINDS
 from vault.policy import AcceptedTee
-from vault.receipt import verify_receipt_file
+from vault.receipt_check import verify_receipt_file
 
 
 def accepting(machine: object) -> AcceptedTee:

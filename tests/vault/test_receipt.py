@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -12,7 +12,8 @@ from enclave.attestation.appraise import EvidenceAppraiser
 from tests import builders
 from tests.builders import resigned, seeded, wallet
 from tests.deployment import deployed
-from tests.enclaves import APPRAISER, World, attester, license_of, world
+from tests.enclaves import attester, license_of, world
+from tests.vault.forged_receipts import Case
 from vault.codec import Record
 from vault.errors import InvalidReceipt, InvalidSignature
 from vault.evidence import Evidence
@@ -25,31 +26,8 @@ from vault.receipt import (
     ReceiptFile,
     receipt_digest,
     verified_receipt,
-    verify_answer,
-    verify_receipt_file,
 )
-
-
-@dataclass(frozen=True)
-class Case:
-    """Two answers' files, in order, and the key of the instance that signed them."""
-
-    world: World
-    first: ReceiptFile
-    file: ReceiptFile
-    key: MachineKey
-
-    @property
-    def receipt(self) -> Receipt:
-        return verified_receipt(self.file.message, self.key.public)
-
-    def verify(self, file: ReceiptFile, **options: Any) -> list[str]:
-        usual: dict[str, Any] = {"genesis": self.world.genesis, "appraiser": APPRAISER, "allow_simulated": True}
-        return list(verify_receipt_file(file, **(usual | options)))
-
-    def resigned(self, **changed: Any) -> ReceiptFile:
-        """Return the file with some of the receipt's facts changed, signed by the true instance all the same."""
-        return replace(self.file, message=replace(self.receipt, **changed).signed(self.key))
+from vault.receipt_check import verify_answer
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +41,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Case]:
 
 
 def test_a_real_one_holds_link_by_link(case: Case) -> None:
-    assert len(case.verify(case.file)) == 8
+    assert len(case.verify(case.file)) == 9
     verify_answer(case.file, case.receipt, genesis=case.world.genesis)
 
 
@@ -103,6 +81,7 @@ CHANGES: dict[str, Any] = {
     "passages": lambda case: case.receipt.passages[:1],
     "price": 99,
     "currency": "SHELLS",
+    "scores": bytes(8),
     "budget_left": 10**6,
     "tee": "tdx",
     "at": 0,

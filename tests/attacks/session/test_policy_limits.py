@@ -28,7 +28,8 @@ from vault.errors import (
 from vault.licensees import SHARED_BUDGET, Licensees
 from vault.output_rules import OutputRules, Redaction
 from vault.question import PLAIN
-from vault.receipt import redacted_commitment, verified_receipt, verify_answer, verify_receipt_file
+from vault.receipt import redacted_commitment, verified_receipt
+from vault.receipt_check import verify_answer, verify_receipt_file
 from vault.royalty import owner_account, treasury_account
 
 WORDS = ("anchor", "beacon", "cable", "dinghy")
