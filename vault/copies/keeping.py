@@ -128,6 +128,13 @@ class Keeper:
             state = CopyState.UNREACHABLE if copy.state is CopyState.VERIFIED else copy.state
             return self._noted(copy, state, str(error), again_s=self._again_s(error))
 
+    def note_whole(self, manifest: Cid, place: str) -> Copy:
+        """Note that all of a copy was just fetched back from its place and checked by whoever calls."""
+        copy = self.records.get(manifest, place)
+        if copy is None:
+            raise ValueError(f"there is no copy of {manifest} at {place}")
+        return self._verified(copy, Advance(lapses_at=copy.lapses_at), is_whole=True)
+
     def source_for(self, manifest: Cid, place: str) -> Blobs:
         """Return a dataset's blocks from whichever other copy sends the right ones soonest, a wrong one blamed.
 
