@@ -126,15 +126,17 @@ def _pinning(settings: Settings, name: str, given: PlaceSettings) -> Place:
 def _filecoin(settings: Settings, name: str, given: PlaceSettings) -> Place:
     from storage.http_place import HttpPlace
     from storage.pdp import PdpProvider
-    from storage.warm_storage import WarmStorage, prices_of
+    from storage.warm_storage import WarmStorage, data_set_of, prices_of
     from vault.copies.piece_place import Account, PiecePlace
 
     warm = WarmStorage(chain_id=given.chain_id, contract=address_from(given.contract))
     chain = HttpPlace(given.chain, name=f"chain {given.chain}", allow_private=given.private)
+    key = cache(partial(wallet_key, settings, given.wallet))
     account = Account(
         warm=warm,
         payee=address_from(given.payee),
-        key=cache(partial(wallet_key, settings, given.wallet)),
+        key=key,
+        find=lambda number: data_set_of(chain, warm, payer=key().address, client_data_set=number),
         prices=partial(prices_of, chain, warm),
         month_max=int(Decimal(given.month_max) * MICRO),
     )

@@ -27,9 +27,13 @@ TIB: Final = 2**40
 WORD: Final = 32
 ANSWER_BYTES_MAX: Final = 64 * 1024
 NUMBER_BYTES: Final = 32
+DATA_SETS_MAX: Final = 1000  # of one payer that are looked at, the latest first
 ADDRESS_BYTES: Final = 20
 
-_GET_SERVICE_PRICE = "5482bdf9"
+_GET_SERVICE_PRICE = "5482bdf9"  # the first four bytes of Keccak-256 of `getServicePrice()`, and so on
+_VIEW_CONTRACT_ADDRESS = "7a9ebc15"
+_CLIENT_DATA_SETS = "7dab7c40"
+_GET_DATA_SET = "bdaac056"
 _PRICE_WORDS = 6
 _TYPES: Final = {
     "MetadataEntry": [("key", "string"), ("value", "string")],
@@ -160,14 +164,32 @@ def prices_of(chain: HttpPlace, warm: WarmStorage) -> Prices:
 
     Raises: StorageUnavailable: no answer, or none that makes sense; the refusals of `storage.refusal`.
     """
-    call = {"to": warm.record_keeper, "data": "0x" + _GET_SERVICE_PRICE}
-    words = _called(chain, call)
+    words = _called(chain, warm.record_keeper, _GET_SERVICE_PRICE)
     if len(words) < _PRICE_WORDS:
         raise StorageUnavailable(f"{chain.name} gave no prices; is {warm.record_keeper} the Warm Storage contract?")
     return Prices(tib_month=words[0], month_least=words[5])
 
 
-def _called(chain: HttpPlace, call: dict[str, str]) -> list[int]:
+def data_set_of(chain: HttpPlace, warm: WarmStorage, *, payer: bytes, client_data_set: int) -> int | None:
+    """Return the data set that `payer` had made under a number of their own; None where the chain has none yet.
+
+    The number is 256 random bits, so wherever it stands among a data set's facts, that data set is the one.
+    Raises: as `prices_of`.
+    """
+    view = _called(chain, warm.record_keeper, _VIEW_CONTRACT_ADDRESS)
+    if not view:
+        raise StorageUnavailable(f"{chain.name} names no contract to look data sets up in")
+    reader = "0x" + view[0].to_bytes(WORD, "big")[-ADDRESS_BYTES:].hex()
+    listed = _called(chain, reader, _CLIENT_DATA_SETS, int.from_bytes(payer, "big"))[2:]  # offset, count, numbers
+    for number in listed[-DATA_SETS_MAX:][::-1]:
+        if client_data_set in _called(chain, reader, _GET_DATA_SET, number):
+            return number
+    return None
+
+
+def _called(chain: HttpPlace, contract: str, selector: str, *arguments: int) -> list[int]:
+    words = b"".join(argument.to_bytes(WORD, "big") for argument in arguments)
+    call = {"to": contract, "data": "0x" + selector + words.hex()}
     asked = {"jsonrpc": "2.0", "id": 1, "method": "eth_call", "params": [call, "latest"]}
     headers = {"Content-Type": "application/json", "Accept": "application/json"}
     with chain.ask("POST", "", headers=headers, body=json.dumps(asked).encode()) as answer:

@@ -13,6 +13,7 @@ from typing import Any
 from eth_abi.abi import decode, encode
 from eth_account import Account
 from eth_account.messages import encode_typed_data
+from eth_utils.crypto import keccak
 
 from storage.piece_cid import PieceCid
 from tests.storage.pdp_node import PdpNode
@@ -23,6 +24,10 @@ CONTRACT = "0x" + "ab" * 20  # `RECORD_KEEPER` of the provider
 PAYEE = "0x" + "cd" * 20
 TIB_MONTH = 25 * 10**17  # 2.5 dollars
 MONTH_LEAST = 6 * 10**16
+
+VIEW = "0x" + "ef" * 20
+CONFIRMED_AFTER = 3  # requests
+FUNCTIONS = ("getServicePrice()", "viewContractAddress()", "clientDataSets(address)", "getDataSet(uint256)")
 
 _ENTRY = [{"name": "key", "type": "string"}, {"name": "value", "type": "string"}]
 _CREATE = {
@@ -64,15 +69,46 @@ class WarmNode(PdpNode):
 
     def _answer(self, asked: Asked) -> Iterable[bytes]:
         if (asked.method, asked.path) == ("POST", "/rpc"):
-            return [self._called(json.loads(asked.body))]
+            return list(self.first(asked)) or [self._called(json.loads(asked.body))]
+        self._move_on()
         return super()._answer(asked)
+
+    def _move_on(self) -> None:
+        """Let the chain confirm what was sent to it some requests ago, whether or not anybody asks about it."""
+        for sent in () if self.rejects else self._sent.values():
+            sent["age"] = sent.get("age", 0) + 1
+            if sent["age"] == CONFIRMED_AFTER and sent["kind"] == "create":
+                self.data_sets.setdefault(sent.setdefault("number", 100 + len(self.data_sets)), [])
+            elif sent["age"] == CONFIRMED_AFTER:
+                held = self.data_sets[sent["number"]]
+                held.extend(cid for cid in sent["cids"] if cid not in held)
 
     def _called(self, said: dict[str, Any]) -> bytes:
         call = said["params"][0]
-        self._rule(said["method"] == "eth_call" and call["to"] == CONTRACT, "a call of the contract")
-        self._rule(call["data"] == "0x5482bdf9", "getServicePrice()")
-        words = encode(["uint256"] * 6, self.prices)
+        self._rule(said["method"] == "eth_call", "a call that changes nothing")
+        words = self._read(call["to"], bytes.fromhex(call["data"][2:]))
         return answered_json({"jsonrpc": "2.0", "id": said["id"], "result": "0x" + words.hex()})
+
+    def _read(self, contract: str, data: bytes) -> bytes:
+        function = next((name for name in FUNCTIONS if keccak(name.encode())[:4] == data[:4]), "")
+        self._rule(contract == (VIEW if function in FUNCTIONS[2:] else CONTRACT), "functions where they are")
+        match function:
+            case "getServicePrice()":
+                return encode(["uint256"] * 6, self.prices)
+            case "viewContractAddress()":
+                return encode(["address"], [VIEW])
+            case "clientDataSets(address)":
+                is_payer = data[16:].hex() == self.payer[2:].lower()
+                return encode(["uint256[]"], [sorted(self.data_sets) if is_payer else []])
+            case "getDataSet(uint256)":
+                (number,) = decode(["uint256"], data[4:])
+                mine = self._client_data_sets[sorted(self.data_sets).index(number)]
+                return encode(
+                    ["uint256"] * 3 + ["address"] * 3 + ["uint256"] * 5,
+                    [1, 0, 0, self.payer, PAYEE, PAYEE, 0, mine, 0, 1, number],
+                )
+        self._rule(False, "a function that there is")
+        return b""
 
     def _create(self, asked: Asked) -> bytes:
         extra = bytes.fromhex(json.loads(asked.body)["extraData"].removeprefix("0x"))

@@ -64,6 +64,7 @@ class Account:
         payee: the provider's address.
         key: returns the payer's wallet; called only when something is to be signed.
         prices: asks the contract.
+        find: asks the chain for a data set by the number that the payer asked for it with.
         month_max: micro-dollars that a month of one copy may cost.
     """
 
@@ -71,6 +72,7 @@ class Account:
     payee: bytes
     key: Callable[[], SigningKey]
     prices: Callable[[], Prices]
+    find: Callable[[int], int | None]
     month_max: int
 
 
@@ -204,17 +206,26 @@ class PiecePlace:
         if known is None:
             fresh = _PlaceNote(client_data_set=fresh_number().to_bytes(32, "big"))
             known = _PlaceNote.from_bytes(notes.claim_place_note(b"", fresh.encoded()))
+        elif known.data_set is None and not known.transaction and (found := self._found(notes, known)) is not None:
+            return found
         if known.data_set is not None:
             return known.data_set
         if not known.transaction:
             known = self._remembered(notes, known, replace(known, transaction=self._create(known)))
         made = self._provider.creation(known.transaction)
         if made.state is TransactionState.REJECTED:
+            if (found := self._found(notes, known)) is not None:
+                return found
             notes.claim_place_note(known.encoded(), b"")
             raise RequestRefused(f"{self.shown}: the chain rejected the data set; is the account funded and approved?")
         if made.state is TransactionState.PENDING or made.data_set is None:
             return None
         return self._remembered(notes, known, replace(known, data_set=made.data_set)).data_set
+
+    def _found(self, notes: Notes, known: _PlaceNote) -> int | None:
+        """Return the data set if it was made, though nobody heard of it: by a run that was killed, or a lost answer."""
+        number = self._account.find(int.from_bytes(known.client_data_set, "big"))
+        return None if number is None else self._remembered(notes, known, replace(known, data_set=number)).data_set
 
     def _create(self, known: _PlaceNote) -> str:
         key, warm = self._account.key(), self._account.warm
