@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final
 
@@ -183,12 +183,21 @@ class Keeper:
         if advance.waiting:
             return self._noted(copy, copy.state, advance.waiting, month_cost=month_cost)
         try:
-            place.read_whole(job)
+            self._read_back(place, job)
         except LOSSES as error:
             self._blame(place.name, error)
             state = CopyState.DAMAGED if copy.since is not None or isinstance(error, LIES) else copy.state
             return self._noted(copy, state, f"it was taken but does not come back right: {error}")
         return self._verified(copy, advance, month_cost=month_cost, is_whole=True)
+
+    def _read_back(self, place: Place, job: Job) -> None:
+        """Read all of a copy; where a place lacks what it claimed to have, give it once more, block by block."""
+        try:
+            place.read_whole(job)
+        except (BlockNotFound, PieceNotFound):
+            if job.is_repair or place.advance(replace(job, is_repair=True)).waiting:
+                raise
+            place.read_whole(job)
 
     def _repaired(self, copy: Copy, place: Place, progress: Progress) -> Copy:
         try:
