@@ -154,6 +154,8 @@ def publish(
             holders = counted(len(charter.custodians), "custodian")
             say(f"key shares are with {holders}; next: coffer dao propose --dataset {cid}")
         if not found.is_met:
+            if not json:
+                say("pending copies go on with: coffer storage watch; see them with: coffer dataset status")
             raise typer.Exit(FAILED)
 
 
@@ -166,13 +168,16 @@ def list_(home: HomeOption = None, json: JsonOption = False) -> None:
         settings, _ = opened_home(home)
         with wiring.open_database(settings) as records:
             rows = Catalog(records).list()
+            states = dataset_copies.states(records, rows)
         if json:
-            show_json({"datasets": [_row_json(row) for row in rows]})
+            show_json({"datasets": [_row_json(row) | {"state": states[row.manifest]} for row in rows]})
             return
         if not rows:
             say("no datasets yet; seal one with: coffer dataset seal")
             return
-        facts = [(row.manifest, row.version, row.state, row.documents, row.passages, row.title) for row in rows]
+        facts = [
+            (row.manifest, row.version, states[row.manifest], row.documents, row.passages, row.title) for row in rows
+        ]
         header = ("dataset", "version", "state", "documents", "passages", "title")
         show_table(header, [[str(fact) for fact in line] for line in facts])
 

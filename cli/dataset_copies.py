@@ -16,6 +16,7 @@ from cli.console import FAILED, foreign, reported, say, show_json
 from cli.home import Settings
 from cli.options import HomeOption, JsonOption, cid_option
 from cli.place_settings import MAIN
+from cli.quantities import counted
 from cli.tables import show_table
 from cli.workplace import opened_home
 from storage.cid import Cid
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from vault.copies.keeping import Keeper
     from vault.copies.status import DatasetCopies
     from vault.records.database import Records
+    from vault.records.model import DatasetRow
 
 PLACES_OPTION: Final = "--place"
 PlaceOption = Annotated[
@@ -91,6 +93,14 @@ def stored(settings: Settings, records: Records, manifest: Cid, plan: Planned, *
     keeper.note_whole(manifest, MAIN)
     _bring(keeper, manifest, [name for name in plan.names if name != MAIN], wait_s)
     return copies_of(keeper.records, manifest, places=places.named(settings, ()))[0]
+
+
+def states(records: Records, rows: Sequence[DatasetRow]) -> dict[Cid, str]:
+    """Return how far each dataset has come: sealed, pending while copies are missing, published."""
+    from vault.records.copies import CopyRecords
+
+    begun = set(CopyRecords(records).datasets())
+    return {row.manifest: "pending" if row.state == "sealed" and row.manifest in begun else row.state for row in rows}
 
 
 @contextmanager
@@ -176,8 +186,8 @@ def show_copies(one: DatasetCopies) -> None:
             say(f"[yellow]{foreign(copy.place)}[/]: {foreign(copy.fault)}")
     for name, standing in one.standings.items():
         if standing.lies:
-            said = f"sent {standing.lies} wrong answers, last at {_time(standing.last_lie_at)}: {standing.last_lie}"
-            say(f"[red]{foreign(name)}[/] {foreign(said)}")
+            often = f"sent {counted(standing.lies, 'wrong answer')}, last at {_time(standing.last_lie_at)}"
+            say(f"[red]{foreign(name)}[/] {often}: {foreign(standing.last_lie)}")
 
 
 def told(one: DatasetCopies) -> str:

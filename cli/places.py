@@ -20,7 +20,7 @@ from vault.copies.model import Kind, Place
 from vault.delivery import manifest_at
 from vault.errors import MalformedObject
 from vault.manifest import Manifest
-from vault.signing import address_from
+from vault.signing import SigningKey, address_from
 
 if TYPE_CHECKING:
     from vault.copies.keeping import Keeper, Plan
@@ -123,6 +123,17 @@ def _pinning(settings: Settings, name: str, given: PlaceSettings) -> Place:
     return PinPlace(name, service, gateway, origins=given.origins)
 
 
+def _payer(settings: Settings, place: str, wallet: str) -> SigningKey:
+    """Return the wallet that pays. Nobody is asked for its password, since nobody may be there."""
+    if not settings.password:
+        raise AccessRefused(f"place {place} pays with the wallet {wallet}; set COFFER_PASSWORD to its password")
+    if not Home(settings.home).wallet(wallet).is_file():
+        raise MalformedObject(
+            f"place {place} pays with the wallet {wallet}, which is not there; make it with: coffer wallet new"
+        )
+    return wallet_key(settings, wallet)
+
+
 def _filecoin(settings: Settings, name: str, given: PlaceSettings) -> Place:
     from storage.http_place import HttpPlace
     from storage.pdp import PdpProvider
@@ -131,7 +142,7 @@ def _filecoin(settings: Settings, name: str, given: PlaceSettings) -> Place:
 
     warm = WarmStorage(chain_id=given.chain_id, contract=address_from(given.contract))
     chain = HttpPlace(given.chain, name=f"chain {given.chain}", allow_private=given.private)
-    key = cache(partial(wallet_key, settings, given.wallet))
+    key = cache(partial(_payer, settings, name, given.wallet))
     account = Account(
         warm=warm,
         payee=address_from(given.payee),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Annotated
 
@@ -109,9 +110,12 @@ def _looked_once(keeper: Keeper, *, json: bool, is_whole: bool) -> list[DatasetC
     from vault.copies.status import copies_of
 
     told = _teller(json=json)
-    for copy in keeper.records.copies():
-        if copy.place in keeper.places:
-            told(keeper.look(copy, is_whole=is_whole))
+    known = [copy for copy in keeper.records.copies() if copy.place in keeper.places]
+    by_place = [[copy for copy in known if copy.place == name] for name in keeper.places]
+    with ThreadPoolExecutor(len(by_place), thread_name_prefix="coffer-look") as pool:  # one that hangs holds up none
+        for looked in pool.map(lambda copies: [keeper.look(copy, is_whole=is_whole) for copy in copies], by_place):
+            for copy in looked:
+                told(copy)
     return copies_of(keeper.records, places=keeper.places)
 
 

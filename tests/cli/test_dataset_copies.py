@@ -17,12 +17,14 @@ from urllib.request import urlopen
 
 import pytest
 
+from storage.cid import Cid
 from storage.directory import DirectoryBlobs
 from tests.cli.conftest import PASSWORD, Clock, Founded
 from tests.storage.gateway_node import gateway_over
 from tests.storage.pinning_node import TOKEN, PinningNode
 from tests.storage.warm_node import CHAIN_ID, CONTRACT, PAYEE, WarmNode
 from tests.storage.web_node import WebNode
+from vault.copies.model import Copy, Kind
 from vault.records.copies import CopyRecords
 from vault.records.database import open_records
 
@@ -129,7 +131,7 @@ def test_a_place_that_cannot_be_used_leaves_the_publish_pending(dao: Founded, ma
     shown = status(dao, code=1)
     assert (shown["attic"]["state"], shown["storage"]["state"]) == ("pending", "verified")
     assert "gave no usable answer" in shown["attic"]["fault"]
-    assert dao.party.json("dataset", "list")["datasets"][0]["state"] == "sealed"
+    assert dao.party.json("dataset", "list")["datasets"][0]["state"] == "pending"
     text = dao.party.run("dataset", "status", code=1).stdout
     assert "1 of 2 wanted copies verified" in text and "attic: " in text
 
@@ -205,6 +207,25 @@ def test_what_a_copy_costs_is_told_before_it_is_paid_and_stays_under_the_limit(d
         assert "$0.06" in dao.party.run("dataset", "status").stdout
         dao.party.run("storage", "watch", "--once", "--whole")
     assert node.broken == []
+
+
+@pytest.mark.parametrize("wrong", ["nobody", "owner"])
+def test_a_wallet_that_cannot_pay_is_a_fault_of_the_copy_and_no_crash(dao: Founded, manifest: str, wrong: str) -> None:
+    with WarmNode(dao.addresses["owner"]) as node:
+        at = {"at": node.web.url, "chain": node.web.url + "/rpc", "private": True, "month_max": "1"}
+        configured(dao, fil=FILECOIN | at | {"wallet": wrong})
+        publish(dao, manifest, "--place", "storage")
+        with open_records(f"sqlite:///{dao.party.home}/records.db") as records:
+            cid = Cid.parse(manifest)
+            CopyRecords(records).add(Copy(manifest=cid, place="fil", kind=Kind.FILECOIN))
+            CopyRecords(records).want(cid, 2)
+        dao.party.env["COFFER_PASSWORD"] = ""
+        said = dao.party.run("storage", "watch", "--once", code=1).stdout
+        assert "set COFFER_PASSWORD" in said
+        dao.party.env["COFFER_PASSWORD"] = PASSWORD
+        said = dao.party.run("storage", "watch", "--once", code=1).stdout
+        assert ("which is not there" in said) == (wrong == "nobody")
+        assert (node.taken == set()) == (wrong == "nobody")
 
 
 def test_a_damaged_copy_is_found_named_and_repaired(dao: Founded, manifest: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from storage.cid import DAG_CBOR, RAW, Cid
 from storage.commp import piece_cid
 from storage.pieces import ListedPiece, listed
 from vault.copies.model import COPIES_MAX, FAULT_CHARS_MAX, Copy, CopyState, Kind, PlaceStanding
-from vault.errors import RecordsUnavailable
+from vault.errors import RecordsUnavailable, StaleState
 from vault.records import copies as copies_module
 from vault.records.copies import CopyRecords
 from vault.records.database import Records
@@ -61,7 +61,7 @@ def test_a_change_leaves_what_it_does_not_name(kept: CopyRecords) -> None:
     assert changed == replace(COPY, state=CopyState.DAMAGED, fault="x" * FAULT_CHARS_MAX)
     assert kept.copies() == [changed]
     assert kept.change(MANIFEST, "pins", lapses_at=None).lapses_at is None
-    with pytest.raises(ValueError, match="no copy"):
+    with pytest.raises(StaleState, match="forgotten"):
         kept.change(OTHER, "pins", fault="")
 
 

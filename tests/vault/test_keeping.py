@@ -16,10 +16,11 @@ from tests.copies import PLAN, Clock, Kept, blocks, dataset, holding, kept
 from tests.faults import Counted, Faulty, FlippedBit, Forgetful, Full, Missing, Swapped, Unavailable
 from tests.people import NOW
 from tests.storage.stuck import stuck
-from vault.copies.model import CopyState
+from vault.copies.model import CopyState, Kind
 from vault.copies.sampling import read_sample
 from vault.copies.status import copies_of
 from vault.copies.watching import watch
+from vault.errors import StaleState
 from vault.records.database import Records, open_records
 
 
@@ -279,3 +280,25 @@ async def test_records_that_go_away_end_the_watch(records: Records, monkeypatch:
     monkeypatch.setattr(it.keeper, "look", gone)
     with pytest.raises(StorageUnavailable):
         await watch(it.keeper, clock=Clock(), rounds_max=1)
+
+
+def test_a_copy_that_was_forgotten_meanwhile_stays_so_and_ends_no_watch(records: Records) -> None:
+    it, _ = two(records)
+    copy = it.copy("second")
+    it.keeper.records.forget(copy.manifest, "second")
+    with pytest.raises(StaleState, match="forgotten"):
+        it.keeper.look(copy)
+    it.keeper.due = lambda: [copy]  # type: ignore[method-assign]
+    asyncio.run(watch(it.keeper, clock=it.clock, rounds_max=1))
+    assert it.keeper.records.get(copy.manifest, "second") is None
+
+
+def test_a_name_that_means_another_kind_of_place_begins_anew(records: Records) -> None:
+    it, place = two(records)
+    it.look("second")
+    before = it.keeper.records.change(it.manifest, "second", kind=Kind.PINNING, note=b"its pin")
+    place.blobs = MemoryBlobs()
+    it.clock.now += 5
+    after = it.keeper.look(before)
+    assert (after.kind, after.state, after.since, after.note) == (Kind.DIRECTORY, CopyState.VERIFIED, NOW + 5, b"")
+    assert set(place.cids()) == set(blocks())

@@ -33,7 +33,7 @@ from storage.racing import RacingBlobs
 from vault.copies.model import FAULT_CHARS_MAX, Advance, Copy, CopyState, Job, Outlook, Place
 from vault.copies.notes import RecordedNotes
 from vault.copies.sampling import read_sample
-from vault.errors import VaultError
+from vault.errors import StaleState, VaultError
 from vault.manifest import Manifest
 from vault.publishing import Progress
 from vault.records.copies import CopyRecords
@@ -113,8 +113,11 @@ class Keeper:
 
         Args:
             is_whole: read all of it, whether or not that is due.
+        Raises: StaleState: the copy was forgotten meanwhile; RecordsUnavailable.
         """
         place = self.places[copy.place]
+        if copy.kind is not place.kind:  # the name means another place now
+            copy = self._begun_anew(copy, place)
         try:
             job = self._job(copy, place, progress)
             if copy.state in (CopyState.PENDING, CopyState.DAMAGED):
@@ -132,7 +135,7 @@ class Keeper:
         """Note that all of a copy was just fetched back from its place and checked by whoever calls."""
         copy = self.records.get(manifest, place)
         if copy is None:
-            raise ValueError(f"there is no copy of {manifest} at {place}")
+            raise StaleState(f"the copy of {manifest} at {place} was forgotten meanwhile; store it again")
         return self._verified(copy, Advance(lapses_at=copy.lapses_at), is_whole=True)
 
     def source_for(self, manifest: Cid, place: str) -> Blobs:
@@ -159,6 +162,10 @@ class Keeper:
             self.records.blame(place, fault, at=self._clock())
         except VaultError as error:
             _log.warning("who lied could not be recorded: %s", error)
+
+    def _begun_anew(self, copy: Copy, place: Place) -> Copy:
+        self.records.forget(copy.manifest, copy.place)
+        return self.records.add(Copy(manifest=copy.manifest, place=place.name, kind=place.kind))
 
     def _job(self, copy: Copy, place: Place, progress: Progress) -> Job:
         return Job(

@@ -10,11 +10,13 @@ import asyncio
 import threading
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
 from vault.copies.keeping import Keeper
 from vault.copies.model import Copy
+from vault.errors import StaleState
 
 TICK_S: Final = 30.0  # at most, until the records are looked at for what is new
 
@@ -66,7 +68,11 @@ def _due(keeper: Keeper) -> dict[str, list[Copy]]:
 
 
 def _look(keeper: Keeper, copies: list[Copy]) -> list[Copy]:
-    return [keeper.look(copy) for copy in copies]
+    looked = []
+    for copy in copies:
+        with suppress(StaleState):
+            looked.append(keeper.look(copy))
+    return looked
 
 
 def _pause_s(keeper: Keeper, clock: Callable[[], int]) -> float:

@@ -11,6 +11,7 @@ from storage.cid import Cid
 from storage.piece_cid import PieceCid
 from storage.pieces import ListedPiece
 from vault.copies.model import COPIES_MAX, FAULT_CHARS_MAX, Copy, CopyState, Kind, PlaceStanding
+from vault.errors import StaleState
 from vault.records.copy_tables import KeptCopy, KeptPiece, KnownPlace, WantedCopies
 from vault.records.database import Records
 from vault.records.room import require_room
@@ -56,11 +57,11 @@ class CopyRecords:
             return copy
 
     def change(self, manifest: Cid, place: str, **changes: Any) -> Copy:
-        """Change a copy's facts, and return it as it now is. Raises: ValueError: there is no such copy."""
+        """Change a copy's facts, and return it as it now is. Raises: StaleState: it was forgotten."""
         with self._records.writing(_turn(manifest)) as session:
             known = session.get(KeptCopy, (manifest.binary, place))
             if known is None:
-                raise ValueError(f"there is no copy of {manifest} at {place}")
+                raise StaleState(f"the copy of {manifest} at {place} was forgotten meanwhile; store it again")
             changed = replace(_copy(known), **changes)
             changed = replace(changed, fault=changed.fault[:FAULT_CHARS_MAX])
             session.merge(KeptCopy(**_columns(changed)))
