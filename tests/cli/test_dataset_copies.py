@@ -17,9 +17,11 @@ from urllib.request import urlopen
 
 import pytest
 
-from storage.cid import Cid
+from cli import wiring
+from cli.home import settings_from
+from storage.cid import RAW, Cid
 from storage.directory import DirectoryBlobs
-from tests.cli.conftest import PASSWORD, Clock, Founded
+from tests.cli.conftest import PASSWORD, Clock, Founded, Party
 from tests.storage.gateway_node import gateway_over
 from tests.storage.pinning_node import TOKEN, PinningNode
 from tests.storage.warm_node import CHAIN_ID, CONTRACT, PAYEE, WarmNode
@@ -330,3 +332,16 @@ def test_the_watch_runs_until_it_is_told_to_stop_and_answers_scrapes(
     assert 'coffer_storage_copies{place="attic",state="verified"} 1.0' in told
     assert "coffer_storage_unmet_datasets 0.0" in told
     assert 'coffer_storage_lies{place="attic"}' in told
+
+
+def test_what_is_read_from_all_places_is_written_to_the_main_one(party: Party, tmp_path: Path) -> None:
+    places = {"attic": {"kind": "directory", "at": str(tmp_path / "attic")}, "fil": dict(FILECOIN)}
+    places["fil"] |= {"at": "https://pdp.example", "chain": "https://rpc.example", "month_max": "1"}
+    settings = settings_from(home=party.home, places=places)
+    blobs, block = wiring.open_reading(settings), b"block"
+    cid = Cid.of(RAW, block)
+    DirectoryBlobs(tmp_path / "attic").put(cid, block)
+    assert blobs.get(cid) == block
+    assert not DirectoryBlobs(party.home / "blocks").has(cid)
+    blobs.put(cid, block)
+    assert DirectoryBlobs(party.home / "blocks").get(cid) == block

@@ -71,14 +71,14 @@ def test_a_piece_that_is_gone_takes_its_blocks_with_it(provider: Provider) -> No
     del provider.archives[pieces[0].piece]
     blobs = PieceBlobs(provider, pieces)
     with pytest.raises(BlockNotFound, match="with its piece"):
-        blobs.get(list(BLOCKS)[0])
+        blobs.get(next(iter(BLOCKS)))
     assert blobs.get(list(BLOCKS)[3]) == BLOCKS[list(BLOCKS)[3]]
 
 
 @pytest.mark.parametrize("length", [0, 89, 91, 2**32 - 1])
 def test_a_list_that_is_wrong_does_no_worse_than_fail(provider: Provider, length: int) -> None:
-    cid = list(BLOCKS)[1]
-    piece = provider.keep(0, [cid])
+    cid, after = list(BLOCKS)[1:3]
+    piece = provider.keep(0, [cid, after])
     wrong = ListedPiece(number=0, piece=piece.piece, blocks=listed([(cid, length)]))
     with pytest.raises(BlockMismatch):
         PieceBlobs(provider, [wrong]).get(cid)
