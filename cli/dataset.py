@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import dataset_delete, paper_shares, sealing, wiring
-from cli.console import foreign, reported, say, show_json, warn_simulated
+from cli import dataset_copies, dataset_delete, paper_shares, sealing, wiring
+from cli.console import FAILED, foreign, reported, say, show_json, warn_simulated
+from cli.dataset_copies import CopiesOption, PlaceOption, WaitOption
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
@@ -34,6 +35,7 @@ app.command("backup")(paper_shares.backup)
 app.command("restore")(paper_shares.restore)
 app.command("delete")(dataset_delete.delete)
 app.command("tombstone")(dataset_delete.tombstone)
+app.command("status")(dataset_copies.status)
 
 
 @app.command("seal")
@@ -97,12 +99,16 @@ def publish(
     owner: OwnerOption,
     storage: StorageOption = None,
     custodian: CustodianOption = None,
+    place: PlaceOption = None,
+    copies: CopiesOption = None,
+    wait: WaitOption = 0,
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Store a sealed dataset, fetch it back and check it, and hand each custodian its share of the key.
 
-    It counts as published when all of that succeeded. After a failure, run it again: it goes on.
+    Then copy it to the other places of the settings. It is pending until every wanted copy was fetched back from its
+    own place. After a failure, run it again: it goes on; `coffer storage watch` goes on with copies by itself.
     """
     from vault.records.board import Board
     from vault.records.catalog import Catalog
@@ -115,6 +121,9 @@ def publish(
             row = _known(catalog, cid)
             staging, blobs = wiring.open_staging(settings), wiring.open_storage(settings)
             sealed, key = _opened(settings, manifest_at(cid, staging, blobs), owner)
+            plan = dataset_copies.planned(settings, place, copies, row.sealed_bytes)
+            if not json:
+                dataset_copies.show_costs(plan)
             if not sealed.shares:
                 raise MalformedObject("this key came back from paper, without the custodians' shares; seal it anew")
             charter = history_of(Board(records), row.genesis, at=wiring.clock()).charter
@@ -131,15 +140,23 @@ def publish(
                     custodians=reached.clients,
                     progress=progress,
                 )
-            catalog.mark_published(cid)
+            found = dataset_copies.stored(settings, records, cid, plan, wait_s=wait)
             clear_staging(sealed.manifest, staging)
+        state = "published" if found.is_met else "pending"
         if json:
             facts = {"bytes": stored, "storage": blobs.name, "custodians": len(charter.custodians)}
-            show_json({"manifest": str(cid), "state": "published", **facts})
+            show_json({**dataset_copies.dataset_json(found), "state": state, **facts})
         else:
-            say(f"published [bold]{cid}[/] to {foreign(blobs.name)}: {stored} bytes fetched back and checked")
+            done = "published" if found.is_met else "[yellow]pending[/]:"
+            say(f"{done} [bold]{cid}[/] to {foreign(blobs.name)}: {stored} bytes fetched back and checked")
+            if len(found.copies) > 1:
+                dataset_copies.show_copies(found)
             holders = counted(len(charter.custodians), "custodian")
             say(f"key shares are with {holders}; next: coffer dao propose --dataset {cid}")
+        if not found.is_met:
+            if not json:
+                say("pending copies go on with: coffer storage watch; see them with: coffer dataset status")
+            raise typer.Exit(FAILED)
 
 
 @app.command("list")
@@ -151,13 +168,16 @@ def list_(home: HomeOption = None, json: JsonOption = False) -> None:
         settings, _ = opened_home(home)
         with wiring.open_database(settings) as records:
             rows = Catalog(records).list()
+            states = dataset_copies.states(records, rows)
         if json:
-            show_json({"datasets": [_row_json(row) for row in rows]})
+            show_json({"datasets": [_row_json(row) | {"state": states[row.manifest]} for row in rows]})
             return
         if not rows:
             say("no datasets yet; seal one with: coffer dataset seal")
             return
-        facts = [(row.manifest, row.version, row.state, row.documents, row.passages, row.title) for row in rows]
+        facts = [
+            (row.manifest, row.version, states[row.manifest], row.documents, row.passages, row.title) for row in rows
+        ]
         header = ("dataset", "version", "state", "documents", "passages", "title")
         show_table(header, [[str(fact) for fact in line] for line in facts])
 
@@ -172,7 +192,7 @@ def show(
     """Print what a dataset's manifest says: all of it is public."""
     with reported():
         settings, _ = opened_home(home, storage=storage)
-        found = manifest_at(cid_option(manifest), wiring.open_staging(settings), wiring.open_storage(settings))
+        found = manifest_at(cid_option(manifest), wiring.open_staging(settings), wiring.open_reading(settings))
         facts = _manifest_json(found)
         if json:
             show_json(facts)
@@ -194,12 +214,12 @@ def verify(
     """Fetch every block of a dataset from the storage again and check it; with --owner, decrypt it too."""
     with reported():
         settings, _ = opened_home(home, storage=storage)
-        blobs = wiring.open_storage(settings)
-        found = manifest_at(cid_option(manifest), blobs)
-        key = _opened(settings, found, owner)[0].key if owner is not None else None
-        total = sum(segment.sealed_bytes for segment in found.segments)
-        with progress_bar("bytes checked", total=total, is_json=json) as progress:
-            checked = verify_stored(found, blobs, key, progress=progress)
+        with dataset_copies.blaming(settings) as blobs:
+            found = manifest_at(cid_option(manifest), blobs)
+            key = _opened(settings, found, owner)[0].key if owner is not None else None
+            total = sum(segment.sealed_bytes for segment in found.segments)
+            with progress_bar("bytes checked", total=total, is_json=json) as progress:
+                checked = verify_stored(found, blobs, key, progress=progress)
         if json:
             show_json({"manifest": str(found.cid()), "bytes": checked, "decrypted": key is not None})
             return

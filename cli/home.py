@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from cli.place_settings import PlaceSettings, checked_names
 from vault.errors import MalformedObject
 
 CONFIG_NAME = "coffer.toml"
@@ -27,6 +28,10 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=lambda: Path.home() / ".coffer")
     storage: str = ""  # an IPFS node's multiaddr, or a folder; empty: the embedded store in the home folder
+    places: Annotated[dict[str, PlaceSettings], AfterValidator(checked_names)] = Field(
+        default_factory=dict
+    )  # further places for copies of datasets, by the owner's names for them
+    copies: int = Field(default=0, ge=0, le=16)  # verified copies wanted of each dataset; 0: one at every place
     records: str = ""  # a database URL; empty: SQLite in the home folder
     custodians: tuple[str, ...] = ()  # host:port of each
     peers: tuple[str, ...] = ()  # custodian: host:port of the others it keeps in touch with
@@ -117,6 +122,15 @@ class Home:
     def simulator_key(self) -> Path:
         """The simulated TEE's key, which protects nothing."""
         return self.path / "simulator.key"
+
+    @property
+    def spool(self) -> Path:
+        """Where a piece for Filecoin is written before it is sent."""
+        return self.path / "spool"
+
+    def token(self, place: str) -> Path:
+        """Return where a place's token lies, sealed under a password."""
+        return self.path / "tokens" / f"{place}.token"
 
     @property
     def receipts(self) -> Path:

@@ -14,6 +14,7 @@ CONFIG = """\
 # Remove the "#" of a line to set it. Passwords never belong here: use COFFER_PASSWORD, or be asked.
 
 # storage = "/ip4/127.0.0.1/tcp/5001"   # an IPFS node, or a folder; the embedded store in this folder by default
+# copies = 2                            # verified copies wanted of each dataset; one at every place by default
 # records = "postgresql+psycopg://user@host/coffer"   # a database; SQLite in this folder by default
 # custodians = ["127.0.0.1:7100"]       # host:port of each custodian
 # enclave = "127.0.0.1:7200"            # host:port of the enclave
@@ -30,6 +31,10 @@ CONFIG = """\
 # pccs = "https://pccs.example"         # enclave, TDX: where Intel's collateral is fetched; Intel's own by default
 # rims = "/etc/coffer/rims"             # enclave: NVIDIA's RIM files for this machine's GPUs; none by default
 # production = true                     # refuse SIMULATED TEEs whatever a policy says
+
+# Further places for copies of datasets, each under a name of yours; a token never belongs here: coffer storage token.
+# places.attic.kind = "directory"       # or ipfs, pinning, filecoin; gateway, for reading only
+# places.attic.at = "/mnt/attic/coffer" # a folder, a node's multiaddr, or a URL
 """
 
 

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from cli import attest, board, credit, custodian, dao, dataset, enclave, index, license, receipt, royalty, wallet
+from cli import (
+    attest,
+    board,
+    credit,
+    custodian,
+    dao,
+    dataset,
+    enclave,
+    index,
+    license,
+    receipt,
+    royalty,
+    storage,
+    wallet,
+)
 from cli.bench import bench
 from cli.cid import cid
 from cli.demo.command import demo
@@ -26,6 +40,7 @@ app.command("init")(init)
 app.add_typer(wallet.app, name="wallet", no_args_is_help=True)
 app.add_typer(dao.app, name="dao", no_args_is_help=True)
 app.add_typer(dataset.app, name="dataset", no_args_is_help=True)
+app.add_typer(storage.app, name="storage", no_args_is_help=True)
 app.add_typer(license.app, name="license", no_args_is_help=True)
 app.add_typer(credit.app, name="credit", no_args_is_help=True)
 app.command("query")(query)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from cli.home import Home, Settings
 from cli.machine import make_attester
+from cli.place_settings import MAIN
 from cli.quantities import basis_points_from
 from cli.sealed_files import read_sealed, write_sealed
 from enclave.attestation.appraise import EvidenceAppraiser
@@ -22,6 +23,7 @@ from storage.cid import Cid
 from storage.model import Blobs
 from vault.charter import BASIS_POINTS
 from vault.client import CustodyClient
+from vault.copies.model import Blame, Kind
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.custody import Custody
 from vault.errors import ServiceUnavailable
@@ -54,12 +56,47 @@ def names_a_node(storage: str) -> bool:
 def open_storage(settings: Settings) -> Blobs:
     """Return the block store the settings name: an IPFS node by multiaddr, otherwise a folder."""
     if names_a_node(settings.storage):
+        return open_blobs(Kind.IPFS, settings.storage)
+    return open_blobs(Kind.DIRECTORY, settings.storage or str(Home(settings.home).blocks))
+
+
+def open_blobs(kind: Kind, at: str) -> Blobs:
+    """Return the blocks on an IPFS node, or in a folder."""
+    if kind is Kind.IPFS:
         from storage.ipfs import IpfsBlobs
 
-        return IpfsBlobs(settings.storage)
+        return IpfsBlobs(at)
     from storage.directory import DirectoryBlobs
 
-    return DirectoryBlobs(Path(settings.storage) if settings.storage else Home(settings.home).blocks)
+    return DirectoryBlobs(Path(at))
+
+
+def open_gateway(url: str, *, private: bool) -> Blobs:
+    """Return the blocks that a gateway can fetch."""
+    from storage.gateway import GatewayBlobs
+
+    return GatewayBlobs(url, allow_private=private)
+
+
+def open_reading(settings: Settings, blame: Blame = lambda place, fault: None) -> Blobs:
+    """Return blocks from whichever place sends the right one soonest; what is put goes to the main storage.
+
+    Filecoin providers are left out: they send pieces, and which blocks are in them is in the owner's records.
+    """
+    others = {name: place for name, place in settings.places.items() if place.kind is not Kind.FILECOIN}
+    main = open_storage(settings)
+    if not others:
+        return main
+    from storage.spread import SpreadBlobs
+
+    readers = {
+        name: open_gateway(place.read or place.at, private=place.private)
+        if place.kind in (Kind.GATEWAY, Kind.PINNING)
+        else open_blobs(place.kind, place.at)
+        for name, place in others.items()
+    }
+    names = [MAIN, *readers]
+    return SpreadBlobs(main, list(readers.values()), blame=lambda number, fault: blame(names[number], fault))
 
 
 def open_staging(settings: Settings) -> Blobs:
@@ -170,7 +207,7 @@ def make_engine(settings: Settings) -> Engine:
     """Return an engine in this process; the enclave runs it in its worker."""
     from enclave.engine import LocalEngine
 
-    return LocalEngine(make_embedder(settings), index_maker(settings), open_storage(settings), make_reranker(settings))
+    return LocalEngine(make_embedder(settings), index_maker(settings), open_reading(settings), make_reranker(settings))
 
 
 def index_choice(settings: Settings) -> IndexChoice:

@@ -83,3 +83,7 @@ class DataSetNotFound(StorageError):
 
 class NothingAgreed(StorageUnavailable):
     """No back end had the right block; the message says of each what was wrong with it."""
+
+
+class OverLimit(StorageError):
+    """Storing it would cost more than the owner allows, so nothing was signed or sent."""

@@ -116,6 +116,18 @@ class PdpProvider:
         if (found.root, found.raw_bytes) != (piece.root, piece.raw_bytes):
             raise PieceMismatch(f"{self.name} sent {found.raw_bytes} bytes that are not piece {piece}")
 
+    def part(self, piece: PieceCid, *, start: int, length: int) -> bytes:
+        """Return a part of a piece, which nothing here can check: whoever asked knows what should be there.
+
+        Raises: PieceNotFound; StorageUnavailable: also where the provider sends other parts than it is asked for.
+        """
+        asked = {"Range": f"bytes={start}-{start + length - 1}"}
+        with self._place.ask("GET", f"/piece/{piece}", headers=asked) as answer:
+            if answer.status in (404, 416):
+                raise PieceNotFound(f"{self.name} has no such part of piece {piece}")
+            self._expect(answer, 206)
+            return answer.body(bytes_max=length)
+
     def verify(self, piece: PieceCid) -> None:
         """Read a whole piece back and keep nothing of it. Raises: as `retrieve`."""
         self.retrieve(piece, _Nowhere())

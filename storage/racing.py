@@ -58,10 +58,16 @@ class RacingBlobs:
     Args:
         places: at least one; the order counts until they have shown how fast they are.
         clock: seconds that only go up.
+        blame: told the number of a place that sent a wrong block, and what was wrong, from whichever thread found out.
     """
 
     def __init__(
-        self, places: Sequence[Blobs], *, timeout_s: float = TIMEOUT_S, clock: Callable[[], float] = time.monotonic
+        self,
+        places: Sequence[Blobs],
+        *,
+        timeout_s: float = TIMEOUT_S,
+        clock: Callable[[], float] = time.monotonic,
+        blame: Callable[[int, str], None] = lambda place, fault: None,
     ) -> None:
         if not places:
             raise ValueError("a race needs at least one place")
@@ -69,6 +75,7 @@ class RacingBlobs:
         self._places = tuple(places)
         self._timeout_s = timeout_s
         self._clock = clock
+        self._blame = blame
         self._lock = threading.Lock()
         self._standings = [Standing(name=place.name) for place in places]
         self._started: list[deque[float]] = [deque() for _ in places]  # when each unanswered request was made
@@ -171,6 +178,8 @@ class RacingBlobs:
         finally:
             self._note(place, started, error, is_read=block is not None)
             answers.put(_Answer(place, block, error))
+        if isinstance(error, _LIES):
+            self._blame(place, str(error))
 
     def _note(self, place: int, started: float, error: Exception | None, *, is_read: bool) -> None:
         with self._lock:

@@ -13,7 +13,7 @@ from storage.unixfs.directory import (
     read_directory,
 )
 from storage.unixfs.profile import PROFILES, V0_2015, V1_2025, Profile
-from storage.unixfs.read import file_blocks, read_file, read_stream
+from storage.unixfs.read import file_blocks, read_file, read_stream, way_to
 
 __all__ = [
     "PROFILES",
@@ -34,4 +34,5 @@ __all__ = [
     "read_directory",
     "read_file",
     "read_stream",
+    "way_to",
 ]

@@ -41,6 +41,31 @@ def file_blocks(blobs: Blobs, cid: Cid, *, bytes_max: int) -> Iterator[tuple[Cid
     return ((child, block) for child, block, _ in _walk(blobs, cid, bytes_max))
 
 
+def way_to(blobs: Blobs, cid: Cid, offset: int, *, bytes_max: int) -> Iterator[Cid]:
+    """Fetch the blocks on the way from a file's root to the byte at `offset`, and yield the CID of each.
+
+    Raises: as `read_stream`; MalformedDag: the file ends before `offset`.
+    """
+    expected: int | None = None
+    for depth in range(DEPTH_MAX + 1):
+        links, entry, length = _part(blobs.get(cid), cid)
+        if expected is None and length > bytes_max:
+            raise FileTooLarge(f"file {cid} has {length} bytes and {bytes_max} were allowed; allow more")
+        if expected not in (None, length) or not 0 <= offset < length:
+            raise MalformedDag(f"block {cid} has {length} bytes of the file, other than its parent or its owner said")
+        yield cid
+        if not links:
+            return
+        if depth == DEPTH_MAX:
+            break
+        for link, expected in zip(links, entry.child_bytes, strict=True):
+            cid = link.cid
+            if offset < expected:
+                break
+            offset -= expected
+    raise MalformedDag(f"a file is more than {DEPTH_MAX} levels deep")
+
+
 def _walk(blobs: Blobs, cid: Cid, bytes_max: int) -> Iterator[tuple[Cid, bytes, bytes | None]]:
     """Yield each block in order, with the file's bytes where it is a leaf."""
     blocks_left: int | None = None

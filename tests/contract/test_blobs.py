@@ -15,6 +15,7 @@ from storage.gateway import GatewayBlobs
 from storage.memory import MemoryBlobs
 from storage.model import BLOCK_BYTES_MAX, Blobs
 from storage.racing import RacingBlobs
+from storage.spread import SpreadBlobs
 from storage.unixfs import V0_2015, V1_2025, add_file, read_file
 from tests.faults import FlippedBit
 from tests.storage.gateway_node import gateway_over
@@ -24,7 +25,7 @@ IPFS_TIMEOUT_S = 2.0  # a node that is offline is silent about what it lacks: th
 FreshBlock = Callable[..., tuple[Cid, bytes]]
 
 
-@pytest.fixture(params=["memory", "directory", pytest.param("ipfs", marks=pytest.mark.ipfs)])
+@pytest.fixture(params=["memory", "directory", "spread", pytest.param("ipfs", marks=pytest.mark.ipfs)])
 def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blobs]:
     match request.param:
         case "memory":
@@ -32,6 +33,8 @@ def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Blobs]:
         case "directory":
             with DirectoryBlobs(tmp_path / "blobs") as directory:
                 yield directory
+        case "spread":
+            yield SpreadBlobs(MemoryBlobs(), [MemoryBlobs(name="another"), FlippedBit(MemoryBlobs(name="a third"))])
         case "ipfs":
             address = os.environ.get("COFFER_TEST_IPFS")
             if not address:

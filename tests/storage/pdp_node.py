@@ -103,7 +103,14 @@ class PdpNode:
     def _send(self, asked: Asked, cid: str) -> bytes:
         if cid not in self.pieces:
             return answered(b"", status="404 Not Found")
-        return answered(self.pieces[cid], headers={"Content-Type": "application/piece"})
+        data, asked_range = self.pieces[cid], asked.headers.get("range")
+        if asked_range is None:
+            return answered(data, headers={"Content-Type": "application/piece"})
+        start, end = map(int, re.fullmatch(r"bytes=(\d+)-(\d+)", asked_range).groups())  # type: ignore[union-attr]
+        if start >= len(data):
+            return answered(b"", status="416 Range Not Satisfiable")
+        told = {"Content-Type": "application/piece", "Content-Range": f"bytes {start}-{end}/{len(data)}"}
+        return answered(data[start : end + 1], status="206 Partial Content", headers=told)
 
     def _create(self, asked: Asked) -> bytes:
         said = json.loads(asked.body)

@@ -12,7 +12,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect
 
 from vault.errors import RecordsUnavailable
-from vault.records import head_tables, poll_tables  # noqa: F401  # their tables join the metadata
+from vault.records import copy_tables, head_tables, poll_tables  # noqa: F401  # their tables join the metadata
 from vault.records.tables import Table
 
 VERSION_TABLE: Final = "coffer_schema"

@@ -8,7 +8,7 @@ from storage.cid import RAW, Cid
 from storage.errors import NothingAgreed
 from storage.memory import MemoryBlobs
 from storage.racing import IN_FLIGHT_MAX, RacingBlobs
-from tests.faults import Counted, Faulty, FlippedBit, Swapped, Truncated
+from tests.faults import Counted, Faulty, FlippedBit, Missing, Swapped, Truncated
 from tests.storage.stuck import stuck
 
 BLOCK = b"the right block"
@@ -111,3 +111,15 @@ def test_who_lied_once_is_asked_last_for_good_however_fast_it_is() -> None:
     assert [race.get(CID) for _ in range(10)] == [BLOCK] * 10
     assert liar.gets == asked
     assert race.standings()[0].failures_in_row == 0
+
+
+def test_who_is_told_of_lies_hears_of_each_and_of_nothing_else() -> None:
+    told: list[tuple[int, str]] = []
+    race = RacingBlobs([held(), FlippedBit(held()), Missing(held())], blame=lambda *lie: told.append(lie))
+    assert race.get(CID) == BLOCK
+    deadline = time.monotonic() + 20
+    while not told:
+        assert time.monotonic() < deadline
+    ((place, fault),) = told
+    assert place == 1
+    assert "are not the block" in fault
