@@ -20,14 +20,16 @@ from cli.quantities import counted
 from cli.tables import show_table
 from cli.workplace import opened_home
 from storage.cid import Cid
+from storage.errors import StorageError
 from storage.model import Blobs
 from vault.copies.model import COPIES_MAX, Copy, CopyState, Place
-from vault.errors import MalformedObject
+from vault.errors import MalformedObject, VaultError
 from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.copies.keeping import Keeper
     from vault.copies.status import DatasetCopies
+    from vault.records.copies import CopyRecords
     from vault.records.database import Records
     from vault.records.model import DatasetRow
 
@@ -101,6 +103,29 @@ def states(records: Records, rows: Sequence[DatasetRow]) -> dict[Cid, str]:
 
     begun = set(CopyRecords(records).datasets())
     return {row.manifest: "pending" if row.state == "sealed" and row.manifest in begun else row.state for row in rows}
+
+
+def let_go(settings: Settings, copies: CopyRecords, manifests: Sequence[Cid]) -> list[str]:
+    """Unpin deleted datasets, have the watch forget them, and say what stays where all the same."""
+    from vault.copies.notes import RecordedNotes
+
+    remains = []
+    for copy in [copy for manifest in manifests for copy in copies.copies(manifest)]:
+        try:
+            place = places.open_place(settings, copy.place) if is_named(settings, copy.place) else None
+            said = place.let_go(RecordedNotes(copies, copy.manifest, copy.place)) if place else "not in the settings"
+        except (StorageError, VaultError) as error:
+            said = str(error)
+        if said:
+            remains.append(f"its copy at {copy.place}: {said}")
+    for manifest in manifests:
+        copies.forget_dataset(manifest)
+    return remains
+
+
+def is_named(settings: Settings, place: str) -> bool:
+    """Say whether the settings name a place."""
+    return place == MAIN or place in settings.places
 
 
 @contextmanager

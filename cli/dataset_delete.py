@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import wiring
+from cli import dataset_copies, wiring
 from cli.console import FAILED, foreign, reported, say, show_json, warn
 from cli.home import Home, Settings
 from cli.options import CustodianOption, HomeOption, JsonOption, cid_option
@@ -25,6 +25,7 @@ from storage.model import Blobs
 from vault.assembly import history_of, time_text
 from vault.charter import Charter
 from vault.codec import OBJECT_BYTES_MAX
+from vault.copies.model import Kind
 from vault.deleting import Shredded, remove_blocks, remove_segments, remove_snapshots, shredded
 from vault.delivery import manifest_at
 from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version, verify_tombstone
@@ -35,6 +36,7 @@ from vault.signing import BLANK_SIGNATURE, SigningKey, address_text
 if TYPE_CHECKING:
     from vault.client import CustodyClient
     from vault.records.catalog import Catalog
+    from vault.records.copies import CopyRecords
 
 REMAINS = (
     "copies of its blocks that others made: still sealed, and nobody can open them once the key is gone",
@@ -58,6 +60,7 @@ class _Deletion:
     settings: Settings
     home: Home
     catalog: Catalog
+    copies: CopyRecords
     manifests: Sequence[Manifest]
     places: Sequence[Blobs]
     charter: Charter
@@ -87,6 +90,7 @@ def delete(
     """
     from vault.records.board import Board
     from vault.records.catalog import Catalog
+    from vault.records.copies import CopyRecords
 
     with reported():
         settings, place = opened_home(home, custodians=tuple(custodian or ()))
@@ -99,6 +103,7 @@ def delete(
                 settings=settings,
                 home=place,
                 catalog=catalog,
+                copies=CopyRecords(records),
                 manifests=manifests,
                 places=places,
                 charter=history_of(Board(records), manifests[0].genesis, at=wiring.clock()).charter,
@@ -163,7 +168,8 @@ def _tombstone_from(file: Path) -> Tombstone:
 
 def _places(settings: Settings, storages: list[str]) -> list[Blobs]:
     named = [wiring.open_storage(settings.model_copy(update={"storage": text})) for text in storages]
-    return named or [wiring.open_storage(settings)]
+    further = [place for place in settings.places.values() if place.kind in (Kind.DIRECTORY, Kind.IPFS)]
+    return named or [wiring.open_storage(settings), *(wiring.open_blobs(one.kind, one.at) for one in further)]
 
 
 def _meant(catalog: Catalog, cid: Cid, places: Sequence[Blobs], *, is_whole: bool) -> list[Manifest]:
@@ -224,6 +230,7 @@ def _deleted(deletion: _Deletion, answers: Sequence[Shredded], *, is_json: bool)
     write_private(file, left.encoded())
     for one in manifests:
         staging.put(one.cid(), one.encoded())
+    kept = dataset_copies.let_go(deletion.settings, deletion.copies, [one.cid() for one in manifests])
     removed = _blocks_removed(deletion, staging, is_json=is_json)
     for place in deletion.places:
         place.put(left.cid(), left.encoded())
@@ -237,7 +244,7 @@ def _deleted(deletion: _Deletion, answers: Sequence[Shredded], *, is_json: bool)
         "blocks_removed": removed,
         "file": str(file),
         "subject": left.subject().hex() if deletion.is_whole else None,
-        "remains": [sentence.format(lease_s=deletion.charter.lease_s) for sentence in REMAINS],
+        "remains": [sentence.format(lease_s=deletion.charter.lease_s) for sentence in REMAINS] + kept,
     }
 
 

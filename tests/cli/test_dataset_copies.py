@@ -25,7 +25,7 @@ from tests.cli.conftest import PASSWORD, Clock, Founded, Party
 from tests.storage.gateway_node import gateway_over
 from tests.storage.pinning_node import TOKEN, PinningNode
 from tests.storage.warm_node import CHAIN_ID, CONTRACT, PAYEE, WarmNode
-from tests.storage.web_node import WebNode
+from tests.storage.web_node import WebNode, answered
 from vault.copies.model import Copy, Kind
 from vault.records.copies import CopyRecords
 from vault.records.database import open_records
@@ -345,3 +345,29 @@ def test_what_is_read_from_all_places_is_written_to_the_main_one(party: Party, t
     assert not DirectoryBlobs(party.home / "blocks").has(cid)
     blobs.put(cid, block)
     assert DirectoryBlobs(party.home / "blocks").get(cid) == block
+
+
+def test_what_is_deleted_is_deleted_at_every_place_and_nobody_repairs_it(
+    dao: Founded, manifest: str, pins: PinningNode, gateway: WebNode, tmp_path: Path
+) -> None:
+    pinning = {"kind": "pinning", "at": pins.web.url, "read": gateway.url, "private": True}
+    configured(dao, attic=attic(tmp_path), pins=pinning)
+    dao.party.env["COFFER_TOKEN_PINS"] = TOKEN
+    publish(dao, manifest, "--wait", "30")
+    assert (len(pins.pins), status(dao)["verified"]) == (1, 3)
+    args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
+    said = dao.party.json(*args)
+    assert (said["deleted"], pins.pins) == (True, {})
+    tombstone = Cid.parse(said["tombstone"])
+    assert set(DirectoryBlobs(tmp_path / "attic").cids()) == {tombstone}
+    assert dao.party.run("storage", "watch", "--once", "--whole").stdout == ""
+    assert "no dataset was published" in dao.party.run("dataset", "status").stdout
+
+
+def test_a_pin_that_cannot_be_removed_is_said(dao: Founded, manifest: str, pins: PinningNode, gateway: WebNode) -> None:
+    configured(dao, pins={"kind": "pinning", "at": pins.web.url, "read": gateway.url, "private": True})
+    dao.party.env["COFFER_TOKEN_PINS"] = TOKEN
+    publish(dao, manifest, code=1)
+    pins.first = lambda asked: [answered(b"", status="503 Away")]
+    args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
+    assert any("its copy at pins" in sentence for sentence in dao.party.json(*args)["remains"])

@@ -116,6 +116,17 @@ def test_a_forgotten_copy_takes_its_pieces_with_it(kept: CopyRecords) -> None:
     assert (kept.copies(), kept.pieces(MANIFEST, "pins")) == ([PENDING], [])
 
 
+def test_a_forgotten_dataset_takes_all_of_its_copies_with_it(kept: CopyRecords) -> None:
+    for manifest in (MANIFEST, OTHER):
+        kept.want(manifest, 2)
+        kept.add(replace(COPY, manifest=manifest))
+        kept.keep_piece(manifest, "pins", PIECE)
+    for _ in range(2):
+        kept.forget_dataset(MANIFEST)
+    assert (kept.datasets(), kept.wanted(MANIFEST), kept.copies(MANIFEST)) == ([OTHER], 0, [])
+    assert (kept.pieces(MANIFEST, "pins"), kept.pieces(OTHER, "pins")) == ([], [PIECE])
+
+
 def test_who_lied_is_counted_and_the_last_lie_kept(kept: CopyRecords) -> None:
     kept.blame("node", "first", at=5)
     kept.blame("node", "y" * 5000, at=7)

@@ -178,6 +178,9 @@ class Place(Protocol):
     def outlook(self, job: Job) -> Outlook:
         """Ask the place how it stands with a copy. Raises: StorageUnavailable."""
 
+    def let_go(self, notes: Notes) -> str:
+        """Have the place stop keeping a deleted dataset; say in words what stays, or nothing. Blocks go one by one."""
+
     def renew(self, job: Job) -> int | None:
         """Have the place keep a copy for longer, and return until when it does now, where it says."""
 

@@ -160,6 +160,12 @@ class PiecePlace:
         """Do nothing: a data set is paid from the owner's account until that is empty."""
         return None
 
+    def let_go(self, notes: Notes) -> str:
+        """Say that the pieces stay, and are paid for."""
+        if not notes.pieces():
+            return ""
+        return f"its pieces at {self.name}, still sealed: end the data set with Filecoin's own tools to stop paying"
+
     def _send(self, job: Job) -> None:
         manifest = job.manifest.cid()
         lengths: dict[Cid, int] = {}

@@ -7,6 +7,7 @@ can fetch it may have from somewhere else: name one that the service itself runs
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final
 
@@ -73,6 +74,14 @@ class PinPlace:
         status = self._status(job.notes)
         renewed = self._pinned(job, status)
         return _lapses_at(renewed)
+
+    def let_go(self, notes: Notes) -> str:
+        """Remove the pin."""
+        note = notes.copy_note().decode("utf-8", "replace")
+        if note:
+            with suppress(PinNotFound):
+                self._service.remove(note)
+        return ""
 
     def _status(self, notes: Notes) -> PinStatus | None:
         note = notes.copy_note().decode("utf-8", "replace")

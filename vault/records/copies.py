@@ -88,6 +88,12 @@ class CopyRecords:
                 own = (col(table.manifest) == manifest.binary, col(table.place) == place)
                 session.exec(delete(table).where(*own))
 
+    def forget_dataset(self, manifest: Cid) -> None:
+        """Forget that copies of a dataset were wanted, and all of them, so that nobody repairs what was deleted."""
+        with self._records.writing(_turn(manifest)) as session:
+            for table in (KeptPiece, KeptCopy, WantedCopies):
+                session.exec(delete(table).where(col(table.manifest) == manifest.binary))
+
     def keep_piece(self, manifest: Cid, place: str, piece: ListedPiece) -> None:
         """Keep what a piece of a copy is and holds, in the place of an earlier one of that number."""
         row = KeptPiece(
