@@ -90,8 +90,9 @@ class Query(Record):
     @property
     def is_count(self) -> bool:
         """Say whether it asks how many passages meet a filter, and for none of them."""
-        asks_nothing_else = self.options == replace(PLAIN, where=self.options.where)
-        return self.k == 0 and not self.text and not self.vector and bool(self.options.where) and asks_nothing_else
+        if self.k or self.text or self.vector or not self.options.where:
+            return False
+        return self.options == replace(PLAIN, where=self.options.where)
 
     @property
     def passages_max(self) -> int:
