@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
 
+from benchmarks.table import write_between
+
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PLOT = DOCS / "images" / "peers.svg"
 PAGE = DOCS / "benchmarks.md"
@@ -24,14 +26,9 @@ Point = dict[str, Any]
 
 def write(measured: dict[str, Any]) -> None:
     """Write the plot, and the part of the page between the markers. Raises `ValueError` where they are missing."""
-    text = PAGE.read_text()
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"{PAGE} lacks the markers {START} and {END}")
     PLOT.parent.mkdir(exist_ok=True)
     PLOT.write_text(plot(measured["points"]))
-    PAGE.write_text(f"{before}{START}\n{section(measured)}\n{END}{after}")
+    write_between(PAGE, START, END, section(measured))
 
 
 def section(measured: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ no near-duplicates, and their neighborhoods are emptier than those of real text)
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def run() -> dict[str, Any]:
     rows += _against_peers(large, queries, goals=True)
     rows += _filtered(large, queries)
     del large
-    return result("retrieve", [*rows, *_scale(real.vectors, queries)])
+    return result("retrieve", rows) | {"scale": [asdict(one) for one in _scale(real.vectors, queries)]}
 
 
 def vectors_of(real: NDArray[np.float32], count: int) -> NDArray[np.float32]:

@@ -14,12 +14,16 @@ START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 def write_table(readme: Path) -> None:
     """Replace what stands between the markers. Raises `ValueError` where they are missing."""
-    text = readme.read_text()
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
+    write_between(readme, START, END, table())
+
+
+def write_between(page: Path, opening: str, closing: str, lines: str) -> None:
+    """Replace what stands between two markers of a page. Raises `ValueError` where they are missing."""
+    before, start, rest = page.read_text().partition(opening)
+    _, end, after = rest.partition(closing)
     if not start or not end:
-        raise ValueError(f"{readme} lacks the markers {START} and {END}")
-    readme.write_text(f"{before}{START}\n{table()}\n{END}{after}")
+        raise ValueError(f"{page} lacks the markers {opening} and {closing}")
+    page.write_text(f"{before}{opening}\n{lines}\n{closing}{after}")
 
 
 def table() -> str:

@@ -55,8 +55,9 @@ def save_result(measured: dict[str, Any]) -> None:
     harness = import_module("benchmarks.harness")
     harness.save({"machine": harness.machine(), **measured})
     import_module("benchmarks.table").write_table(ROOT / "README.md")
-    if measured["name"] == "peers":
-        import_module("benchmarks.peers_page").write(measured)
+    pages = {"peers": "benchmarks.peers_page", "retrieve": "benchmarks.scale_page"}
+    if measured["name"] in pages:
+        import_module(pages[measured["name"]]).write(measured)
 
 
 def _show(measured: dict[str, Any]) -> None:

@@ -46,6 +46,7 @@ def policy_json(policy: Policy) -> dict[str, Any]:
         "owners_min": policy.output.owners_min,
         "score_decimals": policy.output.score_decimals,
         "probes_per_hour": policy.output.probes_per_hour,
+        "counts_in": policy.output.counts_from,
         "redacts": [str(kind) for kind in policy.output.redacts],
         "tees": sorted({tee.kind for tee in policy.tees}),
         "treasury": address_text(policy.treasury),

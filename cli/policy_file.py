@@ -74,6 +74,7 @@ def policy_from_yaml(
         output=OutputRules(
             owners_min=output.read("owners", _count),
             score_decimals=output.read("score_decimals", _count),
+            counts_from=output.read("counts_in", _count),
             redacts=tuple(sorted(output.each("redact", _redaction))),
             probes_per_hour=output.read("probes_per_hour", _count),
         ),

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 from vault.codec import Label, Length
 from vault.dataset import DATASETS_MAX
 from vault.licensees import LISTED_MAX
-from vault.output_rules import PROBES_MAX, SCORE_DECIMALS_MAX, Redaction
+from vault.output_rules import COUNTS_LEAST, COUNTS_MOST, PROBES_MAX, SCORE_DECIMALS_MAX, Redaction
 from vault.policy import K_LIMIT, PRICE_MAX, TEES_MAX
 
 TITLE_CHARS_MAX: Final = next(bound.most for bound in get_args(Label) if isinstance(bound, Length))
@@ -171,6 +171,13 @@ WORDS: Final[tuple[Word | Section, ...]] = (
                 means="most questions of one budget that hardly differ and come closest to one passage; `0`: any"
                 " number",
                 schema=_number(0, PROBES_MAX),
+                default="0",
+            ),
+            Word(
+                key="counts_in",
+                means=f"how many passages meet a filter is told in multiples of this, {COUNTS_LEAST} at least, rounded "
+                "down, for the price of a query; 0 for not at all",
+                schema={"anyOf": [{"const": 0}, _number(COUNTS_LEAST, COUNTS_MOST)]},
                 default="0",
             ),
             Word(

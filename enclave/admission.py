@@ -159,6 +159,8 @@ class Admission:
                 "this policy redacts, so passages are found by their vectors alone: a filter, or a word that counts, "
                 "would tell what is blacked out"
             )
+        if query.is_count and not policy.output.counts_from:
+            raise AccessDenied("this policy tells nobody how many passages meet a filter")
         covered = self.coverage(policy, grounds)
         if not covered.places.keys() >= set(query.datasets):
             raise AccessDenied("a dataset of the question is not one that the policy serves now")

@@ -24,7 +24,7 @@ from enclave.served import Served
 from vault.entry import Entry, unpacked_scores
 from vault.errors import AccessDenied, RequestConflict, VaultError
 from vault.license import License
-from vault.question import Query
+from vault.question import Query, count_bytes
 from vault.receipt_message import payload_digest
 
 RENEWALS_MAX = 2  # that one call waits for: the one under way may have begun too early for it
@@ -128,6 +128,8 @@ class Answering:
         )
         started = time.perf_counter()
         answer = await self._in_turn(ask, session, served)
+        if query.is_count:
+            answer = replace(answer, vector=count_bytes(asked.policy.output.told_count(answer.matching)))
         taken = time.perf_counter() - started
         self._metrics.observe(Stage.QUEUE, max(0.0, taken - answer.embed_s - answer.search_s))
         self._metrics.observe(Stage.EMBED, answer.embed_s)

@@ -56,6 +56,16 @@ class Embedding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Count:
+    """How many passages meet a filter, rounded down as the policy says, with the receipt for it."""
+
+    count: int
+    receipt: Receipt
+    file: ReceiptFile = field(repr=False)
+    is_repeat: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetDescription:
     """One dataset that may be asked."""
 
@@ -82,3 +92,4 @@ class Description:
     price_per_passage: int  # micro-units
     currency: str
     owners_min: int
+    counts_in: int  # passages are counted in multiples of this; 0 where they are not

@@ -14,9 +14,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Self, TypedDict, Unpack
 
-from enclave.answers import Account, Answer, DatasetDescription, Description, Embedding, Result
+from enclave.answers import Account, Answer, Count, DatasetDescription, Description, Embedding, Result
 from enclave.channel import EnclaveChannel
 from enclave.client_session import SESSION_S, ClientSession
 from enclave.credential import Credential
@@ -29,7 +30,17 @@ from storage.cid import Cid
 from vault.codec import INTEGER_MAX
 from vault.errors import InvalidReceipt, VaultError
 from vault.evidence import Appraiser
-from vault.question import PLAIN, Options, Query, Quote, account_digest, batch_digest, describe_digest, quote_digest
+from vault.question import (
+    PLAIN,
+    Options,
+    Query,
+    Quote,
+    account_digest,
+    batch_digest,
+    count_bytes,
+    describe_digest,
+    quote_digest,
+)
 from vault.receipt import FIRST_PREVIOUS
 from vault.wire import error_of
 
@@ -234,6 +245,35 @@ class EnclaveClient:
             embed_s=response.embed_s,
         )
 
+    def count(self, where: bytes, *, datasets: Sequence[Cid] = (), price_max: int = INTEGER_MAX) -> Count:
+        """Return how many passages meet a filter, where the policy tells that; charged like an answer of no passages.
+
+        Args:
+            where: the filter, canonical DAG-CBOR.
+        Raises: `AccessDenied` where the policy does not tell it.
+        """
+        query = self.question(k=0, datasets=datasets, options=replace(PLAIN, where=where), price_max=price_max)
+        self._session.send(query)
+        sequence, mac = self._session.place(query.body_digest())
+        request = pb.CountRequest(
+            session=self._session.id,
+            sequence=sequence,
+            mac=mac,
+            request_id=query.request,
+            policy=query.policy.binary,
+            where=where,
+            datasets=[cid.binary for cid in query.datasets],
+            salt=query.salt,
+            price_max=price_max,
+            last_receipt=self._session.last_receipt,
+        )
+        response = self._channel.call(self._stub.Count, request)
+        counted = pb.SearchResponse(
+            receipt=response.receipt, query_vector=count_bytes(response.count), is_repeat=response.is_repeat
+        )
+        answer = self._session.checked(query, counted)
+        return Count(count=response.count, receipt=answer.receipt, file=answer.file, is_repeat=response.is_repeat)
+
     def quote(self, *, k: int, neighbors: int = 0) -> Quote:
         """Return what an answer would cost at most and what is left; nothing is searched and nothing charged."""
         sequence, mac = self._session.place(quote_digest(k, neighbors), confirms=FIRST_PREVIOUS)
@@ -281,6 +321,7 @@ class EnclaveClient:
             price_per_passage=answer.price_per_passage,
             currency=answer.currency,
             owners_min=answer.owners_min,
+            counts_in=answer.counts_in,
         )
 
     def account(self) -> Account:

@@ -10,13 +10,13 @@ from storage.cid import Cid
 from vault.errors import VaultError
 
 Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes, bytes | None]"
-Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float] | VaultError"
+Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float, tuple[tuple[bytes, int], ...]] | VaultError"
 
 
 def crossing(answers: Iterable[Answer | VaultError]) -> list[Crossed]:
     """Return answers, and why there are none, as they cross."""
     return [
-        (_crossing_passages(answer.found), answer.vector, answer.embed_s, answer.search_s)
+        (_crossing_passages(answer.found), answer.vector, answer.embed_s, answer.search_s, answer.matching)
         if isinstance(answer, Answer)
         else answer
         for answer in answers
@@ -30,7 +30,11 @@ def crossed(answers: Sequence[Crossed]) -> list[Answer | VaultError]:
         answer
         if isinstance(answer, VaultError)
         else Answer(
-            found=_crossed_passages(answer[0], manifests), vector=answer[1], embed_s=answer[2], search_s=answer[3]
+            found=_crossed_passages(answer[0], manifests),
+            vector=answer[1],
+            embed_s=answer[2],
+            search_s=answer[3],
+            matching=answer[4],
         )
         for answer in answers
     ]

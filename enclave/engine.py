@@ -49,7 +49,7 @@ class _Good:
 
     @property
     def needs_embedding(self) -> bool:
-        return self.vector is None and self.ask.options.mode is not Mode.KEYWORD
+        return self.vector is None and self.ask.options.mode is not Mode.KEYWORD and not self.ask.is_count
 
 
 class LocalEngine:
@@ -119,6 +119,7 @@ class LocalEngine:
                     vector=b"" if vector is None else vector.astype("<f4").tobytes(),
                     embed_s=embedded - started,
                     search_s=ended - embedded,
+                    matching=_matching(one),
                 )
             )
         return [answer for answer in answers if answer is not None]
@@ -197,6 +198,13 @@ def _passages(scope: Sequence[Opened], answer: Retrieved) -> tuple[Found, ...]:
             if (hit.source, row) not in scores:
                 ordered.setdefault((hit.source, row), hit.score)
     return tuple(scope[source].found(row, score) for (source, row), score in ordered.items())
+
+
+def _matching(good: _Good) -> tuple[tuple[bytes, int], ...]:
+    """Return how many passages of each dataset meet a count's filter, with their owner."""
+    if not good.ask.is_count or good.filter is None:
+        return ()
+    return tuple((one.passages.manifest.owner, one.count(good.filter)) for one in good.opened)
 
 
 def _leaving(found: tuple[Found, ...], redacts: Sequence[Redaction]) -> tuple[Found, ...]:

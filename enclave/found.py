@@ -61,9 +61,14 @@ class Ask:
     text: str = field(repr=False)  # may be empty where it asks by vector
     vector: bytes = field(repr=False)  # empty where it asks by text
     datasets: tuple[Cid, ...]
-    k: int  # 0 for the vector alone
+    k: int  # 0 for the vector alone, or, without a text, for how many passages meet the filter
     options: Options = PLAIN
     redacts: tuple[Redaction, ...] = ()
+
+    @property
+    def is_count(self) -> bool:
+        """Say whether it asks how many passages meet its filter."""
+        return self.k == 0 and not self.text and bool(self.options.where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +87,7 @@ class Answer:
     vector: bytes = field(repr=False)
     embed_s: float
     search_s: float
+    matching: tuple[tuple[bytes, int], ...] = ()  # of a count: each dataset's owner, and how many passages match
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

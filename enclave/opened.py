@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from enclave.found import Dataset, Found, IndexFacts
 from rag.approximate import ApproximateIndex
 from rag.facts import DOCUMENT, OWNER, MalformedMetadata
-from rag.filters import TEXT_BYTES_MAX
+from rag.filters import TEXT_BYTES_MAX, Filter
 from rag.keyword import KeywordIndex, OversizedVocabulary
 from rag.metadata import MetadataIndex
 from rag.model import Index, Metadata
@@ -101,6 +101,10 @@ class Opened:
             text=self.text,
             vectors=self.index.vectors,
         )
+
+    def count(self, filter_: Filter) -> int:
+        """Return how many passages meet a filter."""
+        return len(self._metadata.rows(filter_))
 
     def text(self, row: int) -> str:
         """Return a passage's text."""

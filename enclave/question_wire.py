@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from enclave.asked import Metered
@@ -81,6 +82,22 @@ def embed_query(request: pb.EmbedRequest) -> Query:
         k=0,
         salt=request.salt,
         price_max=request.price_max,
+    )
+
+
+def count_query(request: pb.CountRequest) -> Query:
+    """Return the question that asks how many passages meet a filter. Raises `MalformedObject` where there is none."""
+    if not request.where:
+        raise MalformedObject("a count needs a filter; Describe says how many passages a dataset has")
+    return Query(
+        request=request.request_id,
+        policy=Cid(request.policy),
+        text="",
+        k=0,
+        salt=request.salt,
+        datasets=tuple(map(Cid, request.datasets)),
+        price_max=request.price_max,
+        options=replace(PLAIN, where=request.where),
     )
 
 

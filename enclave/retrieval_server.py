@@ -8,7 +8,7 @@ from typing import Any
 
 import grpc
 
-from enclave.question_wire import embed_query, query_from, response_of
+from enclave.question_wire import count_query, embed_query, query_from, response_of
 from enclave.service import EnclaveService
 from enclave.streaming import answer_stream, fitting, outcome_of
 from enclave.v1 import retrieval_pb2 as pb
@@ -87,6 +87,17 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
         )
 
     @answered
+    async def Count(self, request: pb.CountRequest, _: Context) -> pb.CountResponse:  # noqa: N802, D102
+        query = count_query(request)
+        session = self._service.authenticated(
+            request.session, request.sequence, request.mac, body=query.body_digest(), last_receipt=request.last_receipt
+        )
+        metered, answer, is_repeat = await self._service.search(session, query, request.last_receipt)
+        return pb.CountResponse(
+            count=int.from_bytes(answer.vector, "big"), receipt=metered.receipt, is_repeat=is_repeat
+        )
+
+    @answered
     async def Quote(self, request: pb.QuoteRequest, _: Context) -> pb.QuoteResponse:  # noqa: N802, D102
         quote = self._service.quote(
             request.session, request.sequence, request.mac, k=request.k, neighbors=request.neighbors
@@ -125,6 +136,7 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
             price_per_passage=policy.price_per_passage,
             currency=policy.currency,
             owners_min=policy.output.owners_min,
+            counts_in=policy.output.counts_from,
         )
 
     @answered

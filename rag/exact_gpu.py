@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rag.low_precision import float_columns, keep_bounds, resized, resized_bounds, rounded_width, tiles_of
+from rag.pairs import Pairs, hits_of, k_best
 from rag.rounding import (
     BFLOAT16_UNIT,
     DEVICE_SUM_UNIT,
@@ -28,7 +28,8 @@ from rag.rounding import (
     TileBounds,
 )
 from rag.scoring import halved
-from rag.tile_filter import Pairs, hits_of, k_best, split_of
+from rag.tile_encoding import float_columns, keep_bounds, resized, resized_bounds, rounded_width, tiles_of
+from rag.tile_filter import split_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from rag.low_precision import Bfloat16Rows, Float32Rows, LowPrecision, resized
+from rag.float_rows import Bfloat16Rows, Float32Rows
+from rag.low_precision import LowPrecision
 from rag.scoring import exact_scores
+from rag.tile_encoding import resized
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -15,7 +15,6 @@ long as it keeps to the bound: the answer is that of scoring every row.
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +22,7 @@ import numpy as np
 from rag.exact_rows import ExactRows, scores_of
 from rag.low_precision import LowPrecision
 from rag.model import Hit
+from rag.pairs import LEAST, MOST, Pairs, hits_of, k_best, kth_of, rank_of
 from rag.rounding import FLOAT32_TINY, SLACK, TILE
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ PENDING_MAX = 2**19  # rows that wait for the floor to rise before they are scor
 GATHERED_MAX = 2**19  # scores of surviving tiles looked at together
 TILES_PER_HIT = 4  # at least so many tiles of a segment for each hit, or the floor would say little
 FLOAT32_MAX = 3.4e38
-_LEAST, _MOST = -1e30, 1e30  # beyond every score: vectors are at most `NORM_MAX` long
+
 
 _scratch = threading.local()
 
@@ -73,17 +73,6 @@ class Open:
     def is_full(self, first: int, last: int) -> bool:
         """Tell whether all rows of these tiles are open."""
         return self.count(first, last) == (last - first) * TILE
-
-
-@dataclass(frozen=True, slots=True)
-class Pairs:
-    """Rows, each with the query that it may answer."""
-
-    query: NDArray[np.int64]
-    row: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.row)
 
 
 def search_tiles(
@@ -122,7 +111,7 @@ class _Search:
         self._width = low.width_of(len(queries))
         self._columns, self._bounds = low.columns(queries, self._width)
         self._tops = np.full((len(queries), self._k), -np.inf)
-        self._floor = np.full(len(queries), _LEAST)
+        self._floor = np.full(len(queries), LEAST)
         self._pending: list[tuple[Pairs, NDArray[np.float64], NDArray[np.float64]]] = []
         self._waiting = 0
         empty = np.empty(0, dtype=np.int64)
@@ -136,7 +125,7 @@ class _Search:
             row = self._named(np.flatnonzero(self._open.mask)[: self._k])
             self._best = Pairs(np.repeat(zeros, self._k), np.tile(row, len(zeros)))
             self._scores = scores_of(self._exact, self._best.row, self._queries, self._best.query)
-            self._floor[zeros] = _MOST
+            self._floor[zeros] = MOST
 
     def _named(self, row: NDArray[np.int64]) -> NDArray[np.int64]:
         return row if self._rows is None else self._rows[row]
@@ -155,7 +144,7 @@ class _Search:
             return
         split = split_of(last - first, self._k)
         scores, maxima = self._multiplied(first, last, split)
-        is_first = bool((self._floor <= _LEAST).any())
+        is_first = bool((self._floor <= LEAST).any())
         if is_first:
             self._set_floor(maxima, first, split)
         query, at, lower = self._reaching(maxima, first, last, split)
@@ -221,7 +210,7 @@ class _Search:
         """Return for each query what c·S is at least where a row of these tiles reaches the floor, rounded down."""
         tiles, asked = self._low.bounds, self._bounds
         margin = asked.alpha * tiles.error[first:last].max() + asked.beta * tiles.norm[first:last].max() + asked.tau
-        needed = np.maximum(self._floor, _LEAST) - margin * SLACK
+        needed = np.maximum(self._floor, LEAST) - margin * SLACK
         output = self._low.arithmetic.output
         needed = needed / np.where(needed > 0, 1 + output, 1 - output)
         needed = needed / np.where(asked.scale > 0, asked.scale, 1.0)
@@ -288,37 +277,6 @@ def split_of(tiles: int, k: int) -> int:
     while split < TILE and tiles * split < TILES_PER_HIT * k:
         split *= 2
     return split
-
-
-def k_best(pairs: Pairs, scores: NDArray[np.float64], k: int) -> tuple[Pairs, NDArray[np.float64]]:
-    """Return the `k` best pairs of each query, by query, then descending score, ties by ascending row."""
-    order = np.lexsort((pairs.row, -scores, pairs.query))
-    kept = order[rank_of(pairs.query[order]) < k]
-    return Pairs(pairs.query[kept], pairs.row[kept]), scores[kept]
-
-
-def hits_of(pairs: Pairs, scores: NDArray[np.float64], queries: int) -> list[list[Hit]]:
-    """Return pairs as hits of each query, in the order that they are in."""
-    found: list[list[Hit]] = [[] for _ in range(queries)]
-    for query, row, score in zip(pairs.query.tolist(), pairs.row.tolist(), scores.tolist(), strict=True):
-        found[query].append(Hit(row, score))
-    return found
-
-
-def rank_of(group: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return each element's place within its group, from 0; equal numbers stand together."""
-    starts = np.flatnonzero(np.r_[True, group[1:] != group[:-1]]) if len(group) else np.empty(0, np.int64)
-    sizes = np.diff(np.r_[starts, len(group)])
-    return np.asarray(np.arange(len(group)) - np.repeat(starts, sizes), dtype=np.int64)
-
-
-def kth_of(group: NDArray[np.int64], values: NDArray[np.float64], k: int, groups: int) -> NDArray[np.float64]:
-    """Return the k-th largest value of each group, or `_LEAST` where it has fewer."""
-    order = np.lexsort((-values, group))
-    kth = np.full(groups, _LEAST)
-    at = order[rank_of(group[order]) == k - 1]
-    kth[group[at]] = values[at]
-    return kth
 
 
 def scratch(dtype: torch.dtype, size: int) -> torch.Tensor:

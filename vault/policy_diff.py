@@ -161,6 +161,9 @@ def _output(before: Policy | None, after: Policy) -> Iterator[str]:
         yield f"questions an hour that hardly differ around one passage: {_number_words(new.probes_per_hour)}" + (
             f"; before: {_number_words(probes)}" if old else ""
         )
+    if old is None or old.counts_from != new.counts_from:
+        was = "" if old is None else f"; before: {_counts(old.counts_from)}"
+        yield f"how many passages meet a filter: {_counts(new.counts_from)}{was}"
     redacted = frozenset(old.redacts) if old else frozenset()
     yield from (f"{_REDACTED[kind]} are blacked out" for kind in new.redacts if kind not in redacted)
     yield from (f"{_REDACTED[kind]} are not blacked out any more" for kind in sorted(redacted - set(new.redacts)))
@@ -168,6 +171,10 @@ def _output(before: Policy | None, after: Policy) -> Iterator[str]:
 
 def _number_words(most: int) -> str:
     return f"{most} at most" if most else "any number"
+
+
+def _counts(counts_from: int) -> str:
+    return f"told in multiples of {counts_from}, for the price of a query" if counts_from else "not told"
 
 
 def _machines(before: Policy | None, after: Policy) -> Iterator[str]:

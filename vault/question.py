@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, ClassVar
@@ -19,6 +19,7 @@ VECTOR_BYTES_MAX = 1 << 16
 FILTER_BYTES_MAX = 1 << 14
 NEIGHBORS_MAX = 8
 THOUSAND = 1000
+COUNT_BYTES = 8
 BATCH_MAX = 64  # questions in one call
 
 
@@ -76,14 +77,22 @@ class Query(Record):
 
     def check(self) -> None:
         """Refuse a question that asks for nothing, or for two things."""
-        if bool(self.text) == bool(self.vector) and not (self.text and self.options.needs_text):
+        has_one = bool(self.text) != bool(self.vector) or (self.text and self.options.needs_text)
+        if not has_one and not self.is_count:
             raise MalformedObject("a question is asked by its words or by a vector; by both only where words rank")
         if self.options.needs_text and not self.text:
             raise MalformedObject("ranking by words needs the question's text")
         if list(self.datasets) != sorted(set(self.datasets)):
             raise MalformedObject("the datasets of a question stand once each, in ascending order")
-        if self.k == 0 and (self.vector or self.options != PLAIN):
-            raise MalformedObject("a question for its own vector has a text and no options")
+        if self.k == 0 and (self.vector or self.options != PLAIN) and not self.is_count:
+            raise MalformedObject("a question for its own vector has a text and no options; a count has a filter alone")
+
+    @property
+    def is_count(self) -> bool:
+        """Say whether it asks how many passages meet a filter, and for none of them."""
+        if self.k or self.text or self.vector or not self.options.where:
+            return False
+        return self.options == replace(PLAIN, where=self.options.where)
 
     @property
     def passages_max(self) -> int:
@@ -129,6 +138,11 @@ class Quote:
     passages_left: int  # of the extraction budget
     credit: int
     spend_left: int  # under the session's cap
+
+
+def count_bytes(count: int) -> bytes:
+    """Return a count as its receipt commits to it, in the place of a vector."""
+    return count.to_bytes(COUNT_BYTES, "big")
 
 
 def text_commitment(salt: bytes, text: str) -> bytes:

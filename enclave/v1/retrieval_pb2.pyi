@@ -199,6 +199,40 @@ class EmbedResponse(_message.Message):
     embed_s: float
     def __init__(self, vector: _Optional[bytes] = ..., receipt: _Optional[bytes] = ..., is_repeat: _Optional[bool] = ..., embed_s: _Optional[float] = ...) -> None: ...
 
+class CountRequest(_message.Message):
+    __slots__ = ("session", "sequence", "mac", "request_id", "policy", "where", "datasets", "salt", "price_max", "last_receipt")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    WHERE_FIELD_NUMBER: _ClassVar[int]
+    DATASETS_FIELD_NUMBER: _ClassVar[int]
+    SALT_FIELD_NUMBER: _ClassVar[int]
+    PRICE_MAX_FIELD_NUMBER: _ClassVar[int]
+    LAST_RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    sequence: int
+    mac: bytes
+    request_id: bytes
+    policy: bytes
+    where: bytes
+    datasets: _containers.RepeatedScalarFieldContainer[bytes]
+    salt: bytes
+    price_max: int
+    last_receipt: bytes
+    def __init__(self, session: _Optional[bytes] = ..., sequence: _Optional[int] = ..., mac: _Optional[bytes] = ..., request_id: _Optional[bytes] = ..., policy: _Optional[bytes] = ..., where: _Optional[bytes] = ..., datasets: _Optional[_Iterable[bytes]] = ..., salt: _Optional[bytes] = ..., price_max: _Optional[int] = ..., last_receipt: _Optional[bytes] = ...) -> None: ...
+
+class CountResponse(_message.Message):
+    __slots__ = ("count", "receipt", "is_repeat")
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    RECEIPT_FIELD_NUMBER: _ClassVar[int]
+    IS_REPEAT_FIELD_NUMBER: _ClassVar[int]
+    count: int
+    receipt: bytes
+    is_repeat: bool
+    def __init__(self, count: _Optional[int] = ..., receipt: _Optional[bytes] = ..., is_repeat: _Optional[bool] = ...) -> None: ...
+
 class QuoteRequest(_message.Message):
     __slots__ = ("session", "sequence", "mac", "k", "neighbors")
     SESSION_FIELD_NUMBER: _ClassVar[int]
@@ -240,7 +274,7 @@ class DescribeRequest(_message.Message):
     def __init__(self, session: _Optional[bytes] = ..., sequence: _Optional[int] = ..., mac: _Optional[bytes] = ...) -> None: ...
 
 class DescribeResponse(_message.Message):
-    __slots__ = ("datasets", "k_max", "queries_per_minute", "price_per_query", "price_per_passage", "currency", "owners_min")
+    __slots__ = ("datasets", "k_max", "queries_per_minute", "price_per_query", "price_per_passage", "currency", "owners_min", "counts_in")
     DATASETS_FIELD_NUMBER: _ClassVar[int]
     K_MAX_FIELD_NUMBER: _ClassVar[int]
     QUERIES_PER_MINUTE_FIELD_NUMBER: _ClassVar[int]
@@ -248,6 +282,7 @@ class DescribeResponse(_message.Message):
     PRICE_PER_PASSAGE_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     OWNERS_MIN_FIELD_NUMBER: _ClassVar[int]
+    COUNTS_IN_FIELD_NUMBER: _ClassVar[int]
     datasets: _containers.RepeatedCompositeFieldContainer[DatasetDescription]
     k_max: int
     queries_per_minute: int
@@ -255,7 +290,8 @@ class DescribeResponse(_message.Message):
     price_per_passage: int
     currency: str
     owners_min: int
-    def __init__(self, datasets: _Optional[_Iterable[_Union[DatasetDescription, _Mapping]]] = ..., k_max: _Optional[int] = ..., queries_per_minute: _Optional[int] = ..., price_per_query: _Optional[int] = ..., price_per_passage: _Optional[int] = ..., currency: _Optional[str] = ..., owners_min: _Optional[int] = ...) -> None: ...
+    counts_in: int
+    def __init__(self, datasets: _Optional[_Iterable[_Union[DatasetDescription, _Mapping]]] = ..., k_max: _Optional[int] = ..., queries_per_minute: _Optional[int] = ..., price_per_query: _Optional[int] = ..., price_per_passage: _Optional[int] = ..., currency: _Optional[str] = ..., owners_min: _Optional[int] = ..., counts_in: _Optional[int] = ...) -> None: ...
 
 class DatasetDescription(_message.Message):
     __slots__ = ("manifest", "title", "passages", "owner", "model", "index", "recall_ppm", "recall_k", "recall_queries", "recall_source")

@@ -59,6 +59,11 @@ class RetrievalServiceStub:
                 request_serializer=enclave_dot_v1_dot_retrieval__pb2.EmbedRequest.SerializeToString,
                 response_deserializer=enclave_dot_v1_dot_retrieval__pb2.EmbedResponse.FromString,
                 _registered_method=True)
+        self.Count = channel.unary_unary(
+                '/enclave.v1.RetrievalService/Count',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.CountRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.CountResponse.FromString,
+                _registered_method=True)
         self.Quote = channel.unary_unary(
                 '/enclave.v1.RetrievalService/Quote',
                 request_serializer=enclave_dot_v1_dot_retrieval__pb2.QuoteRequest.SerializeToString,
@@ -116,6 +121,14 @@ class RetrievalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Count(self, request, context):
+        """Says how many passages meet a filter, rounded down as the policy says, where it allows that at all; otherwise
+        PERMISSION_DENIED, whatever would have met it. Metered like an answer of no passages, with a receipt.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Quote(self, request, context):
         """Says what an answer would cost at most and what is left, without searching anything.
         """
@@ -164,6 +177,11 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.Embed,
                     request_deserializer=enclave_dot_v1_dot_retrieval__pb2.EmbedRequest.FromString,
                     response_serializer=enclave_dot_v1_dot_retrieval__pb2.EmbedResponse.SerializeToString,
+            ),
+            'Count': grpc.unary_unary_rpc_method_handler(
+                    servicer.Count,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.CountRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.CountResponse.SerializeToString,
             ),
             'Quote': grpc.unary_unary_rpc_method_handler(
                     servicer.Quote,
@@ -316,6 +334,33 @@ class RetrievalService:
             '/enclave.v1.RetrievalService/Embed',
             enclave_dot_v1_dot_retrieval__pb2.EmbedRequest.SerializeToString,
             enclave_dot_v1_dot_retrieval__pb2.EmbedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Count(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/Count',
+            enclave_dot_v1_dot_retrieval__pb2.CountRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.CountResponse.FromString,
             options,
             channel_credentials,
             insecure,

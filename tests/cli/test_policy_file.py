@@ -256,6 +256,15 @@ class _NoAliases(yaml.SafeDumper):
         return True
 
 
+def test_counts_are_off_unless_the_file_says_in_what_multiples() -> None:
+    told = WHOLE.replace("owners: 2, score_decimals: 3, redact: [phone, email]", "counts_in: 20")
+    assert read(told).output == OutputRules(owners_min=1, score_decimals=9, redacts=(), counts_from=20)
+    assert read(told.replace("counts_in: 20", "counts_in: 0")).output.counts_from == read(WHOLE).output.counts_from == 0
+    for wrong in ("counts_in: 3", "counts_in: some", "counts_in: 20, redact: [email]"):
+        with pytest.raises(MalformedObject):
+            read(told.replace("counts_in: 20", wrong))
+
+
 class TestSchema:
     def test_the_file_in_the_docs_is_the_tables(self) -> None:
         assert json.loads((ROOT / "docs" / "policy.schema.json").read_text()) == json_schema()

@@ -2,118 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from enclave.client import EnclaveClient
-from enclave.engine import LocalEngine
-from enclave.grounds import Grounds
 from enclave.status import State
-from enclave.worker import WorkerEngine
-from rag.faiss_index import FaissFlatIndex
-from storage.cid import Cid
-from storage.directory import DirectoryBlobs
 from tests import builders
-from tests.builders import SealedDataset, seeded, wallet
-from tests.deployment import Deployment, deployed
-from tests.enclaves import PRICE, Clock, license_of
-from tests.toy import InProcessEngine, ToyEmbedder
-from tests.versions import FIRST, SECOND, Versions, of_another_owner, store, versions
+from tests.builders import seeded, wallet
+from tests.enclaves import PRICE, license_of
+from tests.end_to_end.live_scene import CREDIT, Scene
+from tests.versions import FIRST, SECOND, of_another_owner, store
 from vault.action import Scope
 from vault.custody_state import lineage
 from vault.errors import RequestConflict, Revoked, ServiceUnavailable, StaleState, TamperedSegment
-
-CREDIT = 10_000
-NEW = SECOND[2]
-
-
-class Scene:
-    """A deployment that serves the first version, and engines whose opening can be held up."""
-
-    def __init__(self, made: Versions, deployment: Deployment, is_held: list[bool]) -> None:
-        self.versions = made
-        self.deployment = deployment
-        self.enclave = deployment.enclave
-        self._is_held = is_held
-
-    @property
-    def engines(self) -> list[Any]:
-        return self.enclave.engines
-
-    def hold_openings(self) -> None:
-        """Have engines that are started from now on wait before they open."""
-        self._is_held[0] = True
-
-    def publish(self, dataset: SealedDataset) -> None:
-        """Register a version, and let the enclave hear of it."""
-        self.deployment.custodies.deposit(dataset)
-        assert self.enclave.step() is State.SERVING
-
-    def begin_opening(self, dataset: SealedDataset) -> Any:
-        """Publish a version; return the engine that is about to open it."""
-        self.hold_openings()
-        before = len(self.engines)
-        self.publish(dataset)
-        self.until(lambda: len(self.engines) > before)
-        return self.engines[-1]
-
-    def let_open(self) -> None:
-        self._is_held[0] = False
-        self.enclave.on_loop(lambda: [engine.let_open() for engine in self.engines])
-
-    def until(self, ready: Callable[[], bool]) -> None:
-        self.deployment.until(ready)
-
-    def until_served(self, *datasets: SealedDataset) -> None:
-        """Wait until exactly these are served."""
-        manifests = tuple(sorted(dataset.manifest.cid() for dataset in datasets))
-        self.until(lambda: self.served() == manifests)
-
-    def served(self) -> tuple[Cid, ...]:
-        served = self.enclave.instance._renewing.served
-        return served.manifests if served is not None else ()
-
-    def texts(self, client: EnclaveClient) -> set[str]:
-        return {result.passage.text for result in client.search("harbor", k=3).results}
-
-    def credit(self) -> int:
-        return self.deployment.licensee_credit(wallet("licensee"))
-
-    def revoke(self, scope: Scope, subject: bytes = b"") -> None:
-        world = self.deployment.world
-        decision = builders.carried(world.history, builders.revoking(scope, subject))
-        self.deployment.custodies.submit(world.decided(decision))
-
-    def begin(self, client: EnclaveClient, pool: ThreadPoolExecutor, text: str = "harbor", **asked: Any) -> Any:
-        """Ask, and return once the engine has the question and holds it."""
-        engine = self.engines[-1]
-        self.enclave.on_loop(engine.hold)
-        before = engine.searches
-        call = pool.submit(client.search, text, k=3, **asked)
-        self.until(lambda: engine.searches > before)
-        return call
-
-
-@pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
-    made, is_held = versions(), [False]
-    made.world = replace(made.world, clock=Clock())
-
-    def start() -> InProcessEngine:
-        engine = InProcessEngine(made.world.blobs)
-        return engine.hold_opening() if is_held[0] else engine
-
-    with deployed(tmp_path, made.world, start_engine=start) as deployment:
-        deployment.add_credit(CREDIT)
-        yield Scene(made, deployment, is_held)
 
 
 class TestSwapping:
@@ -420,70 +323,3 @@ class TestRepeats:
             scene.until_served(second)
             after = client.search("harbor", k=3)
         assert after.receipt.budget_left == before.receipt.budget_left - 1
-
-
-class CountingEmbedder(ToyEmbedder):
-    """One that writes down the texts it embeds."""
-
-    def __init__(self, said: Path) -> None:
-        self._said = said
-
-    def embed_passages(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        with self._said.open("a") as file:
-            file.writelines(f"{text}\n" for text in texts)
-        return super().embed_passages(texts, progress=progress)
-
-
-def counting_engine(folder: Path, said: Path) -> LocalEngine:
-    """Return an engine over the blocks in a folder; a child process imports this by name."""
-    return LocalEngine(CountingEmbedder(said), FaissFlatIndex, DirectoryBlobs(folder))
-
-
-def test_in_processes_of_their_own_only_new_passages_are_embedded(tmp_path: Path) -> None:
-    blocks, said = tmp_path / "blocks", tmp_path / "said"
-    made = versions(blobs=DirectoryBlobs(blocks))
-    start = partial(WorkerEngine, partial(counting_engine, blocks, said))
-    with deployed(tmp_path, made.world, start_engine=start) as deployment:
-        deployment.add_credit(CREDIT)
-        scene = Scene(made, deployment, [False])
-        assert said.read_text().splitlines() == list(FIRST)
-        with scene.deployment.client() as client:
-            before = {result.passage.text: result.score for result in client.search("harbor", k=3).results}
-            for texts in (SECOND, (FIRST[2], *SECOND)):
-                version = made.next(texts)
-                scene.publish(version)
-                scene.until_served(version)
-            results = client.search("harbor", k=4).results
-        assert said.read_text().splitlines() == [*FIRST, NEW, FIRST[2]]  # dropped with the second version, then back
-        after = {result.passage.text: result.score for result in results}
-        assert after.keys() == {*FIRST, NEW}
-        assert all(after[text] == score for text, score in before.items())
-        deployment.until(lambda: [engine.is_alive for engine in scene.engines] == [False, False, True])
-
-
-def test_an_old_engine_that_dies_lends_nothing_and_stops_nothing(tmp_path: Path) -> None:
-    blocks, said = tmp_path / "blocks", tmp_path / "said"
-    made = versions(blobs=DirectoryBlobs(blocks))
-    start = partial(WorkerEngine, partial(counting_engine, blocks, said))
-    with deployed(tmp_path, made.world, start_engine=start) as deployment:
-        scene = Scene(made, deployment, [False])
-        old, second = scene.engines[0], made.next()
-        new = deployment.loop.call(_started(start))
-        deployment.enclave.on_loop(old.end)
-        from enclave.found import Dataset
-
-        opened = [Dataset(manifest=second.manifest, key=second.data_key)]
-        deployment.loop.call(new.open(opened, lambda done, total: None, beside=old))
-        assert said.read_text().splitlines() == [*FIRST, *SECOND]
-        deployment.enclave.on_loop(new.end)
-
-
-async def _started(start: Callable[[], WorkerEngine]) -> WorkerEngine:
-    return start()
-
-
-@pytest.fixture
-def grounds(scene: Scene) -> Grounds:
-    return scene.enclave.instance.last_grounds()

@@ -2,122 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from rag.allowed import Allowed
 from rag.diversity import diversified
-from rag.errors import DimensionMismatch, RagError, UnknownModel, UnusableVector
-from rag.faiss_index import FaissFlatIndex
 from rag.filters import Equals, Range, all_of, none_of
 from rag.fusion import fused
-from rag.keyword import KeywordIndex
-from rag.metadata import MetadataIndex
-from rag.model import K_MAX, Hit
+from rag.model import K_MAX
 from rag.near_duplicates import distinct
-from rag.neighbors import NEIGHBORS_MAX, Neighborhoods, Place
-from rag.parts import Part, Source
-from rag.request import MalformedRequest, Mode, Request, UnsupportedRequest
-from rag.retrieve import FUSED_DEPTH, POOL, Answer, Ask, Found, pool_of, retrieve
-
-DIMENSION = 16
-WORDS = ["wing", "flow", "heat", "drag", "lift", "plate", "shock", "wave"]
-
-
-class Counting(FaissFlatIndex):
-    """The real index, and how often it was searched with how many questions."""
-
-    def __init__(self, vectors: NDArray[np.float32]) -> None:
-        super().__init__(vectors)
-        self.searches: list[tuple[int, int]] = []
-
-    def search(self, queries: NDArray[np.float32], *, k: int, allowed: Allowed | None = None) -> list[list[Hit]]:
-        self.searches.append((len(queries), k))
-        return super().search(queries, k=k, allowed=allowed)
-
-
-class Shortest:
-    """A `Reranker` that likes short passages, and the question's own text best."""
-
-    def scores(self, question: str, passages: Sequence[str]) -> list[float]:
-        return [100.0 if passage == question else -float(len(passage)) for passage in passages]
-
-
-class ByLetters:
-    """An `Embedder` of letter counts."""
-
-    dimension = DIMENSION
-    dtype = "float32"
-    model_hash = b"\x00" * 32
-    settings_hash = b"\x00" * 32
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        counted = np.array([[text.count(chr(97 + at)) + 0.1 for at in range(DIMENSION)] for text in texts])
-        return (counted / np.linalg.norm(counted, axis=1, keepdims=True)).astype(np.float32)
-
-    def embed_passages(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        return self.embed_queries(texts)
-
-
-def unit_rows(count: int, seed: int) -> NDArray[np.float32]:
-    vectors = np.random.default_rng(seed).normal(size=(count, DIMENSION))
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-
-
-def made_up(count: int, seed: int) -> tuple[list[str], NDArray[np.float32]]:
-    rng = np.random.default_rng(seed)
-    texts = [" ".join(rng.choice(WORDS, size=rng.integers(3, 30))) + f" id{row}" for row in range(count)]
-    texts[count // 2] = texts[1].upper()  # a repetition
-    vectors = unit_rows(count, seed + 1)
-    vectors[count // 2] = vectors[1]
-    return texts, vectors
-
-
-def part_of(texts: list[str], vectors: NDArray[np.float32]) -> Part:
-    return Part(
-        index=Counting(vectors),
-        keywords=KeywordIndex(texts),
-        metadata=MetadataIndex([{"time": row, "owner": "ab"[row % 2]} for row in range(len(texts))]),
-        neighborhoods=Neighborhoods([Place(f"d{row // 10}", row * 10, row * 10 + 10) for row in range(len(texts))]),
-        text=texts.__getitem__,
-        vectors=vectors.__getitem__,
-    )
-
-
-TEXTS, VECTORS = made_up(120, 1)
-OTHERS, OTHER_VECTORS = made_up(70, 8)
-PART, OTHER = part_of(TEXTS, VECTORS), part_of(OTHERS, OTHER_VECTORS)
-VECTOR = unit_rows(1, 5)[0]
-
-
-def counting(part: Part) -> list[tuple[int, int]]:
-    assert isinstance(part.index, Counting)
-    return part.index.searches
-
-
-def answered(asks: Sequence[Ask], **given_: Any) -> list[Answer]:
-    answers = retrieve(asks, **given_)
-    good = [answer for answer in answers if isinstance(answer, Answer)]
-    assert len(good) == len(asks), answers
-    return good
-
-
-def answer(request: Request, *sources: Source, **given_: Any) -> Answer:
-    return answered([Ask(request=request, sources=sources or (Source(part=PART),))], **given_)[0]
-
-
-def pairs(of: Answer) -> list[tuple[int, float]]:
-    assert {one.source for one in of.found} <= {0}
-    return [(one.row, one.score) for one in of.found]
+from rag.neighbors import NEIGHBORS_MAX
+from rag.parts import Source
+from rag.request import Mode, Request
+from rag.retrieve import FUSED_DEPTH, POOL, Ask, Found, pool_of, retrieve
+from tests.rag.retrieval_parts import (
+    OTHER,
+    OTHER_VECTORS,
+    OTHERS,
+    PART,
+    TEXTS,
+    VECTOR,
+    VECTORS,
+    WORDS,
+    ByLetters,
+    Shortest,
+    answer,
+    answered,
+    counting,
+    pairs,
+    part_of,
+    unit_rows,
+)
 
 
 @settings(deadline=None)
@@ -308,101 +227,3 @@ def test_pools_are_as_deep_as_later_stages_need() -> None:
     assert pool_of(replace(plain, dedupe=True)) == pool_of(replace(plain, diversity=1)) == 10 * POOL
     assert pool_of(replace(plain, mode=Mode.HYBRID)) == FUSED_DEPTH
     assert pool_of(replace(plain, k=K_MAX, dedupe=True)) == K_MAX
-
-
-BARE = Part(index=FaissFlatIndex(VECTORS))
-LACKING: dict[str, Request] = {
-    "keyword search": Request(k=1, text="wing", mode=Mode.KEYWORD),
-    "keyword search in hybrid": Request(k=1, text="wing", vector=VECTOR, mode=Mode.HYBRID),
-    "filters": Request(k=1, vector=VECTOR, filter=Equals(key="a", value=1)),
-    "neighbors": Request(k=1, vector=VECTOR, neighbors=1),
-    "dropping repetitions": Request(k=1, vector=VECTOR, dedupe=True),
-    "diversity": Request(k=1, vector=VECTOR, diversity=1),
-    "reranking": Request(k=1, text="wing", vector=VECTOR, rerank=1),
-    "questions as text": Request(k=1, text="wing"),
-}
-
-
-@pytest.mark.parametrize("name", LACKING)
-def test_what_a_dataset_lacks_is_refused_and_the_rest_of_the_batch_answered(name: str) -> None:
-    good = Ask(request=Request(k=3, vector=VECTOR), sources=(Source(part=BARE),))
-    bad = Ask(request=LACKING[name], sources=(Source(part=PART), Source(part=BARE)))
-    refusal, other = retrieve([bad, good])
-    assert isinstance(refusal, UnsupportedRequest)
-    assert name.removesuffix(" in hybrid") in str(refusal)
-    assert isinstance(other, Answer)
-    assert len(other.found) == 3
-
-
-@pytest.mark.parametrize(
-    ("vector", "error"),
-    [
-        (np.zeros(DIMENSION + 1, dtype=np.float32), DimensionMismatch),
-        (np.full(DIMENSION, np.nan, dtype=np.float32), UnusableVector),
-        (np.full(DIMENSION, 1e30, dtype=np.float32), UnusableVector),
-    ],
-)
-def test_a_vector_that_cannot_be_searched_by_fails_alone(vector: NDArray[np.float32], error: type[RagError]) -> None:
-    good = Ask(request=Request(k=3, vector=VECTOR), sources=(Source(part=PART),))
-    refusal, other = retrieve([Ask(request=Request(k=3, vector=vector), sources=(Source(part=PART),)), good])
-    assert type(refusal) is error
-    assert isinstance(other, Answer)
-
-
-class Broken:
-    """A `Reranker` whose scores are no numbers."""
-
-    def scores(self, question: str, passages: Sequence[str]) -> list[float]:
-        raise UnknownModel("no numbers")
-
-
-def test_a_reranker_that_fails_fails_its_own_questions_only() -> None:
-    asks = [
-        Ask(request=Request(k=3, text="wing", vector=VECTOR, rerank=rerank), sources=(Source(part=PART),))
-        for rerank in (5, 0)
-    ]
-    refusal, other = retrieve(asks, reranker=Broken())
-    assert isinstance(refusal, UnknownModel)
-    assert isinstance(other, Answer)
-
-
-MALFORMED: dict[str, dict[str, Any]] = {
-    "k of 0": {"k": 0},
-    "k over the bound": {"k": K_MAX + 1},
-    "no question": {"vector": None},
-    "hybrid by vector alone": {"mode": Mode.HYBRID},
-    "keywords by vector alone": {"mode": Mode.KEYWORD},
-    "reranking by vector alone": {"rerank": 10},
-    "several vectors": {"vector": VECTORS},
-    "vector of float64": {"vector": VECTOR.astype(np.float64)},
-    "reranking fewer than k": {"text": "wing", "rerank": 4},
-    "reranking too many": {"text": "wing", "rerank": 101},
-    "diversity over the bound": {"diversity": 1001},
-    "negative diversity": {"diversity": -1},
-    "diversity of too many": {"diversity": 1, "k": 101},
-    "too many neighbors": {"neighbors": NEIGHBORS_MAX + 1},
-    "negative neighbors": {"neighbors": -1},
-    "weight of 0": {"weights": (0, 1)},
-    "weight over the bound": {"weights": (1, 1001)},
-    "three weights": {"weights": (1, 1, 1)},
-}
-
-
-@pytest.mark.parametrize("name", MALFORMED)
-def test_a_request_out_of_bounds_is_refused(name: str) -> None:
-    valid: dict[str, Any] = {"k": 5, "vector": VECTOR}
-    Request(**valid)
-    with pytest.raises(MalformedRequest):
-        Request(**{**valid, **MALFORMED[name]})
-
-
-def test_parts_of_different_datasets_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match="120 rows"):
-        Part(index=PART.index, keywords=OTHER.keywords)
-
-
-def test_a_request_shows_nothing_of_itself() -> None:
-    request = Request(k=5, text="hush", vector=VECTOR, filter=Equals(key="hush", value="hush"))
-    shown = repr(request) + repr(answer(replace(request, filter=None)))
-    assert "hush" not in shown
-    assert "vector" not in shown

@@ -61,6 +61,10 @@ def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
         ({"tees": (accepted_tee("nitro"),)}, "not accepted any more: SIMULATED TEE"),
         ({"configurations": (Cid.of(DAG_CBOR, b"other"),)}, "accepted configuration now"),
         (
+            {"output": OutputRules(owners_min=1, score_decimals=9, redacts=(), counts_from=20)},
+            "how many passages meet a filter: told in multiples of 20, for the price of a query; before: not told",
+        ),
+        (
             {"output": OutputRules(owners_min=1, score_decimals=2, redacts=())},
             "decimals that scores keep: 2; before: 9",
         ),
