@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from cli.console import foreign, say, tee_text
@@ -11,6 +12,8 @@ from vault.charter import BASIS_POINTS
 from vault.dataset import DatasetRef
 from vault.licensees import Admits
 from vault.policy import Policy
+from vault.policy_diff import tier_words
+from vault.pricing import Tier
 from vault.signing import address_text
 
 LISTED_SHOWN = 8  # licensees
@@ -37,6 +40,8 @@ def policy_json(policy: Policy) -> dict[str, Any]:
         "addresses": [address_text(address) for address in policy.licensees.addresses],
         "price": policy.price_per_query,
         "price_per_passage": policy.price_per_passage,
+        "free_queries": policy.free_queries,
+        "price_tiers": [tier.value() for tier in policy.tiers],
         "currency": policy.currency,
         "k": policy.k_max,
         "per_minute": policy.queries_per_minute,
@@ -65,6 +70,13 @@ def _dataset_json(dataset: DatasetRef) -> dict[str, Any]:
     }
 
 
+def _price_lines(policy: dict[str, Any]) -> Iterator[str]:
+    if policy["free_queries"]:
+        yield f"each licensee's first {policy['free_queries']} answers are free"
+    for tier in policy["price_tiers"]:
+        yield f"after {tier['after']} answers, {tier_words(Tier(**tier), foreign(policy['currency']))}"
+
+
 def say_policy(policy: dict[str, Any]) -> None:
     """Print a policy in words; a simulated TEE in red."""
     say(f"  {foreign(policy['title'])}")
@@ -72,7 +84,7 @@ def say_policy(policy: dict[str, Any]) -> None:
     limits = f"k up to {policy['k']}, {policy['per_minute']} a minute"
     also = f" and {policy['price_per_passage']} a passage" if policy["price_per_passage"] else ""
     say(f"  {policy['price']} micro-{foreign(policy['currency'])} a query{also}, {limits}")
-    for line in (*_licensees_lines(policy), *_limits_lines(policy)):
+    for line in (*_price_lines(policy), *_licensees_lines(policy), *_limits_lines(policy)):
         say(f"  {line}")
     shares = f"treasury {percent_text(policy['treasury_bps'])}, operator {percent_text(policy['operator_bps'])}"
     say(f"  {shares}, the rest to the owners; TEE {' or '.join(tee_text(kind) for kind in policy['tees'])}")

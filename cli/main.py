@@ -15,6 +15,7 @@ from cli import (
     index,
     license,
     receipt,
+    records,
     royalty,
     storage,
     wallet,
@@ -49,6 +50,7 @@ app.add_typer(royalty.app, name="royalty", no_args_is_help=True)
 app.add_typer(board.app, name="board", no_args_is_help=True)
 app.add_typer(custodian.app, name="custodian", no_args_is_help=True)
 app.add_typer(enclave.app, name="enclave", no_args_is_help=True)
+app.add_typer(records.app, name="records", no_args_is_help=True)
 app.add_typer(index.app, name="index", no_args_is_help=True)
 app.add_typer(attest.app, name="attest", no_args_is_help=True)
 app.command("cid")(cid)

@@ -23,6 +23,7 @@ from vault.errors import MalformedObject, VaultError
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
 from vault.policy import AcceptedTee, Policy
+from vault.pricing import Tier
 from vault.signing import address_from
 
 MICRO = 10**6
@@ -83,6 +84,8 @@ def policy_from_yaml(
         treasury_bps=split.read("treasury_share", basis_points_from),
         operator_bps=split.read("operator_share", basis_points_from),
         expires_at=whole.read("expires", lambda text: _expiry(text, at)),
+        free_queries=price.read("free_queries", _count),
+        tiers=tuple(_tiers(price, currency)),
     )
 
 
@@ -170,6 +173,21 @@ def _datasets(whole: _Keys, resolve: Callable[[str], DatasetRef]) -> Iterable[Da
         reference, is_latest = keys.read("dataset", resolve), keys.read("version", _is_latest)
         yield DatasetRef(
             owner=reference.owner, dataset=reference.dataset, manifest=None if is_latest else reference.manifest
+        )
+
+
+def _tiers(price: _Keys, currency: str) -> Iterable[Tier]:
+    words = (
+        Word(key="after", means="answers that a licensee has had", schema={}),
+        Word(key="per_query", means="micro-units, or an amount with its currency", schema={}),
+        Word(key="per_passage", means="the same, of each passage that leaves", schema={}, default="0"),
+    )
+    for node in price.items("tiers"):
+        keys = _Keys("price.tiers", node, words)
+        yield Tier(
+            after=keys.read("after", _count),
+            price_per_query=keys.read("per_query", lambda text: _money(text, currency)),
+            price_per_passage=keys.read("per_passage", lambda text: _money(text, currency)),
         )
 
 

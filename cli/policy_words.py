@@ -13,6 +13,7 @@ from vault.dataset import DATASETS_MAX
 from vault.licensees import LISTED_MAX
 from vault.output_rules import COUNTS_LEAST, COUNTS_MOST, PROBES_MAX, SCORE_DECIMALS_MAX, Redaction
 from vault.policy import K_LIMIT, PRICE_MAX, TEES_MAX
+from vault.pricing import TIERS_MAX
 
 TITLE_CHARS_MAX: Final = next(bound.most for bound in get_args(Label) if isinstance(bound, Length))
 ADDRESS: Final = "^0x[0-9a-fA-F]{40}$"
@@ -69,6 +70,13 @@ _DATASET = {
     ]
 }
 
+_TIER = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["after", "per_query"],
+    "properties": {"after": _number(1, _COUNT_MAX), "per_query": _MONEY, "per_passage": _MONEY},
+}
+
 WORDS: Final[tuple[Word | Section, ...]] = (
     Word(
         key="title",
@@ -113,6 +121,19 @@ WORDS: Final[tuple[Word | Section, ...]] = (
             ),
             Word(key="per_query", means="micro-units, or an amount with its currency: 0.0001 USDC", schema=_MONEY),
             Word(key="per_passage", means="the same, of each passage that leaves", schema=_MONEY, default="0"),
+            Word(
+                key="free_queries",
+                means="each licensee's first answers, which cost nothing",
+                schema=_number(0, _COUNT_MAX),
+                default="0",
+            ),
+            Word(
+                key="tiers",
+                means="other prices for who has had so many answers: each with `after`, `per_query` and, if it is not "
+                "0, `per_passage`",
+                schema=_list(_TIER, 0, TIERS_MAX),
+                default="",
+            ),
         ),
     ),
     Section(

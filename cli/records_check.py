@@ -29,7 +29,7 @@ def is_migrated(url: str) -> bool | None:
     address = make_url(url)  # one that cannot be parsed is refused before, by `place_of`
     if address.drivername == "sqlite" and not Path(address.database or "").exists():
         return None
-    with _reading(address) as connection:
+    with reading(address) as connection:
         return _standing(connection, VERSION_TABLE)
 
 
@@ -65,7 +65,8 @@ def _standing(connection: Connection, version_table: str) -> bool | None:
 
 
 @contextmanager
-def _reading(address: URL) -> Iterator[Connection]:
+def reading(address: URL) -> Iterator[Connection]:
+    """Connect to records for reading alone. Raises `RecordsUnavailable`."""
     from vault.records.unavailable import reported
 
     with reported(place_of(address.render_as_string(hide_password=False))):

@@ -83,6 +83,7 @@ class Admission:
         *,
         spent: int,
         credit: Callable[[str], int],
+        before: int,
     ) -> Session:
         """Return a new session, or raise what does not hold.
 
@@ -91,12 +92,14 @@ class Admission:
         Args:
             spent: what the delegation has spent before; the session's own cap counts from there.
             credit: gives the licensee's credit in a currency.
+            before: answers that it has had.
         """
         license.verify(grounds.history.charter.domain(grounds.terms.genesis))
         policy = self.policy(license, grounds)
         policy.admit(license, k=policy.k_max, at=at)
         self.coverage(policy, grounds)
-        if policy.licensees.shares_budget and credit(policy.currency) < policy.price_of(policy.output.owners_min):
+        least = policy.price_of(policy.output.owners_min, before=before)
+        if policy.licensees.shares_budget and credit(policy.currency) < least:
             raise CreditExhausted("anyone who pays may ask: have the treasury add credit, then open a session")
         self._check_delegation(license, delegation, grounds, at)
         self._check_opening(license, delegation, opening, grounds, at)
@@ -137,13 +140,20 @@ class Admission:
         session.last_sequence = sequence
         return session
 
-    def asked(self, session: Session, query: Query, grounds: Grounds, at: int) -> Asked:
-        """Return a query with the permit it needs, judged by the policy in force now."""
+    def asked(
+        self, session: Session, query: Query, grounds: Grounds, at: int, *, before: int = 0, racing: int = 0
+    ) -> Asked:
+        """Return a query with the permit it needs, judged by the policy in force now.
+
+        Args:
+            before: answers that the licensee has had.
+            racing: others of its questions that may be answered first.
+        """
         license = session.license
         if query.policy != license.policy:
             raise AccessDenied("the license is for another policy; ask the policy's issuer for one")
         policy = self.policy(license, grounds)
-        permit: Permit = policy.admit(license, k=query.passages_max, at=at)
+        permit: Permit = policy.admit(license, k=query.passages_max, at=at, before=before, racing=racing)
         owners_min = policy.output.owners_min
         if query.k and query.k < owners_min:
             raise AccessDenied(

@@ -39,6 +39,7 @@ class Reserved(NamedTuple):
     holder: bytes  # of an extraction budget
     account: str
     delegation: bytes
+    licensee: bytes
     passages: int
     spend: int
 
@@ -56,6 +57,7 @@ class Allowance:
         self._reserved_passages: dict[bytes, int] = {}
         self._reserved_spend: dict[str, int] = {}
         self._held: dict[bytes, int] = {}  # of the reserved spend, by delegation
+        self._on_their_way: dict[bytes, int] = {}  # answers, by licensee
         self.is_half_used = False
 
     def grant(self, start: int, window: Window) -> None:
@@ -105,6 +107,10 @@ class Allowance:
         if not self.has_entry:
             raise _used_up("ledger entries")
 
+    def on_their_way(self, licensee: bytes) -> int:
+        """Return how many of a licensee's answers room is kept for."""
+        return self._on_their_way.get(licensee, 0)
+
     def held(self, account: str, delegation: bytes) -> Held:
         """Return what answers on their way may still be charged to an account, and under a delegation."""
         return Held(self._reserved_spend.get(account, 0), self._held.get(delegation, 0))
@@ -114,22 +120,27 @@ class Allowance:
 
         Raises: `WindowUsedUp`; `AccessDenied` where no window is large enough.
         """
-        window, (holder, account, _, passages, spend) = self._granted(), reserved
+        window, (holder, account, _, _, passages, spend) = self._granted(), reserved
         if spend > window.spend:
             raise AccessDenied(f"the price is {spend} and the charter's window lets {window.spend} through per lease")
         self.require_entry()
         if self._passages.get(holder, 0) + self._reserved_passages.get(holder, 0) + passages > window.passages:
             raise _used_up("new passages")
-        if self._spend.get(account, 0) + self._reserved_spend.get(account, 0) + spend > window.spend:
-            raise _used_up("spend")
+        self.require_spend(account, spend)
         self._reserve(reserved, 1)
+
+    def require_spend(self, account: str, spend: int) -> None:
+        """Raise `WindowUsedUp` unless so much may be charged beside what was, and what room is kept for."""
+        if self._spend.get(account, 0) + self._reserved_spend.get(account, 0) + spend > self._granted().spend:
+            raise _used_up("spend")
 
     def release(self, reserved: Reserved) -> None:
         """Keep no more room for an answer."""
         self._reserve(reserved, -1)
 
     def _reserve(self, reserved: Reserved, sign: int) -> None:
-        holder, account, delegation, passages, spend = reserved
+        holder, account, delegation, licensee, passages, spend = reserved
+        _add(self._on_their_way, licensee, sign)
         self._reserved_entries += sign
         _add(self._reserved_passages, holder, sign * passages)
         _add(self._reserved_spend, account, sign * spend)

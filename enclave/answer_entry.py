@@ -22,6 +22,7 @@ def answer_entry(
     vector: bytes,
     receipt: bytes,
     *,
+    price: int,
     sequence: int,
     instance: bytes,
     is_partial: bool,
@@ -35,7 +36,7 @@ def answer_entry(
             for passage, identity in zip(passages, identities, strict=True)
         ]
     )
-    transfers, written = charged(licensee, asked.policy, [passage.owner for passage in passages])
+    transfers, written = charged(licensee, asked.policy, [passage.owner for passage in passages], price=price)
     detail = {
         "body": query.body_digest(),
         "policy": asked.permit.policy,

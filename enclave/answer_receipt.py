@@ -20,6 +20,7 @@ def answer_receipt(
     vector: bytes,
     grounds: Grounds,
     *,
+    price: int,
     budget_left: int,
     is_partial: bool,
     at: int,
@@ -45,7 +46,7 @@ def answer_receipt(
             "passages": passages,  # each has the attributes of a `PassageProof`
             "scores": packed_scores([passage.score for passage in passages]),
             "is_partial": is_partial,
-            "price": policy.price_of(len(passages)),
+            "price": price,
             "currency": policy.currency,
             "budget_left": budget_left,
             "tee": grounds.evidence.kind,

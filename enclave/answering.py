@@ -114,7 +114,8 @@ class Answering:
     def _asked(self, session: Session, query: Query, served: Served) -> Asked:
         """Return a question with the permit it needs, on what it is to be answered with."""
         self.require_not_shut_out(session.license, served)
-        return self._admission.asked(session, query, served.grounds, self._instance.now())
+        before, racing = self._instance.meter().answers(session.license.licensee)
+        return self._admission.asked(session, query, served.grounds, self._instance.now(), before=before, racing=racing)
 
     async def _nearest(self, asked: Asked, room: Room, session: Session, served: Served) -> Answer:
         query = asked.query

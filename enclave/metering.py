@@ -27,7 +27,7 @@ from enclave.selection import Room, room_for, selected
 from storage.cid import Cid
 from vault.booking import booking_of
 from vault.entry import Entry, SealedVectors
-from vault.errors import RequestConflict
+from vault.errors import CreditExhausted, RequestConflict
 from vault.keys import SecretKey
 from vault.lease import Anchor
 from vault.ledger import (
@@ -177,6 +177,10 @@ class Meter:
             await self._kept.committed(entry.sequence)
         return entry
 
+    def answers(self, licensee: bytes) -> tuple[int, int]:
+        """Return how many answers a licensee has had, and how many more of its questions are on their way."""
+        return self.books.receipt_chain(licensee)[0], self._allowance.on_their_way(licensee)
+
     @contextmanager
     def reserved(self, asked: Asked) -> Iterator[Room]:
         """Keep room for one answer while the block runs, and hold the most it could cost; give what it may bring.
@@ -187,20 +191,20 @@ class Meter:
         account = licensee_account(asked.license.licensee, asked.policy.currency)
         window = self._allowance
         room = room_for(self.books, asked)
-        self._require_affordable(asked, account, window.held(account, asked.delegation))
+        self._require_affordable(asked, account, window.held(account, asked.delegation), asked.permit.price_max)
         at_most = window.passages_at_most(room.passages)
         if at_most < room.passages:
             room = replace(room, passages=at_most)
-        kept = Reserved(asked.permit.holder, account, asked.delegation, room.passages, asked.permit.price_max)
+        permit = asked.permit
+        kept = Reserved(permit.holder, account, asked.delegation, permit.licensee, room.passages, permit.price_max)
         window.reserve(kept)
         try:
             yield room
         finally:
             window.release(kept)
 
-    def _require_affordable(self, asked: Asked, account: str, held: Held) -> None:
+    def _require_affordable(self, asked: Asked, account: str, held: Held, price: int) -> None:
         """Raise unless credit that is not held for others covers the most that the answer may cost."""
-        price = asked.permit.price_max
         require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap, held=held)
         fresh = self._allowance.fresh_credit(account)
         if fresh and self.books.balance(account) - held.credit - fresh < price:
@@ -214,20 +218,34 @@ class Meter:
         Args:
             room: what it may bring, as `reserved` gave it; the call belongs into its block, after `answered`.
         """
-        books, own = self.books, asked.permit.price_max  # held for this very answer
+        books, own = self.books, room.asked.permit.price_max  # held for this very answer
+        before, policy = books.receipt_chain(asked.license.licensee)[0], asked.policy
+        most = max(own, policy.price_of(asked.permit.k, before=before))
+        if most > asked.query.price_max:
+            raise CreditExhausted(f"after answers that came first it may cost {most}, over the request's price_max")
         account = licensee_account(asked.license.licensee, asked.policy.currency)
         held = self._allowance.held(account, asked.delegation)
         if not room.is_for(books, asked):
-            room = room_for(books, asked, at_most=room.passages)
-        self._require_affordable(asked, account, Held(held.credit - own, held.spend - own))
+            room = replace(room_for(books, asked, at_most=room.passages), asked=room.asked)
+        self._allowance.require_spend(account, most - own)
+        self._require_affordable(asked, account, Held(held.credit - own, held.spend - own), most)
         identities = [self._identities.of(passage) for passage in found]
         probe = self._probes.judged(asked, vector, identities, at=at)
         chosen = selected(books, asked, found, identities, room)
         passages = tuple([outgoing(passage, asked.policy.output) for passage in chosen.passages])
         hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
         is_partial = hides_matches or len(passages) < len(found) or not room.is_whole  # never says whether any matched
+        price = policy.price_of(len(passages), before=before)
         receipt = answer_receipt(
-            books, asked, passages, vector, grounds, budget_left=chosen.budget_left, is_partial=is_partial, at=at
+            books,
+            asked,
+            passages,
+            vector,
+            grounds,
+            price=price,
+            budget_left=chosen.budget_left,
+            is_partial=is_partial,
+            at=at,
         )
         booking, encoded = answer_entry(
             asked,
@@ -235,6 +253,7 @@ class Meter:
             chosen.identities,
             vector,
             receipt,
+            price=price,
             sequence=books.last_sequence + 1,
             instance=grounds.terms.instance,
             is_partial=is_partial,

@@ -53,7 +53,14 @@ class EnclaveService:
             return meter.books.balance(licensee_account(license.licensee, currency))
 
         session = self._admission.open(
-            license, delegation, opening, served.grounds, self.instance.now(), spent=spent, credit=credit
+            license,
+            delegation,
+            opening,
+            served.grounds,
+            self.instance.now(),
+            spent=spent,
+            credit=credit,
+            before=meter.answers(license.licensee)[0],
         )
         _, previous = meter.books.receipt_chain(license.licensee)
         return session.id, previous, session.expires_at
@@ -81,12 +88,16 @@ class EnclaveService:
         """Return what an answer would cost at most and what is left, from numbers alone: nothing is searched (O3)."""
         session = self.authenticated(id, sequence, mac, body=quote_digest(k, neighbors), last_receipt=bytes(32))
         policy, grounds = self._policy_of(session)
-        permit = policy.admit(session.license, k=k * (1 + 2 * neighbors), at=self.instance.now())
-        books = self.instance.meter().books
+        meter, licensee = self.instance.meter(), session.license.licensee
+        before, racing = meter.answers(licensee)
+        permit = policy.admit(
+            session.license, k=k * (1 + 2 * neighbors), at=self.instance.now(), before=before, racing=racing
+        )
+        books = meter.books
         left = books.quota_left(permit.holder, self._admission.coverage(policy, grounds).whole)
         return Quote(
             price_max=permit.price_max,
-            price_min=policy.price_of(0),
+            price_min=min(policy.price_of(0, before=count) for count in (before, before + racing)),
             passages_max=min(permit.k, left),
             passages_left=left,
             credit=books.balance(licensee_account(permit.licensee, policy.currency)),

@@ -18,10 +18,11 @@ from vault.expectation import FIELDS_MAX, GPU, KINDS, Expectation, Form, Rule, r
 from vault.license import License
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules
+from vault.pricing import PRICE_MAX as PRICE_MAX
+from vault.pricing import TIERS_MAX, Tier, check_tiers, tier_at
 
 TEES_MAX = 32
 K_LIMIT = 100  # answers stay far below gRPC's 4 MiB
-PRICE_MAX = 10**12
 SIMULATED = "simulated"
 
 
@@ -102,6 +103,8 @@ class Policy(Record):
     treasury_bps: int
     operator_bps: int
     expires_at: int  # UTC seconds; at this very second it is already too late
+    free_queries: int = 0  # each licensee's first answers, which cost nothing
+    tiers: Annotated[tuple[Tier, ...], Length(0, TIERS_MAX)] = ()  # other prices, after so many answers
 
     def check(self) -> None:
         """Refuse a policy that could never admit anyone, or that divides more than there is."""
@@ -140,22 +143,28 @@ class Policy(Record):
             raise MalformedObject("the share of an owner's passages that may be seen is 1 … 10000 basis points")
 
     def _check_prices(self) -> None:
-        if max(self.price_per_query, self.price_per_passage) > PRICE_MAX or self.price_of(self.k_max) > PRICE_MAX:
-            raise MalformedObject(f"an answer of k passages costs at most {PRICE_MAX} micro-units")
-        if self.licensees.shares_budget and self.price_of(self.k_max) == 0:
-            raise MalformedObject(
-                "anyone who pays may ask, but the price is 0: then nobody pays, and anyone asks forever"
-            )
+        check_tiers(self.tiers, self.free_queries)
+        for one in (self._base(), *self.tiers):
+            if one.price_per_query + one.price_per_passage * max(1, self.k_max) > PRICE_MAX:
+                raise MalformedObject(f"an answer of k passages costs at most {PRICE_MAX} micro-units")
+            if self.licensees.shares_budget and one.price_per_query + one.price_per_passage * self.k_max == 0:
+                raise MalformedObject(
+                    "anyone who pays may ask, but the price is 0: then nobody pays, and anyone asks forever"
+                )
+        if self.licensees.shares_budget and self.free_queries:
+            raise MalformedObject("anyone who pays may ask, and fresh addresses cost nothing: then nothing can be free")
         if self.treasury_bps + self.operator_bps > BASIS_POINTS:
             raise MalformedObject("treasury and operator shares are together at most 10000 basis points")
 
-    def admit(self, license: License, *, k: int, at: int) -> Permit:
+    def admit(self, license: License, *, k: int, at: int, before: int = 0, racing: int = 0) -> Permit:
         """Return the permit that a query needs, or raise `AccessDenied`.
 
         Args:
             license: already verified; what it says of policy and time is judged here.
             k: passages asked for, at least as many as owners are needed, at most `k_max`; or none at all.
             at: UTC seconds.
+            before: answers that the licensee has had.
+            racing: others of its questions that may be answered first.
         """
         if at >= self.expires_at:
             raise AccessDenied("the policy has expired; the DAO has to adopt a new one")
@@ -171,12 +180,30 @@ class Policy(Record):
             licensee=license.licensee,
             holder=self.licensees.holder(license.licensee),
             k=k,
-            price_max=self.price_of(k),
+            price_max=self.price_most(k, before=before, racing=racing),
         )
 
-    def price_of(self, passages: int) -> int:
-        """Return what an answer of so many passages costs, in micro-units."""
-        return self.price_per_query + self.price_per_passage * passages
+    def price_of(self, passages: int, *, before: int = 0) -> int:
+        """Return what an answer of so many passages costs, in micro-units, who has had `before` answers."""
+        if before < self.free_queries:
+            return 0
+        tier = tier_at(self._base(), self.tiers, before) if self.tiers else self
+        return tier.price_per_query + tier.price_per_passage * passages
+
+    def price_most(self, passages: int, *, before: int = 0, racing: int = 0) -> int:
+        """Return the most that it costs, however many of `racing` other answers come first."""
+        if not racing:
+            return self.price_of(passages, before=before)
+        steps = [self.free_queries, *(tier.after for tier in self.tiers)]
+        reached = [step for step in steps if before < step <= before + racing]
+        return max(self.price_of(passages, before=count) for count in [before, *reached])
+
+    def price_ever(self, passages: int) -> int:
+        """Return the most that an answer of so many passages costs anyone, ever."""
+        return max(tier.price_per_query + tier.price_per_passage * passages for tier in (self._base(), *self.tiers))
+
+    def _base(self) -> Tier:
+        return Tier(after=0, price_per_query=self.price_per_query, price_per_passage=self.price_per_passage)
 
     def owners(self) -> tuple[bytes, ...]:
         """Return the owners of its datasets, each once."""

@@ -71,7 +71,7 @@ def _require_unrevoked(policy: Policy, revoked: Callable[[Scope, bytes], bool]) 
 
 
 def _require_within(policy: Policy, window: Window) -> None:
-    least, price = policy.output.owners_min, policy.price_of(policy.output.owners_min)
+    least, price = policy.output.owners_min, policy.price_ever(policy.output.owners_min)
     if price > window.spend:
         raise InvalidDecision(f"an answer costs {price} or more; the charter's window lets {window.spend} through")
     if least > window.passages:

@@ -10,6 +10,7 @@ from vault.disclosure import Disclosure, worst_case
 from vault.licensees import Admits, Licensees
 from vault.machine_diff import machine_changes
 from vault.policy import Policy
+from vault.pricing import Tier
 from vault.signing import address_text
 
 _REDACTED = {"card": "card numbers", "email": "e-mail addresses", "phone": "phone numbers"}
@@ -41,6 +42,7 @@ def changes(
         *_datasets(before, after),
         *_licensees(before, after, most),
         *_prices(before, after),
+        *_tiers(before, after),
         *_figures(before, after),
         *_output(before, after),
         *_machines(before, after),
@@ -130,6 +132,23 @@ def _prices(before: Policy | None, after: Policy) -> Iterator[str]:
                 if before.currency == after.currency
                 else (f"{name} goes from {old} micro-{before.currency} to {new}")
             )
+
+
+def _tiers(before: Policy | None, after: Policy) -> Iterator[str]:
+    was = before.free_queries if before else 0
+    if after.free_queries != was:
+        yield f"each licensee's first {after.free_queries} answers are free" + (f"; before: {was}" if before else "")
+    old = {tier.after: tier for tier in before.tiers} if before and before.currency == after.currency else {}
+    for tier in after.tiers:
+        if old.pop(tier.after, None) != tier:
+            yield f"after {tier.after} answers, {tier_words(tier, after.currency)}"
+    yield from (f"after {count} answers, the price is no other one any more" for count in old)
+
+
+def tier_words(tier: Tier, currency: str) -> str:
+    """Return the prices of a tier, as a person says them."""
+    also = f" and {tier.price_per_passage} a passage" if tier.price_per_passage else ""
+    return f"a query costs {tier.price_per_query} micro-{currency}{also}"
 
 
 def _figures(before: Policy | None, after: Policy) -> Iterator[str]:

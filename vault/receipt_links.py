@@ -129,9 +129,12 @@ def check_chain(basis: Basis, history: History, terms: Terms) -> str:
 
 def check_price(basis: Basis, receipt: Receipt) -> str:
     """Check what was charged, and what is left, against the policy."""
-    policy = basis.policy
-    price = policy.price_of(len(receipt.passages))
-    require(receipt.price == price, f"price: the policy says {price} for {len(receipt.passages)} passages")
+    policy, before = basis.policy, max(0, receipt.sequence - 1)
+    price = policy.price_of(len(receipt.passages), before=before)
+    said = f"for {len(receipt.passages)} passages"
+    if policy.free_queries or policy.tiers:
+        said += f" after {before} answers"
+    require(receipt.price == price, f"price: the policy says {price} {said}")
     require(receipt.currency == policy.currency, f"currency: the policy says {policy.currency}")
     require(len(receipt.passages) <= policy.k_max, "passages: more than the policy allows")
     most = policy.passages_max - bool(receipt.passages)

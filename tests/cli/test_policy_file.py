@@ -24,6 +24,7 @@ from vault.errors import MalformedObject
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
 from vault.policy import Policy
+from vault.pricing import Tier
 from vault.signing import address_text
 
 ROOT = Path(__file__).parents[2]
@@ -33,13 +34,14 @@ ONE, TWO = (Cid.of(DAG_CBOR, name) for name in (b"one", b"two"))
 OPERATOR, ISSUER = address_text(wallet("operator").address), address_text(wallet("issuer").address)
 OWNERS = {ONE: "owner", TWO: "second owner"}
 
+TIERS = "{after: 10, per_query: 0.00009 USDC, per_passage: 5}, {after: 100, per_query: 80}"
 WHOLE = f"""\
 title: Tides
 datasets:
   - {ONE}
   - {{dataset: {TWO}, version: latest}}
 licensees: {{issuer: {ISSUER}}}
-price: {{currency: USDC, per_query: 0.0001 USDC, per_passage: 7}}
+price: {{currency: USDC, per_query: 0.0001 USDC, per_passage: 7, free_queries: 3, tiers: [{TIERS}]}}
 limits: {{k: 5, queries_per_minute: 30, passages: 200, corpus_share: 12.5%, owner_share: 50%}}
 enclaves: [enclave.json]
 output: {{owners: 2, score_decimals: 3, redact: [phone, email]}}
@@ -86,6 +88,11 @@ def test_every_key_says_what_the_policy_then_says() -> None:
         licensees=Licensees.credential(wallet("issuer").address),
         price_per_query=100,
         price_per_passage=7,
+        free_queries=3,
+        tiers=(
+            Tier(after=10, price_per_query=90, price_per_passage=5),
+            Tier(after=100, price_per_query=80, price_per_passage=0),
+        ),
         k_max=5,
         queries_per_minute=30,
         passages_max=200,
@@ -139,6 +146,9 @@ def test_an_address_needs_no_quotes_to_be_one() -> None:
     ("before", "after", "said"),
     [
         ("title:", "titel:", r"line 1: the file has no key 'titel'; did you mean title\?"),
+        ("after: 10,", "", "line 6: price.tiers.after is missing: answers that a licensee has had"),
+        ("after: 100", "after: 9", "ever more answers"),
+        ("{after: 100, per_query: 80}", "80", "line 6: price.tiers"),
         ("per_query", "per_qeury", r"line 6: price has no key 'per_qeury'; did you mean per_query\?"),
         ("limits:", "zzz:", "line 7: the file has no key 'zzz'; there are title, datasets"),
         ("version: latest", "version: newest", "line 4: datasets.version: 'newest' is neither this nor latest"),

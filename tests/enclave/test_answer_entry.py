@@ -46,13 +46,16 @@ def test_its_bytes_are_those_of_an_entry_and_its_receipt(passages: int, redacted
     leaving: list[Outgoing] = [
         replace(outgoing(found, WORLD.policy.output), redacted=redacted) for found in FOUND[:passages]
     ]
-    receipt = answer_receipt(books, question, leaving, b"", GROUNDS, budget_left=7, is_partial=True, at=9)
+    receipt = answer_receipt(
+        books, question, leaving, b"", GROUNDS, price=100 + 7 * passages, budget_left=7, is_partial=True, at=9
+    )
     booking, encoded = answer_entry(
         question,
         leaving,
         [seeded(f"identity {number}") for number in range(passages)],
         b"vector",
         receipt,
+        price=100 + 7 * passages,
         sequence=1,
         instance=GROUNDS.terms.instance,
         is_partial=True,
@@ -64,5 +67,5 @@ def test_its_bytes_are_those_of_an_entry_and_its_receipt(passages: int, redacted
     assert booking_of(entry) == booking
     said = Receipt.from_bytes(receipt)
     assert [proof.redacted for proof in said.passages] == [redacted] * passages
-    assert said.price == sum(transfer.amount for transfer in entry.transfers)
+    assert said.price == 100 + 7 * passages == sum(transfer.amount for transfer in entry.transfers)
     assert (said.budget_left, said.sequence, said.entry) == (7, 1, 1)

@@ -15,6 +15,7 @@ from vault.licensees import Licensees
 from vault.output_rules import EVERYTHING
 from vault.policy import Policy
 from vault.policy_check import require_adoptable
+from vault.pricing import Tier
 
 DAO = dao()
 POLICY = policy(DAO.genesis)
@@ -50,6 +51,11 @@ def test_a_good_one_is_adoptable_also_where_nobody_knows_how_large_its_datasets_
         ({}, {"production": True}, "simulated TEE"),
         ({"price_per_query": 100_001}, {}, "window lets 100000 through"),
         ({"price_per_passage": 99_901}, {}, "window lets 100000 through"),
+        (
+            {"tiers": (Tier(after=5, price_per_query=0, price_per_passage=100_001),)},
+            {},
+            "window lets 100000 through",
+        ),
         ({"corpus_bps": 9}, {}, "comes to 0 of its 1000 passages"),
         ({"owner_bps": 9}, {}, "owner .* comes to 0 of its 1000 passages"),
     ],

@@ -17,17 +17,28 @@ from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
 from vault.policy import Policy
 from vault.policy_diff import changes
+from vault.pricing import Tier
 from vault.signing import address_text
 
 DAO = dao()
 LISTED = tuple(wallet(name).address for name in ("a", "b", "c"))
 POLICY = policy(DAO.genesis, licensees=Licensees.listed(LISTED))
+TIER = Tier(after=10, price_per_query=50, price_per_passage=3)
 LINEAGE = POLICY.datasets[0].lineage(DAO.genesis)
 CORPORA = {LINEAGE: 5_000}
 
 
 def said(after: Policy, before: Policy | None = POLICY) -> str:
     return "\n".join(changes(before, after, corpora=CORPORA))
+
+
+def test_tiers_are_said_as_they_come_change_and_go() -> None:
+    tiered = replace(POLICY, tiers=(TIER,))
+    assert "after 10" not in said(tiered, tiered)
+    assert "after 10 answers, a query costs 40 micro-USDC" in said(
+        replace(POLICY, tiers=(replace(TIER, price_per_query=40),)), tiered
+    )
+    assert "after 10 answers, the price is no other one any more" in said(POLICY, tiered)
 
 
 def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
@@ -41,6 +52,8 @@ def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
         ({"title": "New"}, "the title goes from 'Tides' to 'New'"),
         ({"price_per_query": 200}, "price per query goes from 100 to 200 micro-USDC"),
         ({"price_per_passage": 5}, "price per passage goes from 0 to 5 micro-USDC"),
+        ({"free_queries": 9}, "each licensee's first 9 answers are free; before: 0"),
+        ({"tiers": (TIER,)}, "after 10 answers, a query costs 50 micro-USDC and 3 a passage"),
         ({"currency": "SHELLS"}, "the currency goes from USDC to SHELLS"),
         ({"k_max": 20}, "an answer's most passages goes from 10 to 20"),
         ({"queries_per_minute": 1}, "queries a minute of one licensee goes from 60 to 1"),
@@ -105,6 +118,8 @@ def test_no_field_changes_without_a_word() -> None:
         treasury_bps=1,
         operator_bps=1,
         expires_at=1,
+        free_queries=1,
+        tiers=(TIER,),
     )
     names = {field.name for field in fields(Policy) if field.init} - {"genesis"}
     for name in names:
