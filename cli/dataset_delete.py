@@ -293,7 +293,7 @@ def _tombstone_json(found: Tombstone) -> dict[str, Any]:
 
 def _say(shown: dict[str, Any]) -> None:
     for one in shown["versions"]:
-        receipts = f"{one['receipts']} of {one['needed']} receipts needed"
+        receipts = f"{counted(one['receipts'], 'receipt')}, {one['needed']} needed"
         if one["shredded"]:
             say(f"[green]✓[/] version {one['version']} {one['manifest']}: its key is gone ({receipts})")
         else:
