@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 REMAINS = (
     "copies of its blocks that others made: still sealed, and nobody can open them once the key is gone",
     "paper shares of the key (coffer dataset backup): destroy the lists yourself",
-    "backups of custodians from before: who restores one has that share again, so let them destroy those too",
+    "backups of custodians from before: they still hold that share, so let the custodians destroy those too",
     "what enclaves hold in memory: until their leases end, {lease_s} s at most",
     "passages that were answered already, and your own documents",
 )
