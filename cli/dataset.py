@@ -6,7 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import dataset_copies, dataset_delete, paper_shares, sealing, wiring
+from cli import (
+    dataset_copies,
+    dataset_delete,
+    dataset_export,
+    dataset_import,
+    dataset_reseal,
+    paper_shares,
+    sealing,
+    wiring,
+)
 from cli.console import FAILED, foreign, reported, say, show_json, warn_simulated
 from cli.dataset_copies import CopiesOption, PlaceOption, WaitOption
 from cli.home import Home, Settings
@@ -33,6 +42,11 @@ StorageOption = Annotated[str | None, typer.Option(help="An IPFS node's multiadd
 SKIPPED_SHOWN_MAX = 50
 app.command("backup")(paper_shares.backup)
 app.command("restore")(paper_shares.restore)
+app.command("export")(dataset_export.export)
+app.command("import")(dataset_import.import_)
+app.command("receipts")(dataset_import.receipts)
+app.command("remove")(dataset_reseal.remove)
+app.command("reseal")(dataset_reseal.reseal)
 app.command("delete")(dataset_delete.delete)
 app.command("tombstone")(dataset_delete.tombstone)
 app.command("status")(dataset_copies.status)
@@ -125,7 +139,9 @@ def publish(
             if not json:
                 dataset_copies.show_costs(plan)
             if not sealed.shares:
-                raise MalformedObject("this key came back from paper, without the custodians' shares; seal it anew")
+                raise MalformedObject(
+                    "this key came back from paper, without the custodians' shares; coffer dataset reseal makes others"
+                )
             charter = history_of(Board(records), row.genesis, at=wiring.clock()).charter
             with (
                 custodians_reached(settings) as reached,
@@ -214,8 +230,11 @@ def verify(
     """Fetch every block of a dataset from the storage again and check it; with --owner, decrypt it too."""
     with reported():
         settings, _ = opened_home(home, storage=storage)
-        with dataset_copies.blaming(settings) as blobs:
-            found = manifest_at(cid_option(manifest), blobs)
+        cid, staging = cid_option(manifest), wiring.open_staging(settings)
+        with dataset_copies.blaming(settings) as places:
+            is_staged = staging.has(cid) and not places.has(cid)  # it was imported, or is not published yet
+            blobs = staging if is_staged else places
+            found = manifest_at(cid, blobs)
             key = _opened(settings, found, owner)[0].key if owner is not None else None
             total = sum(segment.sealed_bytes for segment in found.segments)
             with progress_bar("bytes checked", total=total, is_json=json) as progress:
@@ -225,6 +244,7 @@ def verify(
             return
         how = "and decrypted to the corpus its owner signed" if key else "by its CIDs; --owner decrypts it too"
         say(f"[green]✓[/] {counted(len(found.segments), 'segment')}, {checked} bytes, checked {how}")
+        say(f"from {foreign(blobs.name)}")
 
 
 def _opened(settings: Settings, manifest: Manifest, owner: str) -> tuple[Sealed, SigningKey]:

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 REMAINS = (
     "copies of its blocks that others made: still sealed, and nobody can open them once the key is gone",
     "paper shares of the key (coffer dataset backup): destroy the lists yourself",
-    "backups of custodians from before: who restores one has that share again, so let them destroy those too",
+    "backups of custodians from before: they still hold that share, so let the custodians destroy those too",
     "what enclaves hold in memory: until their leases end, {lease_s} s at most",
     "passages that were answered already, and your own documents",
 )
@@ -300,7 +300,7 @@ def _tombstone_json(found: Tombstone) -> dict[str, Any]:
 
 def _say(shown: dict[str, Any]) -> None:
     for one in shown["versions"]:
-        receipts = f"{one['receipts']} of {one['needed']} receipts needed"
+        receipts = f"{counted(one['receipts'], 'receipt')}, {one['needed']} needed"
         if one["shredded"]:
             say(f"[green]✓[/] version {one['version']} {one['manifest']}: its key is gone ({receipts})")
         else:

@@ -142,6 +142,15 @@ class Home:
         given = Path(name)
         return given if given.suffix or given.name != name else self.path / "wallets" / f"{name}.json"
 
+    @property
+    def importing(self) -> Path:
+        """What an import is reading; whatever is there after a crash is swept by the next one."""
+        return self.path / "importing"
+
+    def carried_receipts(self, manifest: str) -> Path:
+        """Return where receipts wait that came with an imported dataset, sealed to its key."""
+        return self.path / "carried" / manifest
+
     def tombstone(self, cid: str) -> Path:
         """Return where a deleted dataset's tombstone is kept; it is public."""
         return self.path / "tombstones" / f"{cid}.tombstone"

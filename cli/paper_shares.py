@@ -53,19 +53,14 @@ def backup(
             require_folder_of(out)
         sealed = read_keys(place.data_key(found.dataset, found.version), found, key)
         lists = paper_shares(sealed.key, shares=shares, of=of)
+        warn_of_words(out)
         if out is not None:
             write_private(out, _page(found, lists, shares).encode())
-            _warn(f"{out} holds the key in the clear; print it, then destroy the file")
             if json:
                 show_json(_facts(found) | {"shares": shares, "of": of, "file": str(out)})
             else:
                 say(f"wrote {of} lists of words, {shares} of which rebuild the key, to {foreign(str(out))}")
             return
-        _warn(
-            "these words are the key: copy them to paper, then clear this terminal and its scrollback"
-            if sys.stdout.isatty()
-            else "these words are the key, and they go where this output is recorded"
-        )
         if json:
             show_json(_facts(found) | {"shares": shares, "of": of, "lists": lists})
         else:
@@ -103,7 +98,7 @@ def restore(
         path = place.data_key(found.dataset, found.version)
         if path.exists():
             raise FileExistsError(f"the key of this dataset is in the keyring already, at {path}; nothing was changed")
-        sealed = _sealed(found, key_from_paper(_lists(source)))
+        sealed = _sealed(found, key_from_paper(lists_from(source)))
         write_keys(path, sealed, wallet)
         if json:
             show_json(_facts(found) | {"custodian_shares": len(sealed.shares)})
@@ -145,11 +140,21 @@ def _page(manifest: Manifest, lists: list[str], shares: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def warn_of_words(out: Path | None) -> None:
+    """Say in red where the words of a key go, and what to do about it."""
+    if out is not None:
+        _warn(f"{out} holds the key in the clear; print it, then destroy the file")
+    elif sys.stdout.isatty():
+        _warn("these words are the key: copy them to paper, then clear this terminal and its scrollback")
+    else:
+        _warn("these words are the key, and they go where this output is recorded")
+
+
 def _warn(sentence: str) -> None:
     err.print(f"[bold red]secret:[/] {foreign(sentence)}", soft_wrap=True)
 
 
-def _lists(source: Path | None) -> list[str]:
+def lists_from(source: Path | None) -> list[str]:
     """Return the lists of a file, of a pipe, or as they are typed."""
     if source is None and sys.stdin.isatty():
         return _typed()

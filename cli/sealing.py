@@ -92,11 +92,23 @@ def seal(
 ) -> tuple[DatasetRow, Corpus]:
     """Seal into staging, keep the key, and catalog it. What fails midway leaves no block, key or row behind."""
     corpus = Corpus()
-    place = Home(settings.home)
-    key_path = place.data_key(draft.dataset, draft.version)
+    passages = corpus.cut(items, wiring.make_chunker(settings), progress)
+    return seal_passages(settings, catalog, passages, corpus, draft, charter, owner), corpus
+
+
+def seal_passages(
+    settings: Settings,
+    catalog: Catalog,
+    passages: Iterable[Passage],
+    corpus: Corpus,
+    draft: Draft,
+    charter: Charter,
+    owner: SigningKey,
+) -> DatasetRow:
+    """Do as `seal` does with passages that are cut already, and counted in `corpus` while they come."""
+    key_path = Home(settings.home).data_key(draft.dataset, draft.version)
     staging = Undoable(wiring.open_staging(settings))
     try:
-        passages = corpus.cut(items, wiring.make_chunker(settings), progress)
         sealed = _sealed(passages, draft, charter, owner, staging, corpus)
         write_keys(key_path, sealed, owner)
         row = _row(sealed, corpus)
@@ -104,7 +116,7 @@ def seal(
     except BaseException:
         _undo(staging, key_path)
         raise
-    return row, corpus
+    return row
 
 
 def _sealed(

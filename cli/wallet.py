@@ -8,11 +8,16 @@ from typing import Annotated
 
 import typer
 
+from cli import wallet_paper
 from cli.console import MISUSED, fail, reported, say, show_json
 from cli.home import Home, settings_from
 from cli.options import HomeOption, JsonOption
 
 app = typer.Typer(help="Make and show wallets: owners, members, issuers and licensees sign with them.")
+
+
+app.command("backup")(wallet_paper.backup)
+app.command("restore")(wallet_paper.restore)
 
 
 @app.command("new")

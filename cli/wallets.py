@@ -17,17 +17,18 @@ SCRYPT_MEMORY_MAX = 1 << 30  # n·r·128 bytes: geth's standard needs 256 MiB
 PBKDF2_ROUNDS_MAX = 10_000_000
 
 
-def new_wallet(path: Path, password: str, *, rounds: int | None = None) -> SigningKey:
+def new_wallet(path: Path, password: str, *, rounds: int | None = None, secret: bytes | None = None) -> SigningKey:
     """Make a key and write its keystore file. Raises `FileExistsError` rather than replace a wallet.
 
     Args:
         rounds: scrypt's n; None for the standard 2^18 (about a second and 256 MiB).
+        secret: the key, where it is not a new one.
     """
     if path.exists():
         raise FileExistsError(f"there is a wallet at {path} already; choose another name")
     eth_account = _eth_account()
 
-    secret = secrets.token_bytes(32)
+    secret = secret or secrets.token_bytes(32)
     key = SigningKey(secret)
     keystore = eth_account.Account.encrypt(secret, password, kdf="scrypt", iterations=rounds)
     write_private(path, json.dumps(keystore).encode())
@@ -36,6 +37,11 @@ def new_wallet(path: Path, password: str, *, rounds: int | None = None) -> Signi
 
 def open_wallet(path: Path, password: str) -> SigningKey:
     """Return the key of a keystore file. Raises `WrongKey` for a wrong password, `MalformedObject` for a bad file."""
+    return SigningKey(wallet_secret(path, password))
+
+
+def wallet_secret(path: Path, password: str) -> bytes:
+    """Return the 32 bytes that a keystore file holds: for paper alone. Raises as `open_wallet` does."""
     keystore = _parsed(path)
     _check_costs(keystore, path)
     eth_account = _eth_account()
@@ -46,7 +52,7 @@ def open_wallet(path: Path, password: str) -> SigningKey:
         raise WrongKey(f"the password does not open the wallet {path}") from error
     except (KeyError, AttributeError, TypeError, NotImplementedError) as error:
         raise MalformedObject(f"{path} is not an Ethereum keystore file (version 3)") from error
-    return SigningKey(secret)
+    return secret
 
 
 def wallet_address(path: Path) -> bytes:

@@ -19,6 +19,7 @@ from vault.charter import Custodian
 from vault.custody import Custody
 from vault.custody_state import CustodyState, StateQuestion
 from vault.custody_sync import CustodySync
+from vault.destruction import Destruction
 from vault.errors import ServiceUnavailable
 from vault.head_vote import HeadVote, KnownTip
 from vault.links import next_links
@@ -65,6 +66,9 @@ class LocalPeer:
 
     def manifests(self, genesis: Cid, after: bytes) -> tuple[list[Manifest], bytes]:
         return self.custody.catching_up.manifests(genesis, after)
+
+    def destroyed(self, genesis: Cid, after: bytes) -> tuple[list[Destruction], bytes]:
+        return self.custody.destroying.orders(genesis, after)
 
     def close(self) -> None:
         pass

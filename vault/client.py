@@ -15,7 +15,7 @@ from storage.cid import Cid
 from vault.car import blocks_from_car, car_of
 from vault.charter import Custodian
 from vault.custody_state import CustodyState, StateQuestion
-from vault.destruction import RECEIPT_BYTES_MAX, Destruction, DestructionReceipt
+from vault.destruction import ORDER_BYTES_MAX, RECEIPT_BYTES_MAX, Destruction, DestructionReceipt
 from vault.errors import InvalidSignature, ServiceUnavailable
 from vault.evidence import Binding, Evidence
 from vault.head_vote import MISSING_MAX, VOTE_BYTES_MAX, VOTES_MAX, HeadVote, KnownTip
@@ -126,6 +126,12 @@ class CustodyClient(VotingClient):
         request = pb.DestroyShareRequest(manifest=manifest.encoded(), order=order.encoded())
         answer = self._call(lambda stub: stub.DestroyShare, request)
         return DestructionReceipt.from_bytes(answer.receipt, bytes_max=RECEIPT_BYTES_MAX)
+
+    def destroyed(self, genesis: Cid, after: bytes) -> tuple[list[Destruction], bytes]:
+        """Return a page of owners' orders carried out there, and where the next begins; their form is verified."""
+        request = pb.ListDestroyedRequest(genesis=genesis.binary, after=after)
+        answer = self._call(lambda stub: stub.ListDestroyed, request)
+        return [Destruction.from_bytes(order, bytes_max=ORDER_BYTES_MAX) for order in answer.orders], bytes(answer.next)
 
     def challenge(self, instance: bytes, keys: bytes) -> bytes:
         """Return a nonce for one piece of evidence over the HPKE keys with that digest."""

@@ -78,7 +78,10 @@ class CustodyStore(StateStore, PollStore, HeadStore, Protocol):
     ) -> None: ...
     def latest_manifest(self, dataset: bytes) -> tuple[int, Cid] | None: ...  # noqa: D102
     def store_deposit(self, manifest: Cid, deposit: bytes) -> None: ...  # noqa: D102
-    def destroy_deposit(self, manifest: Cid, *, at: int) -> int | None: ...  # noqa: D102
+    def destroy_deposit(  # noqa: D102
+        self, manifest: Cid, *, genesis: Cid, order: bytes, at: int
+    ) -> int | None: ...
+    def destroyed(self, genesis: Cid, after: bytes, *, most: int) -> list[tuple[bytes, bytes]]: ...  # noqa: D102
     def is_destroyed(self, manifest: Cid) -> bool: ...  # noqa: D102
     def kept(self, ledger: bytes, manifests: Collection[Cid]) -> Kept: ...  # noqa: D102
     def store_state_share(self, ledger: bytes, sealed: bytes) -> bool: ...  # noqa: D102

@@ -98,8 +98,14 @@ class Custody:
             on_rolled_back=self.catching_up.note_rolled_back,
             on_new=self._noted,
         )
-        self._destroying = Destroying(
-            keys, store, self._histories, self._challenges, clock=clock, require_caught_up=self.catching_up.require
+        self.destroying = Destroying(
+            keys,
+            store,
+            self._histories,
+            self._challenges,
+            blobs=blobs,
+            clock=clock,
+            require_caught_up=self.catching_up.require,
         )
         self._taking = Taking(
             self._histories,
@@ -215,7 +221,7 @@ class Custody:
 
     def destroy_share(self, manifest: Manifest, order: Destruction) -> DestructionReceipt:
         """Destroy this custodian's share of a version's key for good, at its owner's order (rule S3)."""
-        return self._destroying.destroy(manifest, order)
+        return self.destroying.destroy(manifest, order)
 
     def challenge(self, instance: bytes, keys: bytes) -> bytes:
         """Return a nonce that `instance` may use once within `NONCE_LIFETIME_S`.

@@ -41,6 +41,7 @@ LIMITED_METHODS = (
     "/vault.v1.CustodyService/SubmitHead",
     "/vault.v1.CustodyService/DepositShare",
     "/vault.v1.CustodyService/DestroyShare",
+    "/vault.v1.CustodyService/ListDestroyed",
     "/vault.v1.CustodyService/Release",
     "/vault.v1.CustodyService/DepositState",
     "/vault.v1.CustodyService/HandBack",
@@ -130,6 +131,13 @@ class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignor
         order = Destruction.from_bytes(request.order, bytes_max=ORDER_BYTES_MAX)
         receipt = self._custody.destroy_share(Manifest.from_bytes(request.manifest), order)
         return pb.DestroyShareResponse(receipt=receipt.encoded())
+
+    @answered
+    async def ListDestroyed(  # noqa: N802, D102
+        self, request: pb.ListDestroyedRequest, _: Context
+    ) -> pb.ListDestroyedResponse:
+        orders, following = self._custody.destroying.orders(Cid(request.genesis), request.after)
+        return pb.ListDestroyedResponse(orders=[order.encoded() for order in orders], next=following)
 
     @answered
     async def Challenge(self, request: pb.ChallengeRequest, _: Context) -> pb.ChallengeResponse:  # noqa: N802, D102

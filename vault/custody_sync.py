@@ -27,6 +27,8 @@ from vault.charter import Custodian
 from vault.client import CustodyClient
 from vault.custody import Custody
 from vault.custody_state import CustodyState, StateQuestion
+from vault.destroying import heard_from
+from vault.destruction import Destruction
 from vault.errors import AccessDenied, ForkedHistory, InvalidSignature, MalformedObject, StaleState
 from vault.head import EPOCHS_MAX
 from vault.head_vote import HeadVote, KnownTip, voters_of
@@ -39,6 +41,7 @@ from vault.visits import Pace, Visits, each
 
 EVERY_S = 10
 START_WAIT_S = 10.0  # for peers to answer before serving begins; a dead one must not keep us from serving
+ORDERS_EVERY_S = 60  # a peer's list of owners' orders to destroy shares is read
 EXCHANGES_MAX = 8  # with a peer in one visit
 BACKOFF_S = 1.0
 BACKOFF_S_MAX = 60.0
@@ -59,6 +62,7 @@ class Peer(Protocol):
     ) -> int: ...
     def custody_state(self, question: StateQuestion) -> CustodyState: ...  # noqa: D102
     def manifests(self, genesis: Cid, after: bytes) -> tuple[list[Manifest], bytes]: ...  # noqa: D102
+    def destroyed(self, genesis: Cid, after: bytes) -> tuple[list[Destruction], bytes]: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -80,6 +84,7 @@ class CustodySync:
         self._visits: Visits[Peer] = Visits("custodian", addresses, connect, self._visit, pace=pace, log=log)
         self._told: dict[Cid, dict[bytes, Told]] = {}
         self._asking: dict[bytes, asyncio.Lock] = {}  # by the peers' keys
+        self._heard_at: dict[tuple[bytes, Cid], int] = {}  # when a peer was asked for owners' orders about a DAO
         self._is_starting = True
 
     async def start(self) -> None:
@@ -121,8 +126,25 @@ class CustodySync:
             if is_full or not is_asked:  # one question tells the peer how far our numbers have come
                 await self._ask(client, genesis, is_full=is_full)
                 is_asked = True
+            if genesis in tips:
+                await self._hear_orders(client, genesis)
 
         await each(partial(meet, genesis) for genesis in dict.fromkeys([*shared, *tips]))
+
+    async def _hear_orders(self, client: Peer, genesis: Cid) -> None:
+        """Destroy what owners ordered the peer to destroy; once in a while, since hardly ever one is new."""
+        last = self._heard_at.get((client.custodian.key, genesis))
+        now = self._custody.catching_up.now()
+        is_behind = self._is_starting or self._custody.catching_up.is_behind(genesis)
+        if last is not None and now < last + ORDERS_EVERY_S and not is_behind:
+            return
+        orders: list[Destruction] = []
+        page_after = partial(client.destroyed, genesis)
+        await asyncio.to_thread(heard_from, page_after, orders.extend)
+        heard = self._custody.destroying.hear(genesis, orders)
+        self._heard_at[client.custodian.key, genesis] = now
+        if heard:
+            log.warning("%d shares were destroyed, as their owners ordered another custodian", heard)
 
     async def _converge(self, client: Peer, genesis: Cid, tip: KnownTip | None) -> None:
         """Exchange news with a peer until there are none: what one side brings, the other may answer with a vote."""

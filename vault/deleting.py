@@ -16,10 +16,10 @@ from storage.errors import BlockMismatch, BlockNotFound, MalformedDag
 from storage.model import Blobs
 from vault.charter import CUSTODIANS_MAX, Charter
 from vault.destruction import Destruction, DestructionReceipt, challenge_facts, receipts_needed
-from vault.errors import MalformedObject, VaultError
+from vault.errors import VaultError
 from vault.manifest import Manifest
 from vault.signing import BLANK_SIGNATURE, SigningKey
-from vault.snapshot import Snapshot
+from vault.snapshot import snapshot_at
 
 
 class ShareDestroyer(Protocol):
@@ -103,17 +103,10 @@ def remove_snapshots(manifests: frozenset[Cid], blobs: Blobs) -> int:
     """Delete all snapshots of the vectors of these versions that a place lists; return how many blocks that were."""
     removed = 0
     for cid in [cid for cid in blobs.cids() if cid.codec == DAG_CBOR]:
-        snapshot = _snapshot_at(blobs, cid)
+        snapshot = snapshot_at(blobs, cid)
         if snapshot is not None and snapshot.header.manifest in manifests:
             removed += sum(_removed(blobs, block) for block in snapshot.blocks) + _removed(blobs, cid)
     return removed
-
-
-def _snapshot_at(blobs: Blobs, cid: Cid) -> Snapshot | None:
-    try:
-        return Snapshot.from_bytes(blobs.get(cid))
-    except (MalformedObject, BlockNotFound, BlockMismatch):
-        return None
 
 
 def _removed_file(blobs: Blobs, root: Cid) -> int:

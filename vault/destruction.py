@@ -29,7 +29,10 @@ VERSIONS_MAX = 128  # in one tombstone: with a receipt of every custodian for ea
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destruction(PersonSigned):
-    """An owner's order to one custodian: destroy your share of this version's key, and never take it again."""
+    """An owner's order: let this version's key be destroyed, at every custodian, and its shares never be taken again.
+
+    Custodian and nonce say whom the owner asked itself, which is who signs a receipt. Others hear of it from that one.
+    """
 
     TYPE: ClassVar[str] = "coffer/share-destruction/v1"
     STRUCT: ClassVar[Struct] = Struct(

@@ -161,6 +161,11 @@ def copy_dataset(manifest: Manifest, source: Blobs, target: Blobs, *, progress: 
     return done
 
 
+def dataset_cids(manifest: Manifest, blobs: Blobs) -> Iterator[Cid]:
+    """Yield the CIDs of the segments' blocks, leaves before roots; the manifest's is not among them."""
+    return (cid for cid, _, _ in _segment_blocks(manifest, blobs))
+
+
 def _segment_blocks(manifest: Manifest, source: Blobs) -> Iterator[tuple[Cid, int, Callable[[], bytes]]]:
     """Yield each block's CID and size, and how to read it: what need not be sent need not be read."""
     for segment in manifest.segments:

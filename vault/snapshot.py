@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.cid import DAG_CBOR, RAW, Cid
+from storage.errors import BlockMismatch, BlockNotFound
 from storage.model import Blobs
 from vault.codec import Digest, Label, Length, Record
 from vault.errors import MalformedObject, TamperedSegment
@@ -184,3 +185,11 @@ def _parts(data: memoryview, size: int) -> Iterator[memoryview]:
 def _nonce(index: int) -> bytes:
     """Return the nonce of a block: a counter, under a key that seals one snapshot (NIST SP 800-38D, section 8.2.1)."""
     return index.to_bytes(12, "big")
+
+
+def snapshot_at(blobs: Blobs, cid: Cid) -> Snapshot | None:
+    """Return the snapshot that a block is the root of; None where it is none."""
+    try:
+        return Snapshot.from_bytes(blobs.get(cid))
+    except (MalformedObject, BlockNotFound, BlockMismatch):
+        return None

@@ -21,7 +21,7 @@ from cli.credentials import read_credential
 from cli.home import Home, settings_from
 from cli.main import app
 from enclave.client import EnclaveClient
-from tests.cli.conftest import PASSWORD, Party
+from tests.cli.conftest import LIGHT, PASSWORD, Party
 from vault.errors import ServiceUnavailable
 from vault.question import Query
 
@@ -81,6 +81,7 @@ def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     party = Party(root / "home")
     with ExitStack() as stack:
         custodian = stack.enter_context(service(root / "custodian", "custodian", "serve"))
+        (root / "address").write_text(custodian)
         policy = _adopted(party, root, custodian)
         enclave = stack.enter_context(
             service(party.home, "enclave", "serve", policy["genesis"], "--custodian", custodian)
@@ -248,3 +249,30 @@ def test_production_refuses_the_simulated_tee_everywhere(party: Party, monkeypat
 def test_doctor_reaches_the_enclave(party: Party) -> None:
     checks = party.json("doctor")["checks"]
     assert any(check["what"] == "enclave" and "serving" in check["found"] for check in checks)
+
+
+def test_an_owner_carries_the_dataset_away_and_has_it_again_from_one_file_and_paper(
+    party: Party, tmp_path: Path
+) -> None:
+    pay_in(party, 1000)
+    asked = Path(party.json("query", QUESTION, "--allow-simulated")["receipt"])
+    manifest = party.json("dataset", "list")["datasets"][0]["manifest"]
+    address = party.json("wallet", "show", "member")["wallets"]["member"]
+    party.run("dataset", "backup", manifest, "--owner", "member", "--out", tmp_path / "key.words")
+    party.run("wallet", "backup", "member", "--out", tmp_path / "wallet.words")
+    exported = party.json("dataset", "export", manifest, "--car", tmp_path / "away.car", "--owner", "member")
+    assert exported["receipts"] == len(receipts(party))
+    assert not any(text.encode() in (tmp_path / "away.car").read_bytes() for text in (TEXT, QUESTION))
+    new = Party(tmp_path / "elsewhere")  # a machine that has the file and the words, and nothing else
+    new.run("init")
+    new.run("dataset", "import", tmp_path / "away.car")
+    restored = ("--address", address, "--from", tmp_path / "wallet.words", "--rounds", LIGHT)
+    new.run("wallet", "restore", "me", *restored)
+    new.run("dataset", "restore", manifest, "--owner", "me", "--from", tmp_path / "key.words")
+    assert new.json("dataset", "verify", manifest, "--owner", "me")["decrypted"]
+    assert asked.name in new.json("dataset", "receipts", manifest, "--owner", "me")["receipts"]
+    assert new.json("receipt", "verify", new.home / "receipts" / asked.name, "--allow-simulated")["verified"]
+    assert new.json("dao", "verify")["verified"]
+    at = ("--custodian", (party.home.parent / "address").read_text())
+    assert new.json("dataset", "publish", manifest, "--owner", "me", *at)["state"] == "published"
+    assert new.json("dataset", "verify", manifest, "--owner", "me")["decrypted"]

@@ -124,7 +124,7 @@ class CustodyRecords(CustodyStateRecords, PollRecords, HeadVoteRecords):
                 raise AccessDenied(f"the share of {manifest} was destroyed at its owner's order; nothing was recorded")
             session.merge(StoredDeposit(manifest=manifest.binary, deposit=deposit))
 
-    def destroy_deposit(self, manifest: Cid, *, at: int) -> int | None:
+    def destroy_deposit(self, manifest: Cid, *, genesis: Cid, order: bytes, at: int) -> int | None:
         """Destroy the deposit of a manifest for good and return when that was; None where there never was one.
 
         The bytes are overwritten as far as the database does so; copies on other media stay (`Records.scrub`).
@@ -137,10 +137,21 @@ class CustodyRecords(CustodyStateRecords, PollRecords, HeadVoteRecords):
             if deposit is not None:
                 session.delete(deposit)
             if gone is None:
-                session.add(DestroyedShare(manifest=manifest.binary, destroyed_at=at))
+                session.add(
+                    DestroyedShare(manifest=manifest.binary, genesis=genesis.binary, destroyed_at=at, signed=order)
+                )
             destroyed_at = at if gone is None else gone.destroyed_at
         self._records.scrub(StoredDeposit.__tablename__)
         return destroyed_at
+
+    def destroyed(self, genesis: Cid, after: bytes, *, most: int) -> list[tuple[bytes, bytes]]:
+        """Return manifests whose shares were destroyed here, each with the order, by ascending CID after `after`."""
+        found = select(DestroyedShare.manifest, DestroyedShare.signed).where(
+            DestroyedShare.genesis == genesis.binary, DestroyedShare.manifest > after
+        )
+        with self._records.reading() as session:
+            rows = session.exec(found.order_by(col(DestroyedShare.manifest)).limit(most))
+            return [(manifest, order) for manifest, order in rows]
 
     def is_destroyed(self, manifest: Cid) -> bool:
         """Say whether the share of this manifest was destroyed here."""

@@ -15,6 +15,7 @@ from vault.codec import OBJECT_BYTES_MAX
 
 SEALED_BYTES_MAX: Final = 1 << 19  # a ledger entry with its salt and tag
 DEPOSIT_BYTES_MAX: Final = 1 << 14  # a share deposit: an HPKE message of 4096 bytes, and who signed it
+ORDER_BYTES_MAX: Final = 1024  # an owner's order to destroy a share
 STATE_SHARE_BYTES_MAX: Final = 1 << 14
 HAND_BACK_BYTES_MAX: Final = 1024
 TITLE_CHARS_MAX: Final = 200
@@ -119,13 +120,19 @@ class StoredDeposit(Table, table=True):
 
 
 class DestroyedShare(Table, table=True):
-    """A share that its owner had destroyed, and when; triggers refuse to change or delete one."""
+    """A share that its owner had destroyed, when, and by which order; triggers refuse to change or delete one."""
 
     __tablename__ = "custody_destroyed"
-    __table_args__ = (*_cid("manifest"), *_from(0, "destroyed_at"))
+    __table_args__ = (
+        *_cid("manifest", "genesis"),
+        *_from(0, "destroyed_at"),
+        _is_long("signed", 1, ORDER_BYTES_MAX),
+    )
 
     manifest: bytes = _key()
+    genesis: bytes
     destroyed_at: int = _number()
+    signed: bytes
 
 
 class StateShare(Table, table=True):

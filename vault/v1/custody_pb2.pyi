@@ -72,6 +72,22 @@ class DestroyShareResponse(_message.Message):
     receipt: bytes
     def __init__(self, receipt: _Optional[bytes] = ...) -> None: ...
 
+class ListDestroyedRequest(_message.Message):
+    __slots__ = ("genesis", "after")
+    GENESIS_FIELD_NUMBER: _ClassVar[int]
+    AFTER_FIELD_NUMBER: _ClassVar[int]
+    genesis: bytes
+    after: bytes
+    def __init__(self, genesis: _Optional[bytes] = ..., after: _Optional[bytes] = ...) -> None: ...
+
+class ListDestroyedResponse(_message.Message):
+    __slots__ = ("orders", "next")
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    orders: _containers.RepeatedScalarFieldContainer[bytes]
+    next: bytes
+    def __init__(self, orders: _Optional[_Iterable[bytes]] = ..., next: _Optional[bytes] = ...) -> None: ...
+
 class ChallengeRequest(_message.Message):
     __slots__ = ("instance", "keys")
     INSTANCE_FIELD_NUMBER: _ClassVar[int]

@@ -59,6 +59,11 @@ class CustodyServiceStub:
                 request_serializer=vault_dot_v1_dot_custody__pb2.DestroyShareRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_custody__pb2.DestroyShareResponse.FromString,
                 _registered_method=True)
+        self.ListDestroyed = channel.unary_unary(
+                '/vault.v1.CustodyService/ListDestroyed',
+                request_serializer=vault_dot_v1_dot_custody__pb2.ListDestroyedRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_custody__pb2.ListDestroyedResponse.FromString,
+                _registered_method=True)
         self.Challenge = channel.unary_unary(
                 '/vault.v1.CustodyService/Challenge',
                 request_serializer=vault_dot_v1_dot_custody__pb2.ChallengeRequest.SerializeToString,
@@ -205,6 +210,14 @@ class CustodyServiceServicer:
         """Destroys this custodian's share of a version's key for good, at its owner's order over a fresh challenge (ask
         `Challenge` with the facts that the order is bound to), and signs that it is gone. Again is fine, with another
         challenge. PERMISSION_DENIED for anybody else's order.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDestroyed(self, request, context):
+        """Hands out owners' orders to destroy shares that were carried out here, page by page; another custodian that holds a
+        share of such a key destroys it. Public, and signed by the owners.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -388,6 +401,11 @@ def add_CustodyServiceServicer_to_server(servicer, server):
                     servicer.DestroyShare,
                     request_deserializer=vault_dot_v1_dot_custody__pb2.DestroyShareRequest.FromString,
                     response_serializer=vault_dot_v1_dot_custody__pb2.DestroyShareResponse.SerializeToString,
+            ),
+            'ListDestroyed': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDestroyed,
+                    request_deserializer=vault_dot_v1_dot_custody__pb2.ListDestroyedRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_custody__pb2.ListDestroyedResponse.SerializeToString,
             ),
             'Challenge': grpc.unary_unary_rpc_method_handler(
                     servicer.Challenge,
@@ -630,6 +648,33 @@ class CustodyService:
             '/vault.v1.CustodyService/DestroyShare',
             vault_dot_v1_dot_custody__pb2.DestroyShareRequest.SerializeToString,
             vault_dot_v1_dot_custody__pb2.DestroyShareResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDestroyed(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.CustodyService/ListDestroyed',
+            vault_dot_v1_dot_custody__pb2.ListDestroyedRequest.SerializeToString,
+            vault_dot_v1_dot_custody__pb2.ListDestroyedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -11,15 +11,17 @@ from typing import Any
 
 import pytest
 
+from storage.cid import Cid
 from tests.attacks.release.asking import Asking
 from tests.builders import resigned, sealed_dataset, signed, wallet
 from tests.enclaves import Clock, Custodians, world
-from tests.peers import Backup, others, visit
+from tests.peers import Backup, LocalPeer, others, visit
 from tests.people import custodian as custodian_keys
 from tests.people import seeded
 from vault.custodian import NONCE_LIFETIME_S
 from vault.custody import Custody
 from vault.deleting import Shredded, shredded
+from vault.destroying import PAGE_ORDERS, heard_from
 from vault.destruction import (
     Destruction,
     DestructionReceipt,
@@ -195,20 +197,59 @@ class TestComingBack:
         ):
             connection.execute(change)
 
-    def test_a_backup_from_before_holds_it_still_and_one_more_order_destroys_it_there(
-        self, custodians: Custodians, tmp_path: Path
+    @pytest.mark.parametrize("is_marked", [True, False], ids=["restored", "set back unawares"])
+    def test_a_backup_from_before_holds_it_until_the_others_tell_of_the_order(
+        self, custodians: Custodians, tmp_path: Path, is_marked: bool
     ) -> None:
-        """What a backup holds is out of reach, and said to be; restored, it obeys once it has caught up."""
         before = Backup(custodians.world, custodians, tmp_path)
-        custodians.all[0].destroy_share(MANIFEST, order_for(custodians.all[0]))
-        with before.started() as restored:
+        for custody in custodians.all[:2]:
+            custody.destroy_share(MANIFEST, order_for(custody))
+        with before.started(is_marked=is_marked) as restored:
             assert holds(restored)
-            with pytest.raises(NotYet):
-                order_for(restored)
-            custodians.world.clock.advance(2 * NONCE_LIFETIME_S)
             visit(restored, others(custodians))
-            receipt = restored.destroy_share(MANIFEST, order_for(restored))
-            assert receipt.was_held and not holds(restored)
+            assert not holds(restored)
+            with pytest.raises(AccessDenied, match="nothing was recorded"):
+                restored._store.store_deposit(MANIFEST.cid(), WORLD.dataset.deposits[0].encoded())
+
+    def test_who_was_down_hears_of_it_and_hands_it_on(self, custodians: Custodians) -> None:
+        first, second, third = custodians.all
+        first.destroy_share(MANIFEST, order_for(first))
+        visit(second, [lambda: LocalPeer(first)])
+        visit(third, [lambda: LocalPeer(second)])
+        assert not holds(second) and not holds(third)
+        receipt = third.destroy_share(MANIFEST, order_for(third))  # asked by the owner, it says so
+        assert receipt.was_held
+
+    @pytest.mark.parametrize("signer", ["stranger", "owner"])
+    def test_a_peer_cannot_make_up_orders(self, custodians: Custodians, signer: str) -> None:
+        mallory, victim = wallet(signer), custodians.all[0]
+        order = Destruction(
+            manifest=MANIFEST.cid(),
+            owner=mallory.address,
+            custodian=custodians.all[1].public.key,
+            nonce=bytes(32),
+            signature=BLANK_SIGNATURE,
+        )
+        made = signed(WORLD.history, mallory, order) if signer == "stranger" else order
+
+        class Inventing(LocalPeer):
+            def destroyed(self, genesis: Cid, after: bytes) -> tuple[list[Destruction], bytes]:
+                return [made], b""
+
+        visit(victim, [lambda: Inventing(custodians.all[1])])
+        assert holds(victim)
+
+    @pytest.mark.parametrize("following", [b"", b"\x01" * 36], ids=["too many", "without an end"])
+    def test_a_list_of_orders_that_never_ends_is_given_up(self, following: bytes) -> None:
+        orders = [order_blank()] * (PAGE_ORDERS + 1 if not following else 1)
+        with pytest.raises(MalformedObject):
+            heard_from(lambda after: (orders, following), lambda page: None)
+
+
+def order_blank() -> Destruction:
+    return Destruction(
+        manifest=MANIFEST.cid(), owner=bytes(20), custodian=bytes(32), nonce=bytes(32), signature=BLANK_SIGNATURE
+    )
 
 
 class Lying:

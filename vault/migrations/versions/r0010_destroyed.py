@@ -14,10 +14,14 @@ def upgrade() -> None:
     op.create_table(
         "custody_destroyed",
         sa.Column("manifest", sa.LargeBinary(), nullable=False),
+        sa.Column("genesis", sa.LargeBinary(), nullable=False),
         sa.Column("destroyed_at", sa.BigInteger(), nullable=False),
+        sa.Column("signed", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("manifest", name="custody_destroyed_key"),
         _check("manifest_length", "length(manifest) BETWEEN 36 AND 36"),
+        _check("genesis_length", "length(genesis) BETWEEN 36 AND 36"),
         _check("destroyed_at_least", "destroyed_at >= 0"),
+        _check("signed_length", "length(signed) BETWEEN 1 AND 1024"),
     )
     if op.get_bind().dialect.name == "postgresql":
         op.execute(

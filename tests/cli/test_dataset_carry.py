@@ -1,0 +1,386 @@
+"""`coffer dataset export` and `import`: one file and words on paper are all it takes; hostile files leave nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Any
+
+import pytest
+
+from cli import wiring
+from storage.car import HEADER_BYTES_MAX, read_car, write_car
+from storage.cid import DAG_CBOR, RAW, Cid
+from storage.directory import DirectoryBlobs
+from tests.cli.conftest import LIGHT, PASSWORD, Clock, Founded, LocalCustodian, Party, founded, four_custodians
+from tests.cli.dao_steps import carried as decided
+from vault.carrying import Carried, open_receipt, seal_receipt
+from vault.errors import TamperedSegment
+from vault.keys import SecretKey
+from vault.snapshot import store_snapshot
+
+OWNER = ("--owner", "owner")
+TEXT = "The harbor closes at noon on Sundays."
+Blocks = list[tuple[Cid, bytes]]
+
+
+@pytest.fixture
+def documents(tmp_path: Path) -> Path:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text(TEXT)
+    (folder / "b.txt").write_text("Tide tables are printed in May.")
+    return folder
+
+
+def published(dao: Founded, documents: Path) -> str:
+    manifest = str(dao.party.json("dataset", "seal", documents, *OWNER, "--allow-simulated")["manifest"])
+    dao.party.run("dataset", "publish", manifest, *OWNER)
+    return manifest
+
+
+def exported(dao: Founded, manifest: str, file: Path, *more: object) -> dict[str, Any]:
+    return dao.party.json("dataset", "export", manifest, "--car", file, *more)
+
+
+def elsewhere(folder: Path, dao: Founded) -> Party:
+    """Return a new machine: an empty home, and the custodians' addresses."""
+    party = Party(folder / "elsewhere", env=dict(dao.party.env))
+    party.run("init")
+    return party
+
+
+def parts(file: Path) -> tuple[list[Cid], Blocks]:
+    with file.open("rb") as stream:
+        roots, blocks = read_car(stream, blocks_max=10_000, bytes_max=1 << 30)
+        return list(roots), list(blocks)
+
+
+def written(file: Path, roots: list[Cid], blocks: Blocks) -> Path:
+    with file.open("wb") as stream:
+        write_car(stream, roots, blocks)
+    return file
+
+
+def state(party: Party) -> tuple[set[str], int, bool]:
+    """Return what an import could have left: blocks, entries, and whether a DAO is known."""
+    files = {path.name for folder in ("staging", "blocks", "importing") for path in (party.home / folder).rglob("*")}
+    with wiring.open_database(wiring.Settings(home=party.home)) as records:
+        from vault.records.board import Board
+
+        geneses = Board(records).geneses()
+    blocks = {name for name in files if len(name) > 40}
+    return blocks, len(party.json("dataset", "list")["datasets"]), bool(geneses)
+
+
+NOTHING: tuple[set[str], int, bool] = (set(), 0, False)
+
+
+class TestAway:
+    def test_the_file_and_the_words_are_all_it_takes(
+        self, dao: Founded, documents: Path, tmp_path: Path, custodians: dict[str, LocalCustodian]
+    ) -> None:
+        manifest = published(dao, documents)
+        dao.party.run("dataset", "backup", manifest, *OWNER, "--out", tmp_path / "key.words")
+        dao.party.run("wallet", "backup", "owner", "--out", tmp_path / "wallet.words")
+        shown = exported(dao, manifest, tmp_path / "one.car")
+        assert TEXT.encode() not in (tmp_path / "one.car").read_bytes()
+        address = dao.addresses["owner"]
+        new = elsewhere(tmp_path, dao)
+        new.env["COFFER_PASSWORD"] = "another password"  # noqa: S105
+        assert new.json("dataset", "import", tmp_path / "one.car")["manifest"] == manifest
+        wallet = ("--address", address, "--from", tmp_path / "wallet.words", "--rounds", LIGHT)
+        assert new.json("wallet", "restore", "owner", *wallet)["address"] == address
+        assert "keyring" in new.run("dataset", "restore", manifest, *OWNER, "--from", tmp_path / "key.words").stdout
+        assert new.json("dataset", "verify", manifest, *OWNER)["decrypted"]
+        assert new.json("dataset", "publish", manifest, *OWNER)["state"] == "published"
+        assert custodians["one:1"].deposits == 2
+        assert new.json("dataset", "export", manifest, "--car", tmp_path / "two.car")["root"] == shown["root"]
+        assert (tmp_path / "one.car").read_bytes() == (tmp_path / "two.car").read_bytes()
+        assert new.json("dao", "verify")["verified"]
+
+    def test_the_same_state_is_written_as_the_same_bytes_and_another_as_others(
+        self, dao: Founded, documents: Path, tmp_path: Path, clock: Clock
+    ) -> None:
+        manifest = published(dao, documents)
+        for name in ("one.car", "two.car"):
+            exported(dao, manifest, tmp_path / name)
+        assert (tmp_path / "one.car").read_bytes() == (tmp_path / "two.car").read_bytes()
+        revoking = ("--wallet", "alice", "--revoke", "licensee", dao.addresses["licensee"])
+        decided(dao, clock, dao.party.json("dao", "propose", *revoking)["proposal"])
+        later = exported(dao, manifest, tmp_path / "three.car")
+        new = elsewhere(tmp_path, dao)
+        new.run("dataset", "import", tmp_path / "one.car")
+        again = new.json("dataset", "import", tmp_path / "three.car")
+        assert again["head"] == dao.party.json("dao", "show")["head"]
+        assert later["manifest"] == manifest
+        new.run("dataset", "import", tmp_path / "one.car")  # an older one takes nothing back
+        assert new.json("dao", "show")["epoch"] == 1
+
+    def test_it_is_stored_at_once_for_enclaves_whose_custodians_keep_their_shares(
+        self, dao: Founded, documents: Path, tmp_path: Path
+    ) -> None:
+        manifest = published(dao, documents)
+        exported(dao, manifest, tmp_path / "one.car")
+        new = elsewhere(tmp_path, dao)
+        shown = new.json("dataset", "import", tmp_path / "one.car", "--store")
+        assert shown["stored"] > 0
+        with DirectoryBlobs(new.home / "blocks") as blobs:
+            assert blobs.has(Cid.parse(manifest))
+
+    def test_several_custodians_get_new_shares_of_a_new_key(
+        self,
+        party: Party,
+        custodians: dict[str, LocalCustodian],
+        people: dict[str, str],
+        documents: Path,
+        tmp_path: Path,
+    ) -> None:
+        dao = founded(party, people, "one:1,two:1,three:1", "--member", people["alice"])
+        manifest = published(dao, documents)
+        dao.party.run("dataset", "backup", manifest, *OWNER, "--out", tmp_path / "key.words")
+        exported(dao, manifest, tmp_path / "one.car")
+        new = elsewhere(tmp_path, dao)
+        new.run("dataset", "import", tmp_path / "one.car")
+        (new.home / "wallets").mkdir()
+        (new.home / "wallets" / "owner.json").write_bytes((party.home / "wallets" / "owner.json").read_bytes())
+        new.run("dataset", "restore", manifest, *OWNER, "--from", tmp_path / "key.words")
+        assert "coffer dataset reseal" in new.refused("dataset", "publish", manifest, *OWNER)
+        made = new.json("dataset", "reseal", manifest, *OWNER)
+        assert (made["version"], made["previous"], made["removed_passages"]) == (2, manifest, 0)
+        assert new.json("dataset", "publish", made["manifest"], *OWNER)["custodians"] == 3
+
+    def test_sealed_vectors_come_along_where_they_are_asked_for(
+        self, dao: Founded, documents: Path, tmp_path: Path
+    ) -> None:
+        manifest = published(dao, documents)
+        with DirectoryBlobs(dao.party.home / "blocks") as stored:
+            keys = (SecretKey(bytes(32)), SecretKey(bytes(32)))
+            facts: dict[str, Any] = {"model": bytes(32), "dtype": "float32", "dimension": 4, "keys": keys}
+            root = store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(manifest), **facts)
+            store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(dao.genesis), **facts)
+        assert exported(dao, manifest, tmp_path / "bare.car")["snapshots"] == 0
+        assert exported(dao, manifest, tmp_path / "one.car", "--snapshots")["snapshots"] == 1
+        new = elsewhere(tmp_path, dao)
+        assert new.json("dataset", "import", tmp_path / "one.car")["snapshots"] == 1
+        with DirectoryBlobs(new.home / "blocks") as blobs:
+            assert blobs.has(root)
+
+    def test_a_file_that_is_there_is_not_replaced_and_a_full_disk_leaves_none(
+        self, dao: Founded, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        manifest = published(dao, documents)
+        exported(dao, manifest, tmp_path / "one.car")
+        assert "already" in dao.party.refused("dataset", "export", manifest, "--car", tmp_path / "one.car")
+        assert "does not exist" in dao.party.refused("dataset", "export", manifest, "--car", tmp_path / "no" / "x.car")
+        from cli import dataset_export
+
+        def full(*_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(dataset_export, "write_car", full)
+        assert "free some room" in dao.party.refused("dataset", "export", manifest, "--car", tmp_path / "two.car")
+        assert sorted(path.name for path in tmp_path.glob("*two.car*")) == []
+        assert list(dao.party.home.glob(".exporting*")) == []
+
+
+class TestReceipts:
+    KEY, MANIFEST = SecretKey(bytes(range(32))), Cid.of(DAG_CBOR, b"manifest")
+
+    def test_a_receipt_is_sealed_alike_each_time_and_opens_with_its_key_alone(self) -> None:
+        sealed = seal_receipt("1-0123456789ab.receipt", b"question and answer", self.KEY, self.MANIFEST)
+        assert sealed == seal_receipt("1-0123456789ab.receipt", b"question and answer", self.KEY, self.MANIFEST)
+        assert b"question" not in sealed
+        assert open_receipt(sealed, self.KEY, self.MANIFEST) == ("1-0123456789ab.receipt", b"question and answer")
+        for key, manifest in ((SecretKey(bytes(32)), self.MANIFEST), (self.KEY, Cid.of(DAG_CBOR, b"other"))):
+            with pytest.raises(TamperedSegment):
+                open_receipt(sealed, key, manifest)
+
+    @pytest.mark.parametrize("place", [0, 31, 32, 100, -1])
+    def test_one_changed_bit_is_noticed(self, place: int) -> None:
+        sealed = bytearray(seal_receipt("1-0123456789ab.receipt", b"question", self.KEY, self.MANIFEST))
+        sealed[place] ^= 1
+        with pytest.raises(TamperedSegment):
+            open_receipt(bytes(sealed), self.KEY, self.MANIFEST)
+
+    @pytest.mark.parametrize("size", [0, 1, 31, 32, 47, 48])
+    def test_what_is_too_short_is_refused(self, size: int) -> None:
+        with pytest.raises(TamperedSegment):
+            open_receipt(bytes(size), self.KEY, self.MANIFEST)
+
+
+@pytest.fixture(scope="module")
+def valid(
+    first_home: Path, wallets: tuple[Path, dict[str, str]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Founded, Path]]:
+    """A home with one published dataset of 200 documents, and the archive of it."""
+    folder = tmp_path_factory.mktemp("valid")
+    shutil.copytree(first_home, folder / "home")
+    shutil.copytree(wallets[0], folder / "home" / "wallets")
+    (folder / "docs").mkdir()
+    for number in range(200):
+        (folder / "docs" / f"{number}.txt").write_text(f"Berth {number}. " + "The tide turns at noon. " * 80)
+    with four_custodians(folder, first_home, Clock()):
+        dao = founded(Party(folder / "home"), wallets[1], "one:1", "--member", wallets[1]["alice"])
+        exported(dao, published(dao, folder / "docs"), folder / "valid.car")
+        yield dao, folder / "valid.car"
+
+
+@pytest.fixture
+def archive(valid: tuple[Founded, Path]) -> Path:
+    return valid[1]
+
+
+@pytest.fixture
+def new(party: Party) -> Party:
+    """A new machine's home."""
+    return party
+
+
+def rerooted(roots: list[Cid], blocks: Blocks, **fields: Any) -> tuple[list[Cid], Blocks]:
+    root = replace(Carried.from_bytes(blocks[0][1]), **fields)
+    return [root.cid()], [(root.cid(), root.encoded()), *blocks[1:]]
+
+
+STRANGER = (Cid.of(RAW, b"stranger"), b"stranger")
+
+
+class TestHostile:
+    """Each begins with a valid archive and breaks one fact; nothing of it may be left."""
+
+    @pytest.mark.parametrize(
+        "break_one",
+        [
+            lambda roots, blocks: ([], blocks),
+            lambda roots, blocks: ([*roots, blocks[1][0]], blocks),
+            lambda roots, blocks: ([blocks[1][0]], blocks),
+            lambda roots, blocks: ([blocks[1][0]], blocks[1:]),
+            lambda roots, blocks: (roots, []),
+            lambda roots, blocks: (roots, blocks[:1]),
+            lambda roots, blocks: (roots, blocks[:-1]),
+            lambda roots, blocks: (roots, [*blocks[:3], *blocks[4:]]),
+            lambda roots, blocks: (roots, [*blocks, STRANGER]),
+            lambda roots, blocks: (roots, [*blocks[:2], STRANGER, *blocks[2:]]),
+            lambda roots, blocks: (roots, [*blocks, blocks[-1]]),
+            lambda roots, blocks: (roots, [*blocks[:2], blocks[1], *blocks[2:]]),
+            lambda roots, blocks: (roots, [blocks[0], *reversed(blocks[1:])]),
+            lambda roots, blocks: (roots, [*blocks[:-1], (blocks[-1][0], blocks[-1][1][:-1] + b"?")]),
+            lambda roots, blocks: rerooted(roots, blocks, genesis=STRANGER_CBOR),
+            lambda roots, blocks: rerooted(roots, blocks, head=STRANGER_CBOR),
+            lambda roots, blocks: rerooted(roots, blocks, affairs=blocks[-1][0]),
+            lambda roots, blocks: rerooted(roots, blocks, manifest=STRANGER_CBOR),
+            lambda roots, blocks: rerooted(roots, blocks, snapshots=(STRANGER_CBOR,)),
+            lambda roots, blocks: rerooted(roots, blocks, receipts=(STRANGER[0],)),
+        ],
+        ids=[
+            *("no root", "two roots", "another root", "the root is missing", "no block", "only the root"),
+            *("the last is missing", "one is missing", "one more", "one more in between", "the last twice"),
+            *("one twice", "another order", "not its CID", "another DAO", "another head", "no affairs"),
+            *("another manifest", "a snapshot that is not there", "a receipt that is not there"),
+        ],
+    )
+    def test_an_archive_with_one_wrong_fact_leaves_nothing(
+        self,
+        new: Party,
+        archive: Path,
+        tmp_path: Path,
+        break_one: Callable[[list[Cid], Blocks], tuple[list[Cid], Blocks]],
+    ) -> None:
+        hostile = written(tmp_path / "hostile.car", *break_one(*parts(archive)))
+        new.refused("dataset", "import", hostile)
+        assert state(new) == NOTHING
+
+    def test_a_manifest_that_its_owner_did_not_sign_is_refused(self, new: Party, archive: Path, tmp_path: Path) -> None:
+        from vault.manifest import Manifest
+
+        roots, blocks = parts(archive)
+        carried = Carried.from_bytes(blocks[0][1])
+        forged = replace(Manifest.from_bytes(dict(blocks)[carried.manifest]), title="Forged")
+        roots, blocks = rerooted(roots, blocks, manifest=forged.cid())
+        blocks = [
+            (forged.cid(), forged.encoded()) if cid == carried.manifest else (cid, block) for cid, block in blocks
+        ]
+        said = new.refused("dataset", "import", written(tmp_path / "hostile.car", roots, blocks))
+        assert "not as its owner signed it" in said
+        assert state(new) == NOTHING
+
+    def test_a_cut_file_is_refused_wherever_it_was_cut(self, new: Party, archive: Path, tmp_path: Path) -> None:
+        whole = archive.read_bytes()
+        for size in (0, 1, 10, 60, len(whole) // 2, len(whole) - 1):
+            (tmp_path / "cut.car").write_bytes(whole[:size])
+            new.refused("dataset", "import", tmp_path / "cut.car")
+        assert state(new) == NOTHING
+
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"junk",
+            b"\xff" * 10 + b"\x01",
+            (1 << 40).to_bytes(9, "little"),
+            b"\x80\x80\x80\x80\x10" + bytes(100),
+            HEADER_BYTES_MAX.to_bytes(2, "little") + bytes(100),
+        ],
+    )
+    def test_a_file_that_is_no_archive_is_one_sentence(self, new: Party, tmp_path: Path, data: bytes) -> None:
+        (tmp_path / "junk.car").write_bytes(data)
+        assert "cannot be imported, and nothing of it was" in new.refused("dataset", "import", tmp_path / "junk.car")
+        os.mkfifo(tmp_path / "pipe")
+        assert "is not a file" in new.refused("dataset", "import", tmp_path / "pipe")
+        assert state(new) == NOTHING
+
+    def test_another_manifest_for_a_version_that_is_here_is_refused(self, new: Party, archive: Path) -> None:
+        from vault.records.catalog import Catalog
+
+        manifest = Cid.parse(new.json("dataset", "import", archive)["manifest"])
+        with wiring.open_database(wiring.Settings(home=new.home)) as records:
+            catalog = Catalog(records)
+            row = catalog.get(manifest)
+            assert row is not None
+            catalog.remove(row.manifest)
+            catalog.add(replace(row, manifest=STRANGER_CBOR))
+        assert "with another manifest" in new.refused("dataset", "import", archive)
+
+    def test_two_imports_at_once_do_not_sweep_each_other(self, new: Party, archive: Path) -> None:
+        import fcntl
+
+        (new.home / "importing").mkdir()
+        with (new.home / "importing" / ".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            assert "under way" in new.refused("dataset", "import", archive)
+        new.run("dataset", "import", archive)
+
+
+STRANGER_CBOR = Cid.of(DAG_CBOR, b"stranger")
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(100, marks=pytest.mark.slow)], ids=["twice", "a hundred times"])
+def test_an_import_that_is_killed_leaves_nothing_or_all_and_is_done_again(
+    valid: tuple[Founded, Path], new: Party, kills: int
+) -> None:
+    dao, many = valid
+    seed = SystemRandom().randrange(10**6)
+    print(f"seed {seed}")  # noqa: T201  # to play it again
+    env = os.environ | {"COFFER_HOME": str(new.home), "COFFER_PASSWORD": PASSWORD}
+    command = [sys.executable, "-m", "cli.entry", "dataset", "import", str(many)]
+    started = time.monotonic()
+    subprocess.run(command, env=env | {"COFFER_HOME": str(dao.party.home)}, check=True, capture_output=True)  # noqa: S603
+    whole_s = time.monotonic() - started
+    draw = Random(seed)  # noqa: S311  # a test's choices
+    for _ in range(kills):
+        with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603
+            time.sleep(draw.uniform(0.3, 1.0) * whole_s)
+            process.send_signal(signal.SIGKILL)
+        rows = new.json("dataset", "list")["datasets"]
+        assert all(new.json("dataset", "verify", row["manifest"])["bytes"] == row["sealed_bytes"] for row in rows)
+    new.run("dataset", "import", many)
+    (row,) = new.json("dataset", "list")["datasets"]
+    assert new.json("dataset", "verify", row["manifest"])["bytes"] == row["sealed_bytes"]
+    assert [path.name for path in (new.home / "importing").iterdir()] == [".lock"]
