@@ -17,7 +17,7 @@ TORCH_FLAGS ?=
 PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist loadfile
 DEMO_FLAGS ?=
 
-.PHONY: help install demo test lint fuzz test-ipfs constraints proto format clean
+.PHONY: help install demo test lint fuzz test-ipfs constraints proto docs format clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,10 @@ fuzz: $(STAMP) ## Fuzz every parser of foreign bytes, FUZZ_SECONDS (600) each.
 test-ipfs: $(STAMP) ## Start an IPFS node of its own; run the storage contract and the demo against it.
 	scripts/test_ipfs.sh bash -euo pipefail -c \
 	  '$(BIN)/pytest $(PYTEST_FLAGS) -m ipfs tests/contract; $(BIN)/coffer demo --ipfs "$$COFFER_TEST_IPFS" $(DEMO_FLAGS)'
+
+docs: $(STAMP) ## Build the site of the documents, every link checked, in build/site.
+	$(PIP) install -q -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 format: $(STAMP) ## Format the code and repair what lint can repair.
 	$(BIN)/ruff format .
