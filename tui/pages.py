@@ -19,6 +19,7 @@ class Entry:
 PAGES: Final = (
     Entry("overview", "Overview", "tui.screens.overview", "OverviewPage"),
     Entry("datasets", "Datasets", "tui.screens.datasets", "DatasetsPage"),
+    Entry("governance", "Governance", "tui.screens.governance", "GovernancePage"),
     Entry("ask", "Ask", "tui.screens.ask", "AskPage"),
     Entry("attestation", "Attestation", "tui.screens.attestation", "AttestationPage"),
 )

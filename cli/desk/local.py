@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from cli.desk.asking import LocalAsking
+from cli.desk.governing import LocalGoverning
 from cli.desk.overview import LocalOverview
 from cli.desk.party import PartyContext
 from cli.desk.sealing import LocalSealing
@@ -27,6 +28,7 @@ class LocalDesk:
         self.wallets = LocalWallets(self._party, rounds=rounds)
         self.asking = LocalAsking(self._party)
         self.sealing = LocalSealing(self._party)
+        self.governing = LocalGoverning(self._party, self.wallets)
         self.overview = LocalOverview(self._party, self.wallets, self.asking)
 
     def close(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from tui.desk.asking import AskingDesk
+from tui.desk.governing import GoverningDesk
 from tui.desk.overview import OverviewDesk
 from tui.desk.sealing import SealingDesk
 from tui.desk.wallets import WalletDesk
@@ -35,6 +36,11 @@ class Desk(Protocol):
     @property
     def sealing(self) -> SealingDesk:
         """Return what an owner can do."""
+        ...
+
+    @property
+    def governing(self) -> GoverningDesk:
+        """Return what members and guardians can do."""
         ...
 
     def close(self) -> None:
