@@ -16,6 +16,7 @@ class Entry:
     kind: str
 
 
+FIRST: Final = "first"  # the page of the first start; it has no number
 PAGES: Final = (
     Entry("overview", "Overview", "tui.screens.overview", "OverviewPage"),
     Entry("datasets", "Datasets", "tui.screens.datasets", "DatasetsPage"),

@@ -7,6 +7,7 @@ from cli.desk.governing import LocalGoverning
 from cli.desk.overview import LocalOverview
 from cli.desk.party import PartyContext
 from cli.desk.sealing import LocalSealing
+from cli.desk.starting import LocalStarting
 from cli.desk.wallets import LocalWallets
 from cli.home import Settings
 from vault.evidence import Appraiser
@@ -29,6 +30,7 @@ class LocalDesk:
         self.asking = LocalAsking(self._party)
         self.sealing = LocalSealing(self._party)
         self.governing = LocalGoverning(self._party, self.wallets)
+        self.starting = LocalStarting(self._party)
         self.overview = LocalOverview(self._party, self.wallets, self.asking)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from tui.desk.asking import AskingDesk
 from tui.desk.governing import GoverningDesk
 from tui.desk.overview import OverviewDesk
 from tui.desk.sealing import SealingDesk
+from tui.desk.starting import StartingDesk
 from tui.desk.wallets import WalletDesk
 
 
@@ -41,6 +42,11 @@ class Desk(Protocol):
     @property
     def governing(self) -> GoverningDesk:
         """Return what members and guardians can do."""
+        ...
+
+    @property
+    def starting(self) -> StartingDesk:
+        """Return the first steps."""
         ...
 
     def close(self) -> None:
