@@ -64,7 +64,7 @@ class Page(Screen[None]):
             yield from self.body()
         yield Trouble()
         yield Doing()
-        yield Footer()
+        yield Footer(compact=True, show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
         """Yield what is between the lines above and below."""

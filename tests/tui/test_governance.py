@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +12,13 @@ from textual.widgets import Input
 
 from cli import wiring
 from cli.home import Settings
-from tests.builders import adopting
 from tests.deployment import Deployment, deployed
 from tests.enclaves import world
 from tests.people import DAY_S, wallet
 from tests.tui.looking import shown, until
-from tests.tui.party import PASSWORD, home_beside
+from tests.tui.party import PASSWORD, home_beside, proposed
 from tui.app import CofferApp
-from vault.acts import blank_ballot, propose, vote_of
-from vault.ballot import Proposal, Support
-from vault.collecting import handed_in_proposal, handed_in_vote
+from vault.ballot import Support
 
 App = Callable[..., CofferApp]
 SIZE = (140, 45)
@@ -40,21 +36,6 @@ def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Depl
 @pytest.fixture
 def settings(deployment: Deployment, tmp_path: Path) -> Settings:
     return home_beside(deployment, tmp_path, wallets=("member 0", GUARDIAN))
-
-
-def proposed(deployment: Deployment, *votes: tuple[str, Support]) -> Proposal:
-    """Have member 1 put a dearer policy to the vote, and others answer it, all at the custodians."""
-    at, history = deployment.world.clock(), deployment.world.history
-    dearer = replace(deployment.world.policy, title="Tides at a price", price_per_query=500)
-    roll = deployment.world.dao.roll
-    proposal = propose(history, roll, adopting(dearer, deployment.world.policy), wallet("member 1"), at=at)
-    clients = {client.custodian.key: client for client in deployment.services()}
-    handed_in_proposal(clients, history.charter, proposal, {dearer.cid(): dearer.encoded()})
-    for name, support in votes:
-        ballot = blank_ballot(proposal, wallet(name).address, support, sequence=0, reason="so it be")
-        signed = ballot.signed_by(wallet(name), history.charter.domain(history.genesis))
-        handed_in_vote(clients, history.charter, history.genesis, vote_of(roll, signed))
-    return proposal
 
 
 async def vote(pilot: Pilot[Any], key: str, reason: str) -> None:

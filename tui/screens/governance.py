@@ -49,7 +49,7 @@ class GovernancePage(Page):
         Binding("c", "close_vote", "Close"),
         Binding("x", "carry_out", "Execute"),
         Binding("k", "cancel", "Cancel (guardian)", show=False),
-        Binding("e", "revoke", "Emergency"),
+        Binding("e", "revoke", "Revoke"),
         Binding("h", "verify", "History"),
         Binding("r", "refresh", "Refresh", show=False),
         Binding("y", "copy", "Copy CID", show=False),
