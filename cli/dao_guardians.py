@@ -92,10 +92,10 @@ def _act(opened: Opened, wanted: Callable[[History], Act], hand: Hand, *, typed_
         act = act_to_sign(board, history, wanted(history), hand.address)
         show_json(history.charter.domain(history.genesis).typed_data(STRUCT, act.message()))
     else:
-        _show(_acted(*opened, wanted, hand), json=json)
+        _show(acted(*opened, wanted, hand), json=json)
 
 
-def _acted(
+def acted(
     settings: Settings, board: Board, history: History, wanted: Callable[[History], Act], hand: Hand
 ) -> dict[str, Any]:
     """Add a guardian's signature; once there are enough, have it carried out."""

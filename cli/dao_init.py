@@ -90,11 +90,15 @@ def init(
             window=Window(entries=window_entries, passages=window_passages, spend=window_spend),
         )
         numbered = partial(numbers_for, shares=shares, signatures=signatures, liars=liars)
-        history = _founded(settings, roll, lambda custodians: chartered(custodians, numbered(len(custodians))))
+        history = founded_at_custodians(
+            settings, roll, lambda custodians: chartered(custodians, numbered(len(custodians)))
+        )
         _say(history, json=json)
 
 
-def _founded(settings: Settings, roll: Roll, chartered: Callable[[Sequence[Custodian]], Charter]) -> History:
+def founded_at_custodians(
+    settings: Settings, roll: Roll, chartered: Callable[[Sequence[Custodian]], Charter]
+) -> History:
     """Found the DAO at every custodian and on the board; raise where one of them does not answer."""
     from vault.records.board import Board
 

@@ -52,7 +52,7 @@ def queue(
     """
     with opened_proposal(proposal, dao, home, custodian) as ((settings, board, history), found):
         with custody_of(settings, history) as places:
-            said = _queued(board, caught_up(board, history, places), places, found)
+            said = closed_and_queued(board, caught_up(board, history, places), places, found)
         if json:
             show_json(said)
         else:
@@ -63,7 +63,8 @@ def queue(
             fail("no custodian keeps the decision through its timelock; it is on the board, so run the command again")
 
 
-def _queued(board: Board, history: History, places: Places, proposal: Proposal) -> dict[str, Any]:
+def closed_and_queued(board: Board, history: History, places: Places, proposal: Proposal) -> dict[str, Any]:
+    """Have the custodians close a vote and keep what was decided through its timelock; say what came of it."""
     cid = proposal.cid()
     history.require_current(proposal)
     bundle = _known(board, history, cid) or decided(places.clients, history, roll_of(board, history.charter), proposal)
@@ -124,13 +125,14 @@ def execute(
     """
     with opened_proposal(proposal, dao, home, custodian) as ((settings, board, history), found):
         with custody_of(settings, history) as places:
-            said = _executed(board, caught_up(board, history, places), places, found)
+            said = carried_out(board, caught_up(board, history, places), places, found)
         show_json(said) if json else say_carried(said, "carried out")
         if not said["is_in_effect"]:
             raise typer.Exit(FAILED)
 
 
-def _executed(board: Board, history: History, places: Places, proposal: Proposal) -> dict[str, Any]:
+def carried_out(board: Board, history: History, places: Places, proposal: Proposal) -> dict[str, Any]:
+    """Have the custodians put a decision into the head; say what came of it."""
     cid = proposal.cid()
     if history.is_carried(cid):
         accepted, failures = handed_in(board, history, places)

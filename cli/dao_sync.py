@@ -48,7 +48,7 @@ def sync(
         if not board and not publish:
             raise MalformedObject("name a board: HOST:PORT, a folder, or a directory's CID; or use --publish")
         settings, _ = opened_home(home)
-        shown = _synced(settings, board or [], dao, is_published=publish)
+        shown = synced_with(settings, board or [], dao, is_published=publish)
         if json:
             show_json(shown)
         else:
@@ -57,7 +57,8 @@ def sync(
             fail("; ".join(f"{name}: {why}" for name, why in shown["failures"].items()))
 
 
-def _synced(settings: Settings, names: list[str], dao: str | None, *, is_published: bool) -> dict[str, Any]:
+def synced_with(settings: Settings, names: list[str], dao: str | None, *, is_published: bool) -> dict[str, Any]:
+    """Exchange with each board by name; say what came of it, and why not where it did not."""
     from vault.directory_board import published
     from vault.records.board import Board as OwnBoard
 

@@ -76,7 +76,7 @@ def _verify_board(dao: str | None, home: Path | None, *, json: bool) -> None:
     with wiring.open_database(settings) as records:
         board = Board(records)
         genesis = dao_meant(board, dao)
-        _run(genesis, "this board", _board_links(board, genesis), json=json)
+        _run(genesis, "this board", board_links(board, genesis), json=json)
 
 
 def _verify_cid(text: str, dao: str | None, home: Path | None, *, json: bool) -> None:
@@ -140,7 +140,7 @@ def _roll_link(fetch: Fetch, charter: Charter) -> Iterator[str]:
     yield f"roll {charter.roll}: {counted(len(roll.members), 'member')}, total weight {roll.total}"
 
 
-def _board_links(board: Board, genesis: Cid) -> Iterator[str]:
+def board_links(board: Board, genesis: Cid) -> Iterator[str]:
     """Verify the chain on a board, then everything else that is there."""
     fetch = fetch_from(board)
     past: dict[int, History] = {}

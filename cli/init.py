@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from cli import wiring
 from cli.console import reported, say, show_json
-from cli.home import Home, settings_from
+from cli.home import Home, Settings, settings_from
 from cli.machine import simulator_key
 from cli.options import HomeOption, JsonOption
 from cli.sealed_files import write_private
@@ -38,6 +38,19 @@ CONFIG = """\
 """
 
 
+def made_home(settings: Settings) -> bool:
+    """Make a home folder; say whether it is new. What is there already stays."""
+    place = Home(settings.home)
+    is_new = not place.config.exists()
+    place.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if is_new:
+        place.path.chmod(0o700)
+        write_private(place.config, CONFIG.encode())
+    wiring.open_database(settings).close()
+    simulator_key(place)
+    return is_new
+
+
 def init(home: HomeOption = None, json: JsonOption = False) -> None:
     """Make this party's home folder: settings, records, and the key of its simulated TEE.
 
@@ -46,13 +59,7 @@ def init(home: HomeOption = None, json: JsonOption = False) -> None:
     with reported():
         settings = settings_from(home=home)
         place = Home(settings.home)
-        is_new = not place.config.exists()
-        place.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if is_new:
-            place.path.chmod(0o700)
-            write_private(place.config, CONFIG.encode())
-        wiring.open_database(settings).close()
-        simulator_key(place)
+        is_new = made_home(settings)
         if json:
             show_json({"home": str(place.path), "made": is_new})
         elif is_new:

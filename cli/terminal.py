@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -25,6 +26,10 @@ def tui(
     demo: Annotated[
         bool, typer.Option("--demo", help="Everything on services of this machine, made for it and ended with it.")
     ] = False,
+    serve: Annotated[
+        bool, typer.Option("--serve", help="In a browser: prints an address with a key; whoever has it acts as you.")
+    ] = False,
+    listen: Annotated[str, typer.Option(help="With --serve: the host:port to listen on.")] = "127.0.0.1:8700",
 ) -> None:
     """See and do everything in one place: seal, vote, earn, ask, and check what the enclave proves.
 
@@ -34,6 +39,9 @@ def tui(
     if find_spec("textual") is None:
         sys.stderr.write("error: the terminal needs textual; install it with: pip install 'coffer[tui]'\n")
         raise typer.Exit(MISUSED)
+    if serve:
+        _serve(home, enclave, custodian, dao, listen, is_demo=demo)
+        return
     if demo:
         from cli.desk.demo import run_demo
 
@@ -42,6 +50,32 @@ def tui(
     from tui.app import CofferApp
 
     CofferApp(lambda job: _desk(home, enclave, custodian, dao)).run()
+
+
+def _serve(
+    home: Path | None,
+    enclave: str | None,
+    custodians: list[str] | None,
+    dao: str | None,
+    listen: str,
+    *,
+    is_demo: bool,
+) -> None:
+    if find_spec("textual_serve") is None:
+        sys.stderr.write("error: --serve needs textual-serve; install it with: pip install 'coffer[tui]'\n")
+        raise typer.Exit(MISUSED)
+    from cli.options import host_and_port
+    from cli.terminal_web import GuardedServer
+
+    given = {"--home": home, "--enclave": enclave, "--dao": dao}
+    parts = [part for name, value in given.items() if value is not None for part in (name, str(value))]
+    parts += [part for address in custodians or () for part in ("--custodian", address)]
+    command = [sys.executable, "-m", "cli.entry", "tui", *parts, *(["--demo"] if is_demo else [])]
+    try:
+        host, port = host_and_port(listen)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    GuardedServer(shlex.join(command), host, port).serve()
 
 
 def _desk(home: Path | None, enclave: str | None, custodians: list[str] | None, dao: str | None) -> Desk:

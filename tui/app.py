@@ -23,19 +23,19 @@ from textual.screen import Screen
 
 from tui.desk import Desk
 from tui.page import Page
-from tui.pages import PAGES
+from tui.pages import FIRST, PAGES, Entry
 from tui.pulse import Pulse
 from tui.slow import EXPECTED, Job, Progress
 from tui.theme import DARK, LIGHT
 from vault.plain_text import error_sentence
 
 BEAT_S: Final = 2.0
+FIRST_ENTRY: Final = Entry(FIRST, "First steps", "tui.screens.first", "FirstPage")
 DAO_EVERY: Final = 5  # beats
 
 
-def page_named(name: str) -> Page:
+def page_named(entry: Entry) -> Page:
     """Return a new page; its module is imported when it is first shown."""
-    entry = next(entry for entry in PAGES if entry.name == name)
     page: Page = getattr(import_module(entry.module), entry.kind)()
     return page
 
@@ -47,7 +47,7 @@ class CofferApp(App[None]):
     CSS_PATH = "app.tcss"
     ENABLE_COMMAND_PALETTE = True
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
-        entry.name: partial(page_named, entry.name) for entry in PAGES
+        entry.name: partial(page_named, entry) for entry in (*PAGES, FIRST_ENTRY)
     }
     BINDINGS: ClassVar[list[BindingType]] = [
         *(
@@ -64,9 +64,9 @@ class CofferApp(App[None]):
     class Opened(Message):
         """The desk is open, or could not be opened."""
 
-        def __init__(self, desk: Desk | None, problem: str = "") -> None:
+        def __init__(self, desk: Desk | None, problem: str = "", *, is_new: bool = False) -> None:
             super().__init__()
-            self.desk, self.problem = desk, problem
+            self.desk, self.problem, self.is_new = desk, problem, is_new
 
     class Opening(Message):
         """How far opening the desk has come; only the demo's takes long."""
@@ -128,10 +128,11 @@ class CofferApp(App[None]):
         job = Job(self._tell_opening)
         try:
             desk = self._open_desk(job)
+            is_new = desk.starting.steps().is_new
         except EXPECTED as error:
             self.post_message(self.Opened(None, error_sentence(error)))
         else:
-            self.post_message(self.Opened(desk))
+            self.post_message(self.Opened(desk, is_new=is_new))
 
     def on_coffer_app_opened(self, message: CofferApp.Opened) -> None:
         """Begin to ask."""
@@ -141,7 +142,9 @@ class CofferApp(App[None]):
         if message.desk is None:
             return
         self._desk = message.desk
-        if isinstance(page, Page):
+        if message.is_new:
+            self.switch_mode(FIRST)
+        elif isinstance(page, Page):
             page.action_refresh()
         self.set_interval(self._beat_s, self.beat)
         self.beat()
@@ -190,6 +193,10 @@ class CofferApp(App[None]):
 
     def action_go(self, page: str) -> None:
         """Show a screen."""
+        self.switch_mode(page)
+
+    def leave_first(self, page: str) -> None:
+        """Leave the first steps for a screen."""
         self.switch_mode(page)
 
     def action_help(self) -> None:

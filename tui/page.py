@@ -63,8 +63,8 @@ class Page(Screen[None]):
         with Vertical(id="body"):
             yield from self.body()
         yield Trouble()
-        yield Doing(id="doing")
-        yield Footer()
+        yield Doing()
+        yield Footer(compact=True, show_command_palette=False)
 
     def body(self) -> Iterable[Widget]:
         """Yield what is between the lines above and below."""
@@ -88,8 +88,10 @@ class Page(Screen[None]):
 
     def opening(self, progress: Progress) -> None:
         """Show how far opening the desk has come."""
-        self.query_one(Doing).add_class("-busy")
-        self.query_one(Doing).show(progress)
+        doing = self.query_one(Doing)
+        if not doing.has_class("-busy"):
+            doing.begin(progress.what, is_stoppable=False)
+        doing.show(progress)
 
     def opened(self, problem: str) -> None:
         """Say why the desk could not be opened, or nothing."""

@@ -16,9 +16,11 @@ class Entry:
     kind: str
 
 
+FIRST: Final = "first"  # the page of the first start; it has no number
 PAGES: Final = (
     Entry("overview", "Overview", "tui.screens.overview", "OverviewPage"),
     Entry("datasets", "Datasets", "tui.screens.datasets", "DatasetsPage"),
+    Entry("governance", "Governance", "tui.screens.governance", "GovernancePage"),
     Entry("ask", "Ask", "tui.screens.ask", "AskPage"),
     Entry("attestation", "Attestation", "tui.screens.attestation", "AttestationPage"),
 )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from cli.desk.asking import LocalAsking
+from cli.desk.governing import LocalGoverning
 from cli.desk.overview import LocalOverview
 from cli.desk.party import PartyContext
 from cli.desk.sealing import LocalSealing
+from cli.desk.starting import LocalStarting
 from cli.desk.wallets import LocalWallets
 from cli.home import Settings
 from vault.evidence import Appraiser
@@ -27,6 +29,8 @@ class LocalDesk:
         self.wallets = LocalWallets(self._party, rounds=rounds)
         self.asking = LocalAsking(self._party)
         self.sealing = LocalSealing(self._party)
+        self.governing = LocalGoverning(self._party, self.wallets)
+        self.starting = LocalStarting(self._party)
         self.overview = LocalOverview(self._party, self.wallets, self.asking)
 
     def close(self) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 from tui.desk.asking import AskingDesk
+from tui.desk.governing import GoverningDesk
 from tui.desk.overview import OverviewDesk
 from tui.desk.sealing import SealingDesk
+from tui.desk.starting import StartingDesk
 from tui.desk.wallets import WalletDesk
 
 
@@ -35,6 +37,16 @@ class Desk(Protocol):
     @property
     def sealing(self) -> SealingDesk:
         """Return what an owner can do."""
+        ...
+
+    @property
+    def governing(self) -> GoverningDesk:
+        """Return what members and guardians can do."""
+        ...
+
+    @property
+    def starting(self) -> StartingDesk:
+        """Return the first steps."""
         ...
 
     def close(self) -> None:

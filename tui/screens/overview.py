@@ -111,6 +111,8 @@ class OverviewPage(Page):
         self.query_one("#hours", Sparkline).data = list(today.queries)
 
     def _show_attention(self, pulse: Pulse) -> None:
+        if pulse.party is None:
+            return
         found = attention(pulse, self._sealed)
         if found == self._shown and self.query_one("#calm", Static).has_class("-settled"):
             return
@@ -143,7 +145,7 @@ def _enclave_text(pulse: Pulse) -> str:
     if look is None:
         if pulse.enclave_problem:
             return f"{CROSS} {plain(pulse.enclave_problem)}\n[dim]asking again[/]"
-        is_named = pulse.party is not None and pulse.party.enclave
+        is_named = pulse.party is None or pulse.party.enclave
         return "[dim]asking …[/]" if is_named else "no enclave is configured\n[dim]set enclave in coffer.toml[/]"
     lines = [f"{tee_badge(look.status.tee)}  {plain(look.status.state)}, {_opened(look)}"]
     if pulse.enclave_problem:
@@ -175,7 +177,9 @@ def _lease_mark(look: Inspection, at: int) -> str:
 def _custodians_text(pulse: Pulse) -> str:
     dao = pulse.dao
     if dao is None:
-        return plain(pulse.dao_problem) if pulse.dao_problem else "[dim]no DAO yet: found or join one[/]"
+        if pulse.dao_problem:
+            return plain(pulse.dao_problem)
+        return "[dim]opening …[/]" if pulse.party is None else "no DAO is known here yet: found or join one"
     lines = [
         f"[bold]{plain(dao.name)}[/], {counted(dao.members, 'member')}, epoch {dao.epoch}",
         f"genesis {short(dao.genesis, 14, 6)}",

@@ -46,7 +46,7 @@ class StateLine(Static):
     @staticmethod
     def _dao(pulse: Pulse) -> str:
         if pulse.dao is None:
-            return f"{plain(pulse.party.home, 30)}" if pulse.party is not None else ""
+            return f"{plain(pulse.party.home, 30)}" if pulse.party is not None else "opening …"
         return f"[bold]{plain(pulse.dao.name, 24)}[/] epoch {pulse.dao.epoch}"
 
     @staticmethod
@@ -55,8 +55,9 @@ class StateLine(Static):
             badge = [tee_badge(pulse.enclave.status.tee)] if pulse.enclave is not None else []
             return ["[bold $error]✗ enclave lost[/], asking again", *badge]
         if pulse.enclave is None:
-            named = pulse.party is not None and pulse.party.enclave
-            return ["asking the enclave …" if named else "[dim]no enclave is configured[/]"]
+            if pulse.party is None:
+                return []
+            return ["asking the enclave …" if pulse.party.enclave else "[dim]no enclave is configured[/]"]
         look = pulse.enclave
         mark = "[$success]✓ proved[/]" if look.is_proved else "[bold $error]✗ not proved[/]"
         parts = [f"{plain(look.status.state)}", mark, tee_badge(look.status.tee)]

@@ -13,16 +13,21 @@ from tui.words import duration, plain
 class Doing(Horizontal):
     """Work under way: how far it is, how fast it goes, how long it will take, and how to stop it."""
 
+    def __init__(self) -> None:
+        super().__init__(id="doing")
+        self._is_stoppable = True
+
     def compose(self) -> ComposeResult:
         """Lay it out."""
         yield Static("", id="doing-what")
-        yield ProgressBar(id="doing-bar", show_eta=False, show_percentage=True)
+        yield ProgressBar(id="doing-bar", show_eta=False, show_percentage=False)
         yield Static("", id="doing-rate")
 
-    def begin(self, what: str) -> None:
+    def begin(self, what: str, *, is_stoppable: bool = True) -> None:
         """Say what was begun."""
+        self._is_stoppable = is_stoppable
         self.query_one("#doing-what", Static).update(f"{plain(what)} …")
-        self.query_one("#doing-rate", Static).update("[dim]Esc stops it[/]")
+        self.query_one("#doing-rate", Static).update("[dim]Esc stops it[/]" if is_stoppable else "")
         self.query_one(ProgressBar).update(total=None, progress=0)
         self.add_class("-busy")
 
@@ -31,10 +36,12 @@ class Doing(Horizontal):
         self.query_one("#doing-what", Static).update(plain(progress.what))
         bar = self.query_one(ProgressBar)
         bar.update(total=progress.total, progress=progress.done)
+        bar.display = progress.total is not None or progress.done == 0
         left = progress.left_s
         ends = f", {duration(left)} left" if left is not None else ""
         done = f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total is not None else "")
-        self.query_one("#doing-rate", Static).update(f"{done}, {progress.rate:,.0f}/s{ends}  [dim]Esc stops it[/]")
+        said = f"{done}, {progress.rate:,.0f}/s{ends}  " if progress.done else ""
+        self.query_one("#doing-rate", Static).update(said + ("[dim]Esc stops it[/]" if self._is_stoppable else ""))
 
     def end(self) -> None:
         """Say nothing any more."""
