@@ -17,11 +17,13 @@ def answer_receipt(
     books: Books,
     asked: Asked,
     passages: Sequence[Outgoing],
+    weights: Sequence[int],
     vector: bytes,
     grounds: Grounds,
     *,
     budget_left: int,
     is_partial: bool,
+    confirms: bytes,
     at: int,
 ) -> bytes:
     """Return the canonical bytes of the `Receipt` of the entry that comes next in `books`; it is not signed yet."""
@@ -44,6 +46,7 @@ def answer_receipt(
             "k": query.k,
             "passages": passages,  # each has the attributes of a `PassageProof`
             "scores": packed_scores([passage.score for passage in passages]),
+            "weights": weights,
             "is_partial": is_partial,
             "price": policy.price_of(len(passages)),
             "currency": policy.currency,
@@ -52,5 +55,6 @@ def answer_receipt(
             "at": at,
             "sequence": count + 1,
             "previous": previous,
+            "confirmed": confirms,
         },
     )

@@ -19,32 +19,33 @@ class Charge(NamedTuple):
     written: Written
 
 
-def charge(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> tuple[Transfer, ...]:
+def charge(licensee: bytes, policy: Policy, owners: Sequence[bytes], weights: Sequence[int]) -> tuple[Transfer, ...]:
     """Return the transfers of one answer, which add up to the policy's price for it; none where that is zero.
 
     Args:
         owners: the owner of each passage that leaves, best first.
+        weights: what each of those passages counts in the split.
     """
-    return charged(licensee, policy, owners).transfers
+    return charged(licensee, policy, owners, weights).transfers
 
 
-def charged(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> Charge:
+def charged(licensee: bytes, policy: Policy, owners: Sequence[bytes], weights: Sequence[int]) -> Charge:
     """Return the same, and as it is written into the entry."""
-    due = (licensee, policy.cid().binary, *owners)
+    due: tuple[bytes | int, ...] = (licensee, policy.cid().binary, *owners, *weights)
     known = _KNOWN.get(due)
     if known is None:
         if len(_KNOWN) >= CHARGES_KEPT:
             del _KNOWN[next(iter(_KNOWN))]
-        known = _KNOWN[due] = _charge(licensee, policy, owners)
+        known = _KNOWN[due] = _charge(licensee, policy, owners, weights)
     return known
 
 
-def _charge(licensee: bytes, policy: Policy, owners: Sequence[bytes]) -> Charge:
+def _charge(licensee: bytes, policy: Policy, owners: Sequence[bytes], weights: Sequence[int]) -> Charge:
     price = policy.price_of(len(owners))
     debit = licensee_account(licensee, policy.currency)
-    shares = shares_of(price, policy, owners) if price else []
+    shares = shares_of(price, policy, owners, weights) if price else []
     transfers = tuple(Transfer(debit=debit, credit=share.account, amount=share.amount) for share in shares)
     return Charge(transfers, written_list(transfers))
 
 
-_KNOWN: dict[tuple[bytes, ...], Charge] = {}  # by licensee, policy and owners; the oldest make room
+_KNOWN: dict[tuple[bytes | int, ...], Charge] = {}  # by licensee, policy, owners and weights; the oldest make room

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
+from vault.attribution import Attribution
 from vault.charter import BASIS_POINTS
 from vault.codec import Address, Label, Length, Record
 from vault.dataset import DATASETS_MAX as DATASETS_MAX
@@ -101,6 +102,7 @@ class Policy(Record):
     operator: Address
     treasury_bps: int
     operator_bps: int
+    attribution: Attribution = Attribution.RANK  # by what the rest is split among the owners
     expires_at: int  # UTC seconds; at this very second it is already too late
 
     def check(self) -> None:
