@@ -34,7 +34,7 @@ def test_the_price_follows_from_the_answers_before() -> None:
 def test_the_charge_is_that_price() -> None:
     owners = [bytes(20)] * 2
     for count in range(11):
-        transfers = charge(bytes(20), TIERED, owners, before=count)
+        transfers = charge(bytes(20), TIERED, owners, [2, 1], before=count)
         assert sum(transfer.amount for transfer in transfers) == TIERED.price_of(2, before=count)
 
 
