@@ -21,6 +21,7 @@ from cli.quantities import counted
 from cli.sealed_files import read_bounded, write_private
 from cli.workplace import custodians_reached, history_meant, opened_home, progress_bar, wallet_key
 from storage.cid import Cid
+from storage.errors import StorageError
 from storage.model import Blobs
 from vault.assembly import history_of, time_text
 from vault.charter import Charter
@@ -252,12 +253,20 @@ def _blocks_removed(deletion: _Deletion, staging: Blobs, *, is_json: bool) -> di
     """Delete the versions' blocks from every place, of staging all but the manifests; return how many were where."""
     manifests = deletion.manifests
     sealed_bytes = sum(segment.sealed_bytes for one in manifests for segment in one.segments)
-    removed = {}
+    removed: dict[str, int] = {}
+    failed: list[str] = []
     with progress_bar("bytes deleted", total=sealed_bytes * len(deletion.places), is_json=is_json) as progress:
         for number, place in enumerate(deletion.places):
             progress(number * sealed_bytes)
-            removed[place.name] = remove_snapshots(frozenset(one.cid() for one in manifests), place)
-            removed[place.name] += sum(remove_blocks(one, place) for one in manifests)
+            try:
+                removed[place.name] = remove_snapshots(frozenset(one.cid() for one in manifests), place)
+                removed[place.name] += sum(remove_blocks(one, place) for one in manifests)
+            except StorageError as error:
+                failed.append(str(error))
+    if failed:
+        raise ServiceUnavailable(
+            "the custodians did their part, and not all blocks are gone: " + "; ".join(failed) + ". Run it again"
+        )
     for one in manifests:
         remove_segments(one, staging)
     return removed

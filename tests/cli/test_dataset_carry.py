@@ -164,9 +164,9 @@ class TestAway:
         manifest = published(dao, documents)
         with DirectoryBlobs(dao.party.home / "blocks") as stored:
             keys = (SecretKey(bytes(32)), SecretKey(bytes(32)))
-            facts: dict[str, Any] = {"model": bytes(32), "dtype": "float32", "dimension": 4, "keys": keys}
-            root = store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(manifest), **facts)
-            store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(dao.genesis), **facts)
+            facts: dict[str, Any] = {"model": bytes(32), "settings": bytes(32), "dtype": "float32", "dimension": 4}
+            root = store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(manifest), keys=keys, **facts)
+            store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(dao.genesis), keys=keys, **facts)
         assert exported(dao, manifest, tmp_path / "bare.car")["snapshots"] == 0
         assert exported(dao, manifest, tmp_path / "one.car", "--snapshots")["snapshots"] == 1
         new = elsewhere(tmp_path, dao)

@@ -9,6 +9,7 @@ import pytest
 
 from storage.cid import Cid
 from storage.directory import DirectoryBlobs
+from storage.errors import StorageUnavailable
 from tests.cli.conftest import Clock, Founded, LocalCustodian, founded
 from tests.cli.dao_steps import carried
 from vault.keys import SecretKey
@@ -55,7 +56,7 @@ def test_a_dataset_is_deleted_everywhere_and_the_head_refers_to_its_tombstone(
     (documents / "c.txt").write_text("New moorings open in June.")
     second = published(harbor, documents, "--replaces", first)
     with DirectoryBlobs(harbor.party.home / "blocks") as stored:
-        facts: dict[str, Any] = {"model": bytes(32), "dtype": "float32", "dimension": 4}
+        facts: dict[str, Any] = {"model": bytes(32), "settings": bytes(32), "dtype": "float32", "dimension": 4}
         secrets = (SecretKey(bytes(32)), SecretKey(bytes(32)))
         store_snapshot(stored, memoryview(bytes(32)), manifest=Cid.parse(second), keys=secrets, **facts)
     shown = harbor.party.json("dataset", "delete", first, *OWNER, "--yes")
@@ -122,6 +123,29 @@ def test_nothing_is_deleted_without_a_yes_the_owner_or_a_dataset(dao: Founded, d
     assert blocks(dao) == held
     dao.party.run("dataset", "delete", manifest, *OWNER, input=b"y\n")
     assert len(blocks(dao)) == 1
+
+
+def test_a_place_that_fails_keeps_no_other_waiting_and_is_done_again(
+    dao: Founded, documents: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest, real = published(dao, documents), DirectoryBlobs.delete
+    places = ("--storage", tmp_path / "attic", "--storage", dao.party.home / "blocks")
+    with DirectoryBlobs(tmp_path / "attic") as attic, DirectoryBlobs(dao.party.home / "blocks") as stored:
+        for cid in stored.cids():
+            attic.put(cid, stored.get(cid))
+
+    def fails(self: DirectoryBlobs, cid: Cid) -> None:
+        if self.name.endswith("attic"):
+            raise StorageUnavailable(f"{self.name} does not answer")
+        real(self, cid)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(DirectoryBlobs, "delete", fails)
+        said = dao.party.refused("dataset", "delete", manifest, *OWNER, "--yes", *places)
+        assert "attic does not answer" in said and "Run it again" in said
+        assert not list((dao.party.home / "blocks").rglob("bafk*")) and len(keys(dao)) == 1
+    shown = dao.party.json("dataset", "delete", manifest, *OWNER, "--yes", *places)
+    assert shown["deleted"] and not list((tmp_path / "attic").rglob("bafk*")) and keys(dao) == []
 
 
 def test_an_interrupted_deletion_is_run_again(dao: Founded, documents: Path, monkeypatch: pytest.MonkeyPatch) -> None:

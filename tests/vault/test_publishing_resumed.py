@@ -78,6 +78,8 @@ class CutOff(Faulty):
 def test_whatever_arrived_is_not_sent_again(cuts: list[int]) -> None:
     target, taken = MemoryBlobs(), Counter[Cid]()
     for calls in cuts:
+        if target.has(MANIFEST.cid()):
+            break  # it came through
         try:
             copy_dataset(MANIFEST, STAGING, CutOff(target, taken, calls), progress=quiet)
         except StorageUnavailable:
