@@ -58,7 +58,9 @@ def _services(pulse: Pulse) -> Iterator[Attention]:
 
 def _datasets(sealed: Sequence[SealedFacts]) -> Iterator[Attention]:
     for dataset in sealed:
-        if dataset.state != "published":
+        if dataset.state == "pending":
+            yield Attention(words=f"{dataset.title or 'a dataset'} waits for copies", page="datasets")
+        elif dataset.state != "published":
             yield Attention(words=f"{dataset.title or 'a dataset'} is sealed and not published", page="datasets")
         if not dataset.has_paper:
             name = dataset.title or "a dataset"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from cli import sealing, wiring
+from cli import dataset_copies, sealing, wiring
 from cli.credentials import write_credential
 from cli.demo.documents import STDLIB_QUESTIONS, halves, stdlib_material
 from cli.desk.local import LocalDesk
@@ -154,7 +154,8 @@ def _seal_mine(stage: Stage, home: Settings, documents: list[Document], job: Job
         deliver(
             sealed, charter, owner, staging=staging, storage=storage, custodians=custodians, progress=lambda _: None
         )
-        catalog.mark_published(row.manifest)
+        plan = dataset_copies.planned(home, None, None, row.sealed_bytes)
+        dataset_copies.stored(home, records, row.manifest, plan, wait_s=0)
     stage.sealed.append(sealed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from cli import wiring
+from cli import dataset_copies, places, wiring
 from cli.credentials import credential_paths
 from cli.desk.asking import LocalAsking
 from cli.desk.party import PartyContext
@@ -14,9 +14,12 @@ from enclave.inspection import Inspection, inspect
 from tui.desk.overview import CustodianFacts, DaoFacts, Party, SealedFacts, Today
 from vault.assembly import proposal_on, roll_of
 from vault.board import Kind
+from vault.copies.model import Copy, CopyState
+from vault.copies.status import copies_of
 from vault.errors import VaultError
 from vault.following import followed
 from vault.pulling import pull_proposals
+from vault.records.copies import CopyRecords
 from vault.records.model import DatasetRow
 from vault.signing import address_from, address_text
 from vault.standing import standing_of
@@ -129,31 +132,27 @@ class LocalOverview:
         """Return the datasets sealed here, the newest first."""
         if not self._party.place.path.is_dir():
             return ()
-        rows = self._party.catalog().list()
-        return tuple(self._sealed(row) for row in reversed(rows))
+        records, rows = self._party.records(), self._party.catalog().list()
+        states = dataset_copies.states(records, rows)
+        known = copies_of(CopyRecords(records), None, places=places.named(self._party.settings, ()))
+        copies = {one.manifest: tuple(_copy_words(copy) for copy in one.copies) for one in known}
+        return tuple(self._sealed(row, states[row.manifest], copies.get(row.manifest, ())) for row in reversed(rows))
 
-    def _sealed(self, row: DatasetRow) -> SealedFacts:
+    def _sealed(self, row: DatasetRow, state: str, copies: tuple[str, ...]) -> SealedFacts:
         place = self._party.place
         return SealedFacts(
             manifest=str(row.manifest),
             title=row.title,
             version=row.version,
             owner=address_text(row.owner),
-            state=row.state,
+            state=state,
             documents=row.documents,
             passages=row.passages,
             sealed_bytes=row.sealed_bytes,
             created_at=row.created_at,
-            copies=(self._storage_words(),) if row.state == "published" else (),
+            copies=copies,
             has_paper=place.paper_confirmed(row.dataset, row.version).exists(),
         )
-
-    def _storage_words(self) -> str:
-        settings = self._party.settings
-        if wiring.names_a_node(settings.storage):
-            return f"IPFS {settings.storage}"
-        folder = self._party.place.blocks if not settings.storage else settings.storage
-        return f"folder {str(folder).rpartition('/')[2]}"
 
     def today(self) -> Today:
         """Return what was asked from this home in the last 24 hours, by its receipts."""
@@ -168,6 +167,11 @@ class LocalOverview:
         return Today(
             queries=tuple(queries), amounts=tuple(amounts), currency=currency or "USDC", whose="asked from this home"
         )
+
+
+def _copy_words(copy: Copy) -> str:
+    """Return where a copy is, and how it stands."""
+    return copy.place if copy.state is CopyState.VERIFIED else f"{copy.place} ({copy.state})"
 
 
 def _stale_at(look: Inspection) -> int:

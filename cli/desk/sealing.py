@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from cli import sealing, wiring
+from cli import dataset_copies, sealing, wiring
 from cli.desk.party import PartyContext
 from cli.keyring import read_keys
 from cli.sealed_files import write_private
@@ -78,6 +78,7 @@ class LocalSealing:
             raise MalformedObject("this key came back from paper, without the custodians' shares; seal it anew")
         settings, owner = self._party.settings, self._party.key(self.owner_wallet(manifest))
         charter = self._party.history().charter
+        plan = dataset_copies.planned(settings, None, None, row.sealed_bytes)
         staging, storage = wiring.open_staging(settings), Undoable(wiring.open_storage(settings))
         with ExitStack() as undoing:
             undoing.callback(storage.undo)
@@ -91,9 +92,15 @@ class LocalSealing:
                 progress=lambda done: tell("bytes stored and checked", done, max(row.sealed_bytes, done)),
             )
             undoing.pop_all()
-        self._party.catalog().mark_published(row.manifest)
+        copies = dataset_copies.stored(settings, self._party.records(), row.manifest, plan, wait_s=0)
         clear_staging(found, staging)
-        return Published(stored_bytes=stored, place=storage.name, custodians=len(charter.custodians))
+        return Published(
+            stored_bytes=stored,
+            place=storage.name,
+            custodians=len(charter.custodians),
+            verified_copies=copies.verified,
+            wanted_copies=copies.wanted,
+        )
 
     def verify(self, manifest: str, tell: Tell) -> Checked:
         """Fetch every block again and check it; where the owner's wallet is open, decrypt it too."""

@@ -55,12 +55,12 @@ class SealedFacts:
     title: str
     version: int
     owner: str
-    state: str  # sealed or published
+    state: str  # sealed, pending while copies are missing, published
     documents: int
     passages: int
     sealed_bytes: int
     created_at: int
-    copies: tuple[str, ...]  # where its blocks are
+    copies: tuple[str, ...]  # the places of its blocks; one that is not verified says so
     has_paper: bool  # the owner has confirmed that the paper shares are safe
 
 

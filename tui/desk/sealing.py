@@ -49,6 +49,8 @@ class Published:
     stored_bytes: int
     place: str
     custodians: int
+    verified_copies: int
+    wanted_copies: int  # where fewer are verified, the others are still on their way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,6 +22,11 @@ from tui.widgets.sealing import PaperDialog, SealDialog
 from tui.words import CROSS, OPEN, TICK, counted, moment, plain, short, size
 
 LEFT_OUT_SHOWN: Final = 200
+STATES: Final = {
+    "published": ("✓ published", "success"),
+    "pending": ("• copies pending", "warning"),
+    "sealed": ("• sealed only", "warning"),
+}
 SHARES, LISTS = 2, 3  # of the paper: any two of three lists rebuild the key
 
 
@@ -81,13 +86,11 @@ class DatasetsPage(Page):
         self._rows = {one.manifest: one for one in sealed}
         table.clear()
         for one in sealed:
-            is_out = one.state == "published"
+            state, color = STATES[one.state]
             table.add_row(
                 cell(one.title or "untitled", chars_max=30),
                 cell(f"v{one.version}"),
-                cell(
-                    "✓ published" if is_out else "• sealed only", color="success" if is_out else "warning", app=self.app
-                ),
+                cell(state, color=color, app=self.app),
                 cell(f"{one.documents:,}"),
                 cell(f"{one.passages:,}"),
                 cell(size(one.sealed_bytes)),
@@ -199,6 +202,9 @@ class DatasetsPage(Page):
             f"{TICK} {size(published.stored_bytes)} stored, fetched back and checked; "
             f"{counted(published.custodians, 'custodian')} took a share of the key"
         )
+        if published.verified_copies < published.wanted_copies:
+            missing = f"{published.verified_copies} of {published.wanted_copies} copies are verified"
+            self._said[manifest] += f"\n{OPEN} {missing}; coffer storage watch goes on with the others"
         self.notify("published; next: put its key on paper with b, and propose a policy")
         self.action_refresh()
 

@@ -88,7 +88,7 @@ class OverviewPage(Page):
         table = self.query_one("#sealed", DataTable)
         table.clear()
         for one in sealed:
-            state = "published" if one.state == "published" else "sealed only"
+            state = {"published": "published", "pending": "copies pending"}.get(one.state, "sealed only")
             copies = ", ".join(one.copies) or "this machine only"
             table.add_row(
                 plain(one.title or "untitled", 28),
