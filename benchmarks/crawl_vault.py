@@ -21,11 +21,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import meter
-from cli import wiring
 from enclave.asked import Asked
 from enclave.engine import LocalEngine
 from enclave.found import Answer, Ask, Dataset
 from enclave.metering import Meter, claimed_anchor
+from rag.exact import TileIndex
 from rag.model import Embedder
 from storage.memory import MemoryBlobs
 from vault.dataset import DatasetRef
@@ -214,7 +214,7 @@ def opened(versions: Sequence[Version], embedder: Embedder) -> LocalEngine:
     for version in versions:
         for cid in version.blobs.cids():
             blobs.put(cid, version.blobs.get(cid))
-    engine = LocalEngine(embedder, wiring.make_index, blobs)
+    engine = LocalEngine(embedder, TileIndex, blobs)
     datasets = [Dataset(manifest=one.sealed.manifest, key=one.sealed.key) for one in versions]
     engine.open(datasets, lambda _, __: None)
     return engine

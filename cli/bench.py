@@ -55,7 +55,7 @@ def save_result(measured: dict[str, Any]) -> None:
     harness = import_module("benchmarks.harness")
     harness.save({"machine": harness.machine(), **measured})
     import_module("benchmarks.table").write_table(ROOT / "README.md")
-    pages = {"peers": "benchmarks.peers_page", "retrieve": "benchmarks.scale_page"}
+    pages = {"peers": "benchmarks.peers_page", "retrieve": "benchmarks.scale_page", "crawl": "benchmarks.crawl_page"}
     if measured["name"] in pages:
         import_module(pages[measured["name"]]).write(measured)
 

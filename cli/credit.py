@@ -78,6 +78,16 @@ def show(
                     "spend_cap": account.spend_cap,
                     "passages_seen": account.passages_seen,
                     "passages_max": account.passages_max,
+                    "parts": [
+                        {
+                            "owner": address_text(part.owner),
+                            "manifest": str(part.manifest) if part.manifest is not None else None,
+                            "seen": part.seen,
+                            "passages_max": part.passages_max,
+                            "passages": part.passages,
+                        }
+                        for part in account.parts
+                    ],
                     "currency": unit,
                     "tee": tee,
                 }
@@ -86,6 +96,10 @@ def show(
         say(f"{address_text(held.license.licensee)}, TEE {tee_text(tee)}")
         say(f"credit {account.credit} micro-{foreign(unit)}; spent {account.spent} of a cap of {account.spend_cap}")
         say(f"{account.passages_seen} of {account.passages_max} distinct passages seen")
+        for part in account.parts:
+            share = f"{100 * part.seen / part.passages:.1f} %" if part.passages else "-"
+            what = f"dataset {part.manifest}" if part.manifest is not None else f"all of {address_text(part.owner)}"
+            say(f"  {what}: {part.seen} of {part.passages}, {share}; at most {part.passages_max} ever")
 
 
 def _currency(grounds: Grounds, treasury: bytes, given: str | None) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from storage.cid import Cid
 from vault.envelope import Passage
 from vault.receipt import Receipt, ReceiptFile
+from vault.seen_parts import SeenPart
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +43,7 @@ class Account:
     spend_cap: int
     passages_seen: int
     passages_max: int
+    parts: tuple[SeenPart, ...] = ()  # each dataset, then each owner's together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,7 @@ from vault.question import (
     quote_digest,
 )
 from vault.receipt import FIRST_PREVIOUS
+from vault.seen_parts import SeenPart
 from vault.wire import error_of
 
 __all__ = ["Account", "Answer", "Description", "Embedding", "EnclaveClient", "Result"]
@@ -337,6 +338,16 @@ class EnclaveClient:
             spend_cap=answer.spend_cap,
             passages_seen=answer.passages_seen,
             passages_max=answer.passages_max,
+            parts=tuple(
+                SeenPart(
+                    owner=bytes(part.owner),
+                    manifest=Cid(part.manifest) if part.manifest else None,
+                    seen=part.seen,
+                    passages_max=part.passages_max,
+                    passages=part.passages,
+                )
+                for part in answer.parts
+            ),
         )
 
     def close(self) -> None:

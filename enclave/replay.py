@@ -23,7 +23,7 @@ from enclave.opened import Opened, opened_passages
 from enclave.output import outgoing
 from storage.cid import Cid
 from vault.errors import AccessDenied, InvalidReceipt, MalformedObject, VaultError
-from vault.output_rules import OutputRules
+from vault.output_rules import OutputRules, Redaction
 from vault.policy import K_LIMIT
 from vault.question import PLAIN, Mode, Query
 from vault.receipt import Receipt, ReceiptFile
@@ -235,13 +235,22 @@ def _scopes(asked: tuple[Cid, ...], needed: set[Cid]) -> Iterator[tuple[Cid, ...
 
 def _outgoing(given: _Given, engine: LocalEngine, scope: tuple[Cid, ...], *, k: int) -> list[Outgoing]:
     vector = given.vector if given.query.options.mode is not Mode.KEYWORD else b""
-    answer = _searched(engine, given.query, scope, vector, k=k)
+    answer = _searched(engine, given.query, scope, vector, k=k, redacts=given.rules.redacts)
     return [outgoing(found, given.rules) for found in answer.found]
 
 
-def _searched(engine: LocalEngine, query: Query, scope: tuple[Cid, ...], vector: bytes, *, k: int) -> Answer:
+def _searched(
+    engine: LocalEngine,
+    query: Query,
+    scope: tuple[Cid, ...],
+    vector: bytes,
+    *,
+    k: int,
+    redacts: tuple[Redaction, ...] = (),
+) -> Answer:
     options = query.options if k else PLAIN
-    (answer,) = engine.search([Ask(text=query.text, vector=vector, datasets=scope, k=k, options=options)])
+    ask = Ask(text=query.text, vector=vector, datasets=scope, k=k, options=options, redacts=redacts)
+    (answer,) = engine.search([ask])
     if isinstance(answer, VaultError):
         raise answer
     return answer

@@ -141,5 +141,22 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
 
     @answered
     async def GetAccount(self, request: pb.GetAccountRequest, _: Context) -> pb.GetAccountResponse:  # noqa: N802, D102
-        credit, spent, cap, seen, most = self._service.account(request.session, request.sequence, request.mac)
-        return pb.GetAccountResponse(credit=credit, spent=spent, spend_cap=cap, passages_seen=seen, passages_max=most)
+        account = self._service.account(request.session, request.sequence, request.mac)
+        credit, spent, cap, seen, most, parts = account
+        return pb.GetAccountResponse(
+            credit=credit,
+            spent=spent,
+            spend_cap=cap,
+            passages_seen=seen,
+            passages_max=most,
+            parts=[
+                pb.SeenPart(
+                    owner=part.owner,
+                    manifest=part.manifest.binary if part.manifest is not None else b"",
+                    seen=part.seen,
+                    passages_max=part.passages_max,
+                    passages=part.passages,
+                )
+                for part in parts
+            ],
+        )

@@ -21,6 +21,7 @@ from vault.manifest import Manifest
 from vault.policy import Policy
 from vault.question import Query, Quote, account_digest, describe_digest, quote_digest
 from vault.royalty import licensee_account
+from vault.seen_parts import SeenPart, seen_parts
 from vault.session import SessionOpening
 from vault.transparency import TreeHead
 
@@ -124,23 +125,24 @@ class EnclaveService:
         self._answering.require_not_shut_out(session.license, served)
         return self._admission.policy(session.license, served.grounds), served.grounds
 
-    def account(self, id: bytes, sequence: int, mac: bytes) -> tuple[int, int, int, int, int]:
-        """Return credit, spent, spend cap, passages seen and passages allowed of a session's licensee.
+    def account(self, id: bytes, sequence: int, mac: bytes) -> tuple[int, int, int, int, int, list[SeenPart]]:
+        """Return credit, spent, spend cap, passages seen and allowed of a session's licensee, and these part by part.
 
         Passages lost with an enclave that did not return its window are not allowed any more. Where strangers share one
         budget, the passages are those of all of them.
         """
         session = self.authenticated(id, sequence, mac, body=account_digest(), last_receipt=bytes(32))
         books, (policy, grounds) = self.instance.meter().books, self._policy_of(session)
-        licensee, whole = session.license.licensee, self._admission.coverage(policy, grounds).whole
+        licensee, covered = session.license.licensee, self._admission.coverage(policy, grounds)
         holder = policy.licensees.holder(licensee)
-        seen = books.seen.count(holder, whole.lineages)
+        seen = books.seen.count(holder, covered.whole.lineages)
         return (
             books.balance(licensee_account(licensee, policy.currency)),
             books.spent(session.delegation.cid().digest),
             session.spend_cap,
             seen,
-            seen + books.quota_left(holder, whole),
+            seen + books.quota_left(holder, covered.whole),
+            seen_parts(books, holder, covered, grounds.manifests),
         )
 
     async def add_credit(self, deposit: Deposit) -> int:

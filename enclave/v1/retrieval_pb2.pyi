@@ -328,15 +328,31 @@ class GetAccountRequest(_message.Message):
     def __init__(self, session: _Optional[bytes] = ..., sequence: _Optional[int] = ..., mac: _Optional[bytes] = ...) -> None: ...
 
 class GetAccountResponse(_message.Message):
-    __slots__ = ("credit", "spent", "spend_cap", "passages_seen", "passages_max")
+    __slots__ = ("credit", "spent", "spend_cap", "passages_seen", "passages_max", "parts")
     CREDIT_FIELD_NUMBER: _ClassVar[int]
     SPENT_FIELD_NUMBER: _ClassVar[int]
     SPEND_CAP_FIELD_NUMBER: _ClassVar[int]
     PASSAGES_SEEN_FIELD_NUMBER: _ClassVar[int]
     PASSAGES_MAX_FIELD_NUMBER: _ClassVar[int]
+    PARTS_FIELD_NUMBER: _ClassVar[int]
     credit: int
     spent: int
     spend_cap: int
     passages_seen: int
     passages_max: int
-    def __init__(self, credit: _Optional[int] = ..., spent: _Optional[int] = ..., spend_cap: _Optional[int] = ..., passages_seen: _Optional[int] = ..., passages_max: _Optional[int] = ...) -> None: ...
+    parts: _containers.RepeatedCompositeFieldContainer[SeenPart]
+    def __init__(self, credit: _Optional[int] = ..., spent: _Optional[int] = ..., spend_cap: _Optional[int] = ..., passages_seen: _Optional[int] = ..., passages_max: _Optional[int] = ..., parts: _Optional[_Iterable[_Union[SeenPart, _Mapping]]] = ...) -> None: ...
+
+class SeenPart(_message.Message):
+    __slots__ = ("owner", "manifest", "seen", "passages_max", "passages")
+    OWNER_FIELD_NUMBER: _ClassVar[int]
+    MANIFEST_FIELD_NUMBER: _ClassVar[int]
+    SEEN_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_MAX_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_FIELD_NUMBER: _ClassVar[int]
+    owner: bytes
+    manifest: bytes
+    seen: int
+    passages_max: int
+    passages: int
+    def __init__(self, owner: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., seen: _Optional[int] = ..., passages_max: _Optional[int] = ..., passages: _Optional[int] = ...) -> None: ...
