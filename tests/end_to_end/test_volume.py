@@ -13,7 +13,8 @@ from tests.deployment import Deployment, deployed
 from tests.enclaves import APPRAISER, credential, world
 from vault.errors import CreditExhausted, InvalidReceipt
 from vault.pricing import Tier
-from vault.receipt import verified_receipt, verify_receipt_file
+from vault.receipt import verified_receipt
+from vault.receipt_check import verify_receipt_file
 
 SETTING = world(
     policy={
