@@ -98,19 +98,19 @@ async def _refreshed(page: Page, every_s: int) -> None:
 
 
 @contextmanager
-def listening(text: str) -> Iterator[socket.socket]:
+def listening(address: str) -> Iterator[socket.socket]:
     """Bind a TCP socket to `host:port`; raise `ServiceUnavailable` where that cannot be."""
-    host, port = host_and_port(text)
+    host, port = host_and_port(address)
     try:
         family, kind, protocol, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ServiceUnavailable(f"cannot listen at {text}: {error.strerror}") from error
+        raise ServiceUnavailable(f"cannot listen at {address}: {error.strerror}") from error
     with bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             bound.bind(place)
             bound.listen()  # whoever is told the address can connect at once
         except OSError as error:
-            raise ServiceUnavailable(f"cannot listen at {text}: {error.strerror}; name another --listen") from error
+            raise ServiceUnavailable(f"cannot listen at {address}: {error.strerror}; name another --listen") from error
         yield bound
