@@ -58,6 +58,7 @@ def policy_json(policy: Policy) -> dict[str, Any]:
         "operator": address_text(policy.operator),
         "treasury_bps": policy.treasury_bps,
         "operator_bps": policy.operator_bps,
+        "attribution": str(policy.attribution),
         "expires_at": policy.expires_at,
     }
 
@@ -87,7 +88,8 @@ def say_policy(policy: dict[str, Any]) -> None:
     for line in (*_price_lines(policy), *_licensees_lines(policy), *_limits_lines(policy)):
         say(f"  {line}")
     shares = f"treasury {percent_text(policy['treasury_bps'])}, operator {percent_text(policy['operator_bps'])}"
-    say(f"  {shares}, the rest to the owners; TEE {' or '.join(tee_text(kind) for kind in policy['tees'])}")
+    tees = " or ".join(tee_text(kind) for kind in policy["tees"])
+    say(f"  {shares}, the rest to the owners by {policy['attribution']}; TEE {tees}")
     for dataset in policy["datasets"]:
         version = dataset["manifest"] or "the latest its owner registered"
         say(f"  dataset {dataset['dataset'][:16]}… of {dataset['owner']}: {version}")

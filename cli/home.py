@@ -16,9 +16,11 @@ from pydantic_settings import (
 )
 
 from cli.place_settings import PlaceSettings, checked_names
+from vault.earnings import EPOCH_S
 from vault.errors import MalformedObject
 
 CONFIG_NAME = "coffer.toml"
+EPOCH_S_MAX = 366 * 24 * 3600
 
 
 class Settings(BaseSettings):
@@ -51,6 +53,7 @@ class Settings(BaseSettings):
     tee: Literal["auto", "simulated", "tdx", "snp", "nitro", "dstack"] = "auto"  # enclave: how it proves itself
     pccs: str = "https://api.trustedservices.intel.com"  # enclave, TDX: where Intel's collateral is fetched
     rims: str = ""  # enclave: a folder of NVIDIA's RIM files; empty: no GPU is vouched for
+    epoch_s: int = Field(default=EPOCH_S, ge=1, le=EPOCH_S_MAX)  # enclave: how long a royalty epoch is
     lease_skew_s: int = Field(
         default=30, ge=0, le=3600
     )  # custodian: wait this long past a lease before granting another
@@ -136,6 +139,15 @@ class Home:
     def receipts(self) -> Path:
         """Receipts of this app's queries."""
         return self.path / "receipts"
+
+    @property
+    def statements(self) -> Path:
+        """Royalty statements of this payee."""
+        return self.path / "statements"
+
+    def log_head(self, ledger: bytes) -> Path:
+        """Return where the last head of a ledger's public log is kept, to hold the next one against."""
+        return self.path / "log-heads" / f"{ledger.hex()}.head"
 
     def wallet(self, name: str) -> Path:
         """Return a wallet's keystore file: by name here, or any path with a separator or suffix."""

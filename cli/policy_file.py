@@ -17,6 +17,7 @@ from cli.quantities import basis_points_from, seconds_from
 from cli.strict_yaml import Mapping, Node, Sequence, Text, shown, tree_from
 from storage.cid import Cid
 from storage.errors import StorageError
+from vault.attribution import Attribution
 from vault.codec import INTEGER_MAX
 from vault.dataset import DatasetRef
 from vault.errors import MalformedObject, VaultError
@@ -83,6 +84,7 @@ def policy_from_yaml(
         operator=split.read("operator", address_from),
         treasury_bps=split.read("treasury_share", basis_points_from),
         operator_bps=split.read("operator_share", basis_points_from),
+        attribution=split.read("attribution", _attribution),
         expires_at=whole.read("expires", lambda text: _expiry(text, at)),
         free_queries=price.read("free_queries", _count),
         tiers=tuple(_tiers(price, currency)),
@@ -239,6 +241,12 @@ def _redaction(written: str) -> Redaction:
     if written not in list(Redaction):
         raise MalformedObject(f"{shown(written)} cannot be redacted; there are {', '.join(Redaction)}")
     return Redaction(written)
+
+
+def _attribution(written: str) -> Attribution:
+    if written not in list(Attribution):
+        raise MalformedObject(f"{shown(written)} is no way to split; there are {', '.join(Attribution)}")
+    return Attribution(written)
 
 
 def _expiry(written: str, at: int) -> int:

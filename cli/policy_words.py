@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, get_args
 
+from vault.attribution import Attribution
 from vault.codec import Label, Length
 from vault.dataset import DATASETS_MAX
 from vault.licensees import LISTED_MAX
@@ -212,7 +213,7 @@ WORDS: Final[tuple[Word | Section, ...]] = (
     ),
     Section(
         key="split",
-        means="who gets what of each price; the rest is the owners', by the rank of their passages",
+        means="who gets what of each price; the rest is the owners'",
         words=(
             Word(key="operator", means="address that earns the operator's share", schema=_text(ADDRESS)),
             Word(key="operator_share", means="of each price", schema=_text(SHARE), default="10%"),
@@ -223,6 +224,13 @@ WORDS: Final[tuple[Word | Section, ...]] = (
                 default="",
             ),
             Word(key="treasury_share", means="of each price", schema=_text(SHARE), default="10%"),
+            Word(
+                key="attribution",
+                means="what splits the owners' rest among the passages of an answer: all the same, their rank, or "
+                "their score",
+                schema={"enum": [str(by) for by in Attribution]},
+                default=str(Attribution.RANK),
+            ),
         ),
     ),
     Word(

@@ -9,6 +9,7 @@ import typer
 
 from cli import wiring
 from cli.console import foreign, out, printable, reported, say, show_json, tee_text, warn_simulated
+from cli.log_heads import follow_log
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption, cid_option
 from cli.workplace import opened_home
 from enclave.client import Answer
@@ -83,6 +84,7 @@ def query(
             tee = client.appraisal.kind
             if tee == SIMULATED:
                 warn_simulated()
+            follow_log(client.log, place)
             most = client.policy.k_max // (1 + 2 * neighbors)
             answer, saved = asked(client, place, held, question, k or max(1, min(K, most)), **asking)
         if json:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from cli import wiring
+from cli import receipt_audit, wiring
 from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
 from cli.home import settings_from
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption
@@ -33,6 +33,10 @@ ChainOption = Annotated[
         "counted again. Without it, the head is the word of the custodians that leased the enclave.",
     ),
 ]
+
+
+app.command("log")(receipt_audit.log)
+app.command("audit")(receipt_audit.audit)
 
 
 @app.callback()

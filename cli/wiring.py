@@ -274,6 +274,7 @@ def enclave_configuration(settings: Settings, genesis: Cid) -> EnclaveConfigurat
         index=index_choice(settings).name,
         reranker=reranker_hash(settings),
         version=version("coffer"),
+        epoch_s=settings.epoch_s,
     )
 
 
@@ -296,4 +297,5 @@ def make_instance(settings: Settings, genesis: Cid, records: Records) -> Instanc
         genesis=genesis,
         configuration=enclave_configuration(settings, genesis).cid(),
         clock=clock,
+        epoch_s=settings.epoch_s,
     )

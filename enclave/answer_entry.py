@@ -19,6 +19,7 @@ def answer_entry(
     asked: Asked,
     passages: Sequence[Outgoing],
     identities: Sequence[bytes],
+    weights: Sequence[int],
     vector: bytes,
     receipt: bytes,
     *,
@@ -32,11 +33,14 @@ def answer_entry(
     query, licensee, places = asked.query, asked.license.licensee, asked.coverage.places
     shown = tuple(
         [
-            PassageShown(passage.manifest, passage.index, places[passage.manifest].lineage, identity)
-            for passage, identity in zip(passages, identities, strict=True)
+            PassageShown(
+                passage.manifest, passage.index, places[passage.manifest].lineage, identity, passage.owner, weight
+            )
+            for passage, identity, weight in zip(passages, identities, weights, strict=True)
         ]
     )
-    transfers, written = charged(licensee, asked.policy, [passage.owner for passage in passages], price=price)
+    owners = [passage.owner for passage in passages]
+    transfers, written = charged(licensee, asked.policy, owners, weights, price=price)
     detail = {
         "body": query.body_digest(),
         "policy": asked.permit.policy,

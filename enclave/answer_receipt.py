@@ -17,12 +17,14 @@ def answer_receipt(
     books: Books,
     asked: Asked,
     passages: Sequence[Outgoing],
+    weights: Sequence[int],
     vector: bytes,
     grounds: Grounds,
     *,
     price: int,
     budget_left: int,
     is_partial: bool,
+    confirms: bytes,
     at: int,
 ) -> bytes:
     """Return the canonical bytes of the `Receipt` of the entry that comes next in `books`; it is not signed yet."""
@@ -45,6 +47,7 @@ def answer_receipt(
             "k": query.k,
             "passages": passages,  # each has the attributes of a `PassageProof`
             "scores": packed_scores([passage.score for passage in passages]),
+            "weights": weights,
             "is_partial": is_partial,
             "price": price,
             "currency": policy.currency,
@@ -53,5 +56,6 @@ def answer_receipt(
             "at": at,
             "sequence": count + 1,
             "previous": previous,
+            "confirmed": confirms,
         },
     )

@@ -87,7 +87,7 @@ class Answering:
                     before = await meter.answered(*asking)
                     if before is None:
                         with self._metrics.timed(Stage.BOOK):
-                            booked = self._booked(meter, session, query, answer, room, served)
+                            booked = self._booked(meter, session, query, answer, room, served, last_receipt)
                 if before is None:
                     with self._metrics.timed(Stage.COMMIT):
                         return await meter.metered(booked), answer, False
@@ -153,12 +153,19 @@ class Answering:
         return reserved.enter_context(meter.reserved(asked))
 
     def _booked(
-        self, meter: Meter, session: Session, query: Query, answer: Answer, room: Room, served: Served
+        self,
+        meter: Meter,
+        session: Session,
+        query: Query,
+        answer: Answer,
+        room: Room,
+        served: Served,
+        last_receipt: bytes,
     ) -> Booked:
         """Charge for an answer on what it was found in, even where another version is served by now."""
         grounds, at = self._instance.still_served(served), self._instance.now()
         asked = self._asked(session, query, served)  # the head may have moved
-        booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, room=room)
+        booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, room=room, confirms=last_receipt)
         if meter.is_window_half_used:
             self._instance.want_renewal()
         return booked

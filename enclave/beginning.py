@@ -41,6 +41,7 @@ class Beginning:
         *,
         genesis: Cid,
         ledger: bytes,
+        epoch_s: int,
     ) -> None:
         self._opening = opening
         self._keys = keys
@@ -48,6 +49,7 @@ class Beginning:
         self._custodians = custodians
         self._genesis = genesis
         self._ledger = ledger
+        self._epoch_s = epoch_s
 
     async def begun(self, meter: Meter | None) -> Begun:
         """Return what serving begins with; `meter` keeps the books that this run has read before, if any."""
@@ -76,7 +78,9 @@ class Beginning:
     async def _read_books(self, grounds: Grounds, state_key: SecretKey | None, anchor: Anchor) -> Meter:
         if state_key is None:
             state_key = await asyncio.to_thread(self._first_state_key, grounds)
-        return await asyncio.to_thread(Meter, self._journal, state_key, self._ledger, self._keys.receipt, anchor)
+        return await asyncio.to_thread(
+            Meter, self._journal, state_key, self._ledger, self._keys.receipt, anchor, epoch_s=self._epoch_s
+        )
 
     def _first_state_key(self, grounds: Grounds) -> SecretKey:
         if self._journal.last() is not None:

@@ -127,6 +127,16 @@ class EnclaveChannel:
         finally:
             call.cancel()
 
+    def received(self, method: Callable[..., Any], request: Any, *, timeout_s: float) -> Iterator[Any]:
+        """Make one call with one request and many answers; leaving it early ends the call."""
+        call = method(request, timeout=timeout_s)
+        try:
+            yield from call
+        except grpc.RpcError as error:
+            raise error_from(error, f"enclave at {self.address}") from error
+        finally:
+            call.cancel()
+
     def close(self) -> None:
         """Close the channel."""
         self.channel.close()

@@ -22,6 +22,7 @@ from enclave.channel import EnclaveChannel
 from enclave.client_session import SESSION_S, ClientSession
 from enclave.credential import Credential
 from enclave.proven import PROVEN, Proven, ProvenEnclaves, Question
+from enclave.public_client import LogClient
 from enclave.question_wire import question_of
 from enclave.v1 import retrieval_pb2 as pb
 from enclave.v1 import retrieval_pb2_grpc as rpc
@@ -72,6 +73,7 @@ class EnclaveClient:
     ) -> None:
         self.appraisal = enclave.appraisal
         self.policy = policy_in_force(enclave.grounds, credential.license.policy)
+        self.log = LogClient(channel, enclave.grounds.terms)
         self._channel = channel
         self._stub = rpc.RetrievalServiceStub(channel.channel)
         self._session = ClientSession(

@@ -42,6 +42,7 @@ class _Sent:
 
     epoch: int
     is_first: bool  # its request id was drawn for it, and never sent before
+    confirmed: bytes  # the last receipt then
 
 
 class ClientSession:
@@ -81,7 +82,7 @@ class ClientSession:
         """Note that a question is being sent: what is known now, its answer has to match."""
         is_first = query.request in self._drawn
         self._drawn.pop(query.request, None)
-        self._sent[query.request] = _Sent(epoch=self._footing.epoch, is_first=is_first)
+        self._sent[query.request] = _Sent(epoch=self._footing.epoch, is_first=is_first, confirmed=self.last_receipt)
         while len(self._sent) > REMEMBERED_MAX:
             self._sent.popitem(last=False)
 
@@ -125,6 +126,8 @@ class ClientSession:
         verify_answer(file, receipt, genesis=self.credential.genesis)
         if packed_scores([found.score for found in response.passages]) != receipt.scores:
             raise InvalidReceipt("scores: not those that the receipt vouches for")
+        if sent is not None and not response.is_repeat and receipt.confirmed != sent.confirmed:
+            raise InvalidReceipt("confirmed: not the receipt that the request named")
         self.last_receipt = receipt_digest(response.receipt)
         return Answer(
             results=tuple(

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.codec import Digest, Label, Length, Record
+from vault.earnings import EPOCH_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,3 +23,4 @@ class EnclaveConfiguration(Record):
     index: Label
     reranker: Annotated[bytes, Length(0, 32)]  # SHA-256 over the cross-encoder's files; empty where there is none
     version: Label  # of this software
+    epoch_s: int = EPOCH_S  # how long a royalty epoch is

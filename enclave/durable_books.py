@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final, Protocol
 
 from enclave.allowance import Allowance
 from enclave.commit import UNANSWERED, GroupCommit
 from enclave.kept_books import KeptBooks
-from vault.booking import Booking
+from vault.booking import Booking, booking_of
+from vault.earnings import Earnings, close_entry
+from vault.entry import Entry
 from vault.errors import ForkedHistory, RecordsUnavailable, VaultError
 from vault.ledger import Books, Effect
 from vault.ledger_seal import LedgerSeal
+from vault.merkle_log import MerkleLog
 from vault.records.model import JournalRow
 from vault.window import EMPTY_ANCHOR, Anchor
 
@@ -94,12 +98,39 @@ class DurableBooks:
             else:
                 return
 
+    @property
+    def log(self) -> MerkleLog:
+        """Return the public log; only its first `anchor.sequence` leaves are durable."""
+        self._commit.require_certain()
+        return self._kept.log
+
+    @property
+    def earnings(self) -> Earnings:
+        """Return what payees earned. Raises `RecordsUnavailable` while the books are in doubt."""
+        self._commit.require_certain()
+        return self._kept.earnings
+
+    def refund_place(self, leaf: bytes) -> int | None:
+        """Return where in the log a refund's leaf stands, if it does."""
+        return self._kept.refund_place(leaf)
+
+    def entries(self, first: int, last: int) -> Iterator[Entry]:
+        """Yield durable entries once more, from the rows. Raises `LedgerTampered`, `RecordsUnavailable`."""
+        rows = islice(self._journal.rows(after=first - 1), last - first + 1)
+        yield from self._kept.entries(rows, after=first - 1)
+
     def book(self, booking: Booking, encoded: bytes) -> None:
-        """Book an entry, after `ready`; `committed` says when it is durable.
+        """Book an entry, after `ready`; `committed` says when it is durable. An epoch that is full closes with it.
 
         Args:
             encoded: the entry's canonical bytes.
         """
+        self._book(booking, encoded)
+        if self._kept.earnings.is_full and not self._commit.is_full and self._allowance.has_entry:
+            close = close_entry(self.books, self.earnings.number, at=booking.at)
+            self._book(booking_of(close), close.encoded())
+
+    def _book(self, booking: Booking, encoded: bytes) -> None:
         self._commit.require_open()
         row, effect = self._kept.booked(booking, encoded)
         self._allowance.note(booking, effect)

@@ -25,6 +25,7 @@ from enclave.served import Served
 from enclave.status import State, Status, shown
 from storage.cid import Cid
 from storage.errors import StorageError
+from vault.earnings import EPOCH_S
 from vault.errors import (
     AccessDenied,
     NotYet,
@@ -59,6 +60,7 @@ class Instance:
         genesis: Cid,
         configuration: Cid,
         clock: Callable[[], int],
+        epoch_s: int = EPOCH_S,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -78,7 +80,9 @@ class Instance:
             monotonic=monotonic,
             clock=clock,
         )
-        self._beginning = Beginning(self.opening, keys, journal, custodians, genesis=genesis, ledger=self.ledger)
+        self._beginning = Beginning(
+            self.opening, keys, journal, custodians, genesis=genesis, ledger=self.ledger, epoch_s=epoch_s
+        )
         self._renewing = Renewing(
             self.opening,
             self._beginning,
@@ -165,6 +169,7 @@ class Instance:
         at = begun.grounds.now(self._monotonic())
         await meter.open(self.keys.instance, begun.grounds.lost, at=at)
         await meter.refund_due(at=begun.grounds.now(self._monotonic()))
+        await meter.royalties.close_due(at=begun.grounds.now(self._monotonic()))
         # The anchor was only claimed until now: renewing has the custodians remember the verified one.
         known = begun.grounds
         leased = await asyncio.to_thread(self.opening.renew, meter.anchor, known.history, known.reported)

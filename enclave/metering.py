@@ -23,9 +23,13 @@ from enclave.grounds import Grounds
 from enclave.identities import Identities
 from enclave.output import outgoing
 from enclave.probing import Probes
+from enclave.public_log import PublicLog
+from enclave.royalties import Royalties
 from enclave.selection import Room, room_for, selected
 from storage.cid import Cid
+from vault.attribution import weights_of
 from vault.booking import booking_of
+from vault.earnings import EPOCH_S
 from vault.entry import Entry, SealedVectors
 from vault.errors import CreditExhausted, RequestConflict
 from vault.keys import SecretKey
@@ -43,6 +47,7 @@ from vault.ledger import (
 from vault.ledger_seal import LedgerSeal
 from vault.license import Deposit
 from vault.machine import MachineKey
+from vault.receipt import FIRST_PREVIOUS
 from vault.receipt_message import signed_receipts
 from vault.royalty import licensee_account
 from vault.window import OpenWindow
@@ -64,9 +69,20 @@ class Meter:
     """The books of one ledger, in the hands of one instance."""
 
     def __init__(
-        self, journal: Journal, state_key: SecretKey, ledger: bytes, receipt_key: MachineKey, claimed: Anchor
+        self,
+        journal: Journal,
+        state_key: SecretKey,
+        ledger: bytes,
+        receipt_key: MachineKey,
+        claimed: Anchor,
+        *,
+        epoch_s: int = EPOCH_S,
     ) -> None:
-        """Re-add the books. Raises `LedgerTampered`, or `ForkedHistory` where they do not end at `claimed`."""
+        """Re-add the books. Raises `LedgerTampered`, or `ForkedHistory` where they do not end at `claimed`.
+
+        Args:
+            epoch_s: how long a royalty epoch is; they begin at its multiples.
+        """
         self._state_key = state_key
         self._seal = LedgerSeal(state_key, ledger)
         self._receipt_key = receipt_key
@@ -74,6 +90,8 @@ class Meter:
         self._allowance = Allowance()
         self._probes = Probes(state_key.derive("probes", info=ledger))
         self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
+        self.log = PublicLog(self._kept, receipt_key)
+        self.royalties = Royalties(self._kept, self._allowance, self._seal, receipt_key, epoch_s=epoch_s)
 
     @property
     def books(self) -> Books:
@@ -211,12 +229,21 @@ class Meter:
             raise WindowUsedUp("this credit counts once the custodians have anchored it; ask again shortly")
 
     def book_answer(
-        self, asked: Asked, found: Sequence[Found], vector: bytes, grounds: Grounds, *, at: int, room: Room
+        self,
+        asked: Asked,
+        found: Sequence[Found],
+        vector: bytes,
+        grounds: Grounds,
+        *,
+        at: int,
+        room: Room,
+        confirms: bytes = FIRST_PREVIOUS,
     ) -> Booked:
         """Charge for an answer, at once; it may leave as `metered` returns it.
 
         Args:
             room: what it may bring, as `reserved` gave it; the call belongs into its block, after `answered`.
+            confirms: digest of the receipt that the request confirmed (rule R4).
         """
         books, own = self.books, room.asked.permit.price_max  # held for this very answer
         before, policy = books.receipt_chain(asked.license.licensee)[0], asked.policy
@@ -236,21 +263,26 @@ class Meter:
         hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
         is_partial = hides_matches or len(passages) < len(found) or not room.is_whole  # never says whether any matched
         price = policy.price_of(len(passages), before=before)
+        scores = [passage.score for passage in passages]
+        weights = weights_of(asked.policy.attribution, scores, chosen.identities)
         receipt = answer_receipt(
             books,
             asked,
             passages,
+            weights,
             vector,
             grounds,
             price=price,
             budget_left=chosen.budget_left,
             is_partial=is_partial,
+            confirms=confirms,
             at=at,
         )
         booking, encoded = answer_entry(
             asked,
             passages,
             chosen.identities,
+            weights,
             vector,
             receipt,
             price=price,

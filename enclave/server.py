@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 
 from enclave.grounds import Grounds
+from enclave.public_server import RoyaltyServicer, TransparencyServicer
 from enclave.retrieval_server import RetrievalServicer
 from enclave.service import EnclaveService
 from enclave.status import State
@@ -14,6 +15,10 @@ from enclave.v1 import attestation_pb2 as attestation
 from enclave.v1 import attestation_pb2_grpc as attestation_rpc
 from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.v1 import retrieval_pb2_grpc as retrieval_rpc
+from enclave.v1 import royalty_pb2 as royalty
+from enclave.v1 import royalty_pb2_grpc as royalty_rpc
+from enclave.v1 import transparency_pb2 as transparency
+from enclave.v1 import transparency_pb2_grpc as transparency_rpc
 from storage.errors import BlockNotFound
 from vault.custody_server import listening
 from vault.errors import MalformedObject, VaultError
@@ -35,6 +40,10 @@ LIMITED_METHODS = (
     "/enclave.v1.RetrievalService/OpenSession",
     "/enclave.v1.RetrievalService/Quote",
     "/enclave.v1.RetrievalService/SearchStream",
+    "/enclave.v1.RoyaltyService/GetStatement",
+    "/enclave.v1.TransparencyService/GetTreeHead",
+    "/enclave.v1.TransparencyService/GetInclusionProof",
+    "/enclave.v1.TransparencyService/GetConsistencyProof",
 )
 Context = grpc.aio.ServicerContext[Any, Any]
 _STATES = {
@@ -153,10 +162,14 @@ async def enclave_server(
     attestation_rpc.add_AttestationServiceServicer_to_server(AttestationServicer(service), server)
     retrieval_rpc.add_RetrievalServiceServicer_to_server(RetrievalServicer(service), server)
     ledger_rpc.add_LedgerServiceServicer_to_server(LedgerServicer(service), server)
+    transparency_rpc.add_TransparencyServiceServicer_to_server(TransparencyServicer(service), server)
+    royalty_rpc.add_RoyaltyServiceServicer_to_server(RoyaltyServicer(service), server)
     names = [
         attestation.DESCRIPTOR.services_by_name["AttestationService"].full_name,
         retrieval.DESCRIPTOR.services_by_name["RetrievalService"].full_name,
         ledger.DESCRIPTOR.services_by_name["LedgerService"].full_name,
+        transparency.DESCRIPTOR.services_by_name["TransparencyService"].full_name,
+        royalty.DESCRIPTOR.services_by_name["RoyaltyService"].full_name,
     ]
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)

@@ -11,6 +11,8 @@ from enclave.found import Answer, IndexFacts
 from enclave.grounds import Grounds
 from enclave.instance import Instance
 from enclave.metrics import Metrics
+from enclave.public_log import PublicLog
+from enclave.royalties import Handed
 from vault.errors import AccessDenied
 from vault.evidence import SERVE, Binding, Evidence, Nonce
 from vault.inquiry import Inquiry
@@ -20,6 +22,7 @@ from vault.policy import Policy
 from vault.question import Query, Quote, account_digest, describe_digest, quote_digest
 from vault.royalty import licensee_account
 from vault.session import SessionOpening
+from vault.transparency import TreeHead
 
 
 class EnclaveService:
@@ -162,10 +165,7 @@ class EnclaveService:
     def balances(self, inquiry: Inquiry) -> dict[str, int]:
         """Return the signer's own balances; the DAO's treasury sees all. It needs no lease: nothing is served."""
         grounds, books = self.instance.last_grounds(), self.instance.meter().books
-        inquiry.verify(grounds.history.charter.domain(self.instance.genesis))
-        if inquiry.ledger != self.instance.ledger or inquiry.tls_key != self.instance.keys.tls.key_hash:
-            raise AccessDenied("the inquiry is for another enclave or ledger")
-        self._admission.nonces.spend(inquiry.server_nonce, self.instance.now())
+        self._require_asked(inquiry, grounds)
         balances = books.balances()
         if inquiry.account == grounds.history.charter.treasury:
             return balances
@@ -173,3 +173,24 @@ class EnclaveService:
         if not own:
             raise AccessDenied("this wallet has no account in the books")
         return own
+
+    def tree_head(self) -> TreeHead:
+        """Return the signed head of the public log."""
+        return self.log().head(self.instance.serving(), at=self.instance.now())
+
+    def log(self) -> PublicLog:
+        """Return the public log. Anyone may ask: a leaf says nothing to who does not hold the receipt."""
+        return self.instance.meter().log
+
+    async def statements(self, inquiry: Inquiry, epoch: int) -> list[Handed]:
+        """Return the signer's own statements of a royalty epoch, 0 for the last one that closed."""
+        grounds, royalties = self.instance.serving(), self.instance.meter().royalties
+        self._require_asked(inquiry, grounds)
+        return await royalties.handed(epoch, inquiry.account, grounds, at=self.instance.now())
+
+    def _require_asked(self, inquiry: Inquiry, grounds: Grounds) -> None:
+        """Raise unless a person signed this inquiry for this very enclave, and it was not used before."""
+        inquiry.verify(grounds.history.charter.domain(self.instance.genesis))
+        if inquiry.ledger != self.instance.ledger or inquiry.tls_key != self.instance.keys.tls.key_hash:
+            raise AccessDenied("the inquiry is for another enclave or ledger")
+        self._admission.nonces.spend(inquiry.server_nonce, self.instance.now())

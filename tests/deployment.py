@@ -37,6 +37,7 @@ from tests.loops import WAIT_S, Loop, Naps
 from tests.toy import InProcessEngine
 from vault.client import CustodyClient
 from vault.custody_server import custody_server
+from vault.earnings import EPOCH_S
 from vault.lease import ledger_id
 from vault.license import Deposit
 from vault.records.database import open_records
@@ -83,6 +84,7 @@ class RunningEnclave:
         journal: JournalProtocol,
         start_engine: Callable[[], AsyncEngine],
         machine: Attester | None = None,
+        epoch_s: int = EPOCH_S,
     ) -> None:
         self._loop = loop
         self._naps = Naps()
@@ -105,6 +107,7 @@ class RunningEnclave:
             configuration=world.configuration,
             monotonic=world.clock.monotonic,
             clock=world.clock,
+            epoch_s=epoch_s,
             sleep=self._naps,
         )
         self.service = EnclaveService(self.instance)
@@ -216,6 +219,7 @@ class Deployment:
         journal: JournalProtocol | None = None,
         start_engine: Callable[[], AsyncEngine] | None = None,
         machine: Attester | None = None,
+        epoch_s: int = EPOCH_S,
     ) -> RunningEnclave:
         """Start an enclave; by default with every custodian, the shared journal and an engine in this process."""
         enclave = RunningEnclave(
@@ -225,6 +229,7 @@ class Deployment:
             journal or self.journal(),
             start_engine or (lambda: InProcessEngine(self.world.blobs)),
             machine,
+            epoch_s,
         )
         self._closing.callback(enclave.close)
         return enclave

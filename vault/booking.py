@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from storage.cid import Cid
-from vault.entry import Entry, Kind, QueryDetail, SealedVectors
+from vault.entry import Entry, Kind, PassageId, QueryDetail, SealedVectors
 from vault.receipt_message import payload_digest
 from vault.royalty import Transfer
 from vault.window import OpenWindow
@@ -20,6 +20,8 @@ class PassageShown:
     index: int
     lineage: bytes
     identity: bytes
+    owner: bytes
+    weight: int
 
 
 class Answered(NamedTuple):
@@ -73,6 +75,10 @@ def _answered(detail: QueryDetail) -> Answered:
         body=detail.body,
         delegation=detail.delegation,
         instance=detail.instance,
-        shown=tuple(PassageShown(one.manifest, one.index, one.lineage, one.identity) for one in detail.passages),
+        shown=tuple(map(_shown, detail.passages)),
         receipt=payload_digest(detail.receipt),
     )
+
+
+def _shown(one: PassageId) -> PassageShown:
+    return PassageShown(one.manifest, one.index, one.lineage, one.identity, one.owner, one.weight)

@@ -30,6 +30,7 @@ class Kind(StrEnum):
     VOID = "void"
     OPENING = "opening"  # an instance begins, and accounts for the windows that others lost
     REFUND = "refund"  # credit that such an opening put in suspense comes back
+    EPOCH = "epoch"  # a royalty epoch closes: what follows is the next one's
     SNAPSHOT = "snapshot"  # the vectors of a dataset version were sealed beside it
 
 
@@ -41,6 +42,8 @@ class PassageId(Record):
     index: int
     lineage: Digest
     identity: Digest
+    owner: Address
+    weight: int  # what it counted in the split of the price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,7 @@ class Entry(Record):
     kind: Kind
     at: int
     licensee: Address  # zeros for what concerns all
-    reference: Digest  # deposit id, or request id, unique per licensee and kind; instance, opening's number, snapshot
+    reference: Digest  # deposit or request id, unique per licensee and kind; instance; number of opening or epoch
     transfers: Annotated[tuple[Transfer, ...], Length(0, K_LIMIT + 3)]
     query: QueryDetail | None
     lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()

@@ -286,6 +286,11 @@ def lasting_words(checked: bytes) -> str:
     return f"{text}\0{encode(facts[0]).hex()}" if facts else str(text)
 
 
+def normalized(words: str) -> str:
+    """Return words without what does not make another passage of them: case and spacing."""
+    return " ".join(words.casefold().split())
+
+
 def passage_salts(data_key: SecretKey) -> Iterator[bytes]:
     """Yield the salts of passages 0, 1, 2 …, which blind their commitments (rule R1)."""
     base = data_key.derive("passage-salt")

@@ -120,6 +120,11 @@ class Books:
         """Return two numbers that together never come again once a holder's budget has changed."""
         return self.seen.showings(holder), self._losses.passages(holder)
 
+    def charge(self, licensee: bytes, request: bytes) -> Entry | None:
+        """Return the entry that charged for a request, voided or not."""
+        key = licensee + request
+        return self._entry(key) if key in self._queries else None
+
     def book(self, entry: Entry) -> Effect:
         """Take in an entry, whole or not at all. Raises `LedgerTampered` where it does not follow from the others."""
         return self.take(booking_of(entry), entry.encoded())

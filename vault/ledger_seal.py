@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from vault.entry import ENTRY_BYTES_MAX, Entry
+from vault.envelope import normalized
 from vault.errors import LedgerTampered, MalformedObject
 from vault.keys import SecretKey
 from vault.lease import Anchor
@@ -43,7 +44,11 @@ class LedgerSeal:
 
     def passage_identity(self, text: str) -> bytes:
         """Return a passage's lasting identity: HMAC of its text, case and spacing aside (rule O1)."""
-        return hmac.digest(self._identity_key, " ".join(text.casefold().split()).encode(), "sha256")
+        return hmac.digest(self._identity_key, normalized(text).encode(), "sha256")
+
+    def epoch_secret(self, number: int) -> bytes:
+        """Return what blinds the passages of one royalty epoch's statements."""
+        return self._state_key.derive("royalty-epoch", info=self._ledger + number.to_bytes(8, "big"))
 
     def seal(self, entry: Entry, after: Anchor) -> tuple[bytes, Anchor]:
         """Return the row for `entry` and the anchor it leads to."""

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
+from vault.attribution import Attribution
 from vault.charter import BASIS_POINTS
 from vault.codec import Address, Label, Length, Record
 from vault.dataset import DATASETS_MAX as DATASETS_MAX
@@ -102,6 +103,7 @@ class Policy(Record):
     operator: Address
     treasury_bps: int
     operator_bps: int
+    attribution: Attribution = Attribution.RANK  # by what the rest is split among the owners
     expires_at: int  # UTC seconds; at this very second it is already too late
     free_queries: int = 0  # each licensee's first answers, which cost nothing
     tiers: Annotated[tuple[Tier, ...], Length(0, TIERS_MAX)] = ()  # other prices, after so many answers

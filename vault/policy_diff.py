@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
+from vault.attribution import Attribution
 from vault.dataset import DatasetRef
 from vault.disclosure import Disclosure, worst_case
 from vault.licensees import Admits, Licensees
@@ -14,6 +15,11 @@ from vault.pricing import Tier
 from vault.signing import address_text
 
 _REDACTED = {"card": "card numbers", "email": "e-mail addresses", "phone": "phone numbers"}
+_ATTRIBUTION = {
+    Attribution.EQUAL: "evenly among an answer's passages",
+    Attribution.RANK: "by the rank of passages",
+    Attribution.SCORE: "by the score of passages",
+}
 _NUMBERS = (
     ("k_max", "an answer's most passages"),
     ("queries_per_minute", "queries a minute of one licensee"),
@@ -44,6 +50,7 @@ def changes(
         *_prices(before, after),
         *_tiers(before, after),
         *_figures(before, after),
+        *_attribution(before, after),
         *_output(before, after),
         *_machines(before, after),
         *_people(before, after),
@@ -159,6 +166,14 @@ def _figures(before: Policy | None, after: Policy) -> Iterator[str]:
                 yield f"{name}: {new}"
             elif getattr(before, field) != getattr(after, field):
                 yield f"{name} goes from {text(getattr(before, field))} to {new}"
+
+
+def _attribution(before: Policy | None, after: Policy) -> Iterator[str]:
+    new = _ATTRIBUTION[after.attribution]
+    if before is None:
+        yield f"the owners' part is split {new}"
+    elif before.attribution != after.attribution:
+        yield f"the owners' part is split {new} now; before: {_ATTRIBUTION[before.attribution]}"
 
 
 def percent(bps: int) -> str:

@@ -66,6 +66,7 @@ class Receipt(Record):
     k: int
     passages: Annotated[tuple[PassageProof, ...], Length(0, K_LIMIT)]  # best first
     scores: Annotated[bytes, Length(0, SCORE_BYTES * K_LIMIT)]  # of the passages, as they left; see `vault.scores`
+    weights: Annotated[tuple[int, ...], Length(0, K_LIMIT)]  # what each counts in the split; see `vault.attribution`
     is_partial: bool  # the policy's limits held some back
     price: int
     currency: Annotated[str, Length(1, 12)]
@@ -74,6 +75,7 @@ class Receipt(Record):
     at: int
     sequence: int  # this licensee's receipts, from 1 without gaps
     previous: Digest  # SHA-256 of this licensee's receipt before; zeros before the first
+    confirmed: Digest  # the receipt that the request named as received, under its MAC (rule R4); zeros for none
 
     def encoded(self) -> bytes:
         """Return the record's canonical bytes."""

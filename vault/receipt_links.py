@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from storage.cid import Cid
 from vault.action import Scope
+from vault.attributed import require_weights
 from vault.charter import Charter
 from vault.dataset import resolved
 from vault.envelope import decoded_passage, passage_commitment
@@ -205,6 +206,13 @@ def check_scores(file: ReceiptFile, receipt: Receipt) -> None:
     require(are_rounded, f"scores: more exact than the {decimals} decimals that the policy lets out")
     is_ranked = file.query.options.diversity > 0 or list(scores) == sorted(scores, reverse=True)
     require(is_ranked, "scores: not best first")
+    require_weights(
+        file.policy.attribution,
+        receipt.weights,
+        scores,
+        [opened.body for opened in file.passages],
+        redacts=bool(file.policy.output.redacts),
+    )
 
 
 def check_passages(file: ReceiptFile, receipt: Receipt, manifests: Mapping[Cid, Manifest]) -> str:

@@ -10,8 +10,6 @@ from vault.charter import BASIS_POINTS
 from vault.codec import Length, Record
 from vault.policy import Policy
 
-RANK_WEIGHTS = tuple(840 // (rank + 1) for rank in range(10))  # 840 = lcm(1…8): one over the rank, in integers
-LAST_RANK_WEIGHT = RANK_WEIGHTS[-1]
 PAID_IN = "paid-in"
 
 
@@ -47,25 +45,21 @@ def largest_remainder(total: int, weights: Sequence[int]) -> list[int]:
     return parts
 
 
-def rank_weight(rank: int) -> int:
-    """Return the integer weight of the passage at `rank`, 0 the best (rule L4)."""
-    return RANK_WEIGHTS[rank] if rank < len(RANK_WEIGHTS) else LAST_RANK_WEIGHT
-
-
-def shares_of(price: int, policy: Policy, owners: Sequence[bytes]) -> list[Share]:
+def shares_of(price: int, policy: Policy, owners: Sequence[bytes], weights: Sequence[int]) -> list[Share]:
     """Return what each account gets of `price`; the amounts add up to it and none is zero.
 
     Where no passage was returned, no owner has earned anything, and the owners' part is the treasury's.
 
     Args:
         owners: the owner of each returned passage, best first.
+        weights: what each of those passages counts; see `vault.attribution`.
     """
     owners_bps = BASIS_POINTS - policy.treasury_bps - policy.operator_bps
     treasury, operator, rest = largest_remainder(price, [policy.treasury_bps, policy.operator_bps, owners_bps])
     by_owner: dict[str, int] = {}
-    for rank, owner in enumerate(owners):
+    for owner, weight in zip(owners, weights, strict=True):
         account = owner_account(owner, policy.currency)
-        by_owner[account] = by_owner.get(account, 0) + rank_weight(rank)
+        by_owner[account] = by_owner.get(account, 0) + weight
     ordered = sorted(by_owner.items())
     parts = largest_remainder(rest, [weight for _, weight in ordered]) if ordered else []
     kept = treasury if ordered else treasury + rest

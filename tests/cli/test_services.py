@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import select
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,11 @@ from enclave.client import EnclaveClient
 from tests.cli.conftest import LIGHT, PASSWORD, Party
 from vault.errors import ServiceUnavailable
 from vault.question import Query
+from vault.statement_file import StatementFile
+from vault.transparency import TreeHead
 
 START_S_MAX = 90
+EPOCH_S = 2
 TEXT = "The harbor closes at noon on Sundays."
 QUESTION = "when does the harbor close?"
 
@@ -75,6 +80,8 @@ def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """One party that plays everybody, with an enclave that serves one small dataset."""
     root = tmp_path_factory.mktemp("services")
     shutil.copytree(first_home, root / "home")
+    with (root / "home" / "coffer.toml").open("a") as settings:
+        settings.write(f"\nepoch_s = {EPOCH_S}\n")
     (root / "docs").mkdir()
     (root / "docs" / "a.txt").write_text(TEXT)
     (root / "docs" / "b.txt").write_text("Tide tables are printed in May.")
@@ -276,3 +283,80 @@ def test_an_owner_carries_the_dataset_away_and_has_it_again_from_one_file_and_pa
     at = ("--custodian", (party.home.parent / "address").read_text())
     assert new.json("dataset", "publish", manifest, "--owner", "me", *at)["state"] == "published"
     assert new.json("dataset", "verify", manifest, "--owner", "me")["decrypted"]
+
+
+@pytest.fixture(scope="module")
+def statements(party: Party) -> list[Path]:
+    """Return the files of a payee's statements of an epoch in which something was asked."""
+    pay_in(party, 10_000)
+    party.json("query", "when are tide tables printed?", "--allow-simulated", "--k", "2")
+    time.sleep(EPOCH_S)
+    made = party.json("royalty", "statement", "--wallet", "member")["statements"]
+    return [Path(one["file"]) for one in made]
+
+
+def test_a_payee_fetches_verifies_and_exports_its_statements(party: Party, statements: list[Path]) -> None:
+    again = party.json("royalty", "statement", "--wallet", "member", "--epoch", "1")["statements"]
+    assert [one["account"].partition("/")[0] for one in again] == ["operator", "owner", "treasury"]
+    for one in again:
+        assert one["amount"] == sum(line["amount"] for line in one["lines"])
+        assert Path(one["file"]).stat().st_mode & 0o777 == 0o600
+    verified = party.json("royalty", "verify", *statements, "--allow-simulated")
+    assert verified["verified"] and {len(one["links"]) for one in verified["statements"]} == {6}
+    assert "SIMULATED" in party.refused("royalty", "verify", *statements)
+    table = party.home / "royalties.csv"
+    party.run("royalty", "export", *statements, "--csv", table)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert {one["epoch"] for one in verified["statements"]} == {int(row["epoch"]) for row in rows}
+    for one in verified["statements"]:
+        assert one["amount"] == sum(int(row["micro_units"]) for row in rows if row["account"] == one["account"])
+    assert party.run("royalty", "export", *statements).stdout == table.read_text()
+    shown = party.run("royalty", "statement", "--wallet", "member", "--epoch", "1").stdout
+    assert "by passage" in shown and "the rest" in shown
+
+
+def test_a_statement_that_was_changed_is_refused_by_name(party: Party, statements: list[Path]) -> None:
+    file = StatementFile.from_bytes(statements[0].read_bytes(), bytes_max=1 << 24)
+    statement = file.statement
+    forged = replace(statement, claim=statement.claim + 1)
+    changed = party.home / "changed.statement"
+    changed.write_bytes(replace(file, proven=replace(file.proven, statement=forged)).encoded())
+    assert "amount: the statement is not a leaf" in party.refused("royalty", "verify", changed, "--allow-simulated")
+    changed.write_bytes(statements[0].read_bytes()[:-1])
+    assert "not a whole statement file" in party.refused("royalty", "verify", changed, "--allow-simulated")
+
+
+def test_who_earned_nothing_has_no_statement(party: Party, statements: list[Path]) -> None:
+    assert "has no account" in party.refused("royalty", "statement", "--wallet", "licensee")
+    assert "has not closed yet" in party.refused("royalty", "statement", "--wallet", "member", "--epoch", "999")
+
+
+def test_an_audit_finds_nothing_and_then_what_was_left_out(party: Party, statements: list[Path]) -> None:
+    kept = party.home / "coffer.log"
+    party.run("receipt", "log", party.home / "receipts", party.home / "statements", "--out", kept)
+    whole = (party.home / "receipts", party.home / "statements", kept)
+    found = party.json("receipt", "audit", *whole, "--allow-simulated")
+    assert found["fits"] and found["receipts"] == len(receipts(party)) and found["findings"] == []
+    assert "nothing was found that does not fit" in party.run("receipt", "audit", *whole, "--allow-simulated").stdout
+    gap = [path for path in receipts(party) if not path.name.startswith("1-")]
+    told = party.refused("receipt", "audit", *gap, party.home / "statements", kept, "--allow-simulated")
+    assert "gap: receipt 1 of 0x" in told
+    assert "SIMULATED" in party.refused("receipt", "audit", *whole)
+    other = party.home / "enclave.json"
+    other.write_text("{}")
+    assert "no receipt, statement or log" in party.refused("receipt", "audit", other)
+
+
+def test_a_log_that_lost_entries_is_refused_before_anything_is_asked(party: Party) -> None:
+    (head_file,) = (party.home / "log-heads").iterdir()
+    head = TreeHead.from_bytes(head_file.read_bytes())
+    head_file.write_bytes(replace(head, size=head.size + 1_000).encoded())
+    before = party.json("credit", "show")["credit"]
+    told = party.refused("query", QUESTION, "--allow-simulated")
+    assert "shrunken log" in told and str(head_file) in told.replace("\n", "")
+    head_file.write_bytes(replace(head, root=bytes(32)).encoded())
+    assert "split view" in party.refused("query", QUESTION, "--allow-simulated")
+    assert party.json("credit", "show")["credit"] == before
+    head_file.unlink()
+    party.json("query", QUESTION, "--allow-simulated")
+    assert TreeHead.from_bytes(head_file.read_bytes()).size >= head.size

@@ -13,6 +13,7 @@ from enclave.output import outgoing
 from tests import metered_load
 from tests.builders import seeded, wallet
 from tests.enclaves import license_of
+from vault.attribution import rank_weight
 from vault.booking import booking_of
 from vault.entry import Entry, Kind
 from vault.ledger import Books
@@ -46,13 +47,25 @@ def test_its_bytes_are_those_of_an_entry_and_its_receipt(passages: int, redacted
     leaving: list[Outgoing] = [
         replace(outgoing(found, WORLD.policy.output), redacted=redacted) for found in FOUND[:passages]
     ]
+    weights = [rank_weight(rank) for rank in range(passages)]
     receipt = answer_receipt(
-        books, question, leaving, b"", GROUNDS, price=100 + 7 * passages, budget_left=7, is_partial=True, at=9
+        books,
+        question,
+        leaving,
+        weights,
+        b"",
+        GROUNDS,
+        price=100 + 7 * passages,
+        budget_left=7,
+        is_partial=True,
+        confirms=seeded("confirmed"),
+        at=9,
     )
     booking, encoded = answer_entry(
         question,
         leaving,
         [seeded(f"identity {number}") for number in range(passages)],
+        weights,
         b"vector",
         receipt,
         price=100 + 7 * passages,
@@ -67,5 +80,7 @@ def test_its_bytes_are_those_of_an_entry_and_its_receipt(passages: int, redacted
     assert booking_of(entry) == booking
     said = Receipt.from_bytes(receipt)
     assert [proof.redacted for proof in said.passages] == [redacted] * passages
+    assert (list(said.weights), said.confirmed) == (weights, seeded("confirmed"))
+    assert [one.weight for one in entry.query.passages] == weights
     assert said.price == 100 + 7 * passages == sum(transfer.amount for transfer in entry.transfers)
     assert (said.budget_left, said.sequence, said.entry) == (7, 1, 1)

@@ -20,6 +20,7 @@ from tests.deployment import Deployment
 from tests.people import dao
 from tests.policies import serving, two_owners
 from tests.toy import ToyEmbedder
+from vault.attribution import rank_weight
 from vault.codec import encode
 from vault.envelope import Passage
 from vault.errors import AccessDenied, InvalidReceipt, MalformedObject
@@ -78,6 +79,7 @@ class Setting:
         changed = {
             "passages": tuple(true.passages[rank] for rank in ranks),
             "scores": packed_scores([scores[rank] for rank in ranks]),
+            "weights": tuple(rank_weight(rank) for rank in range(len(ranks))),
         }
         message = replace(true, **(changed | receipt)).signed(self.key)
         return replace(file, message=message, passages=tuple(file.passages[rank] for rank in ranks))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tests.builders import seeded, wallet
 from tests.enclaves import deposit, world
+from vault.attribution import rank_weight
 from vault.charge import charge
 from vault.entry import Entry, Kind, PassageId, QueryDetail, packed_scores
 from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
@@ -47,6 +48,8 @@ def query(books: Books, name: str = "request", *, owners: int = 2, **fields: Any
                 index=n,
                 lineage=seeded("lineage"),
                 identity=seeded(f"passage {n}"),
+                owner=addresses[n],
+                weight=rank_weight(n),
             )
             for n in range(owners)
         ),
@@ -61,7 +64,7 @@ def query(books: Books, name: str = "request", *, owners: int = 2, **fields: Any
         "at": 0,
         "licensee": LICENSEE,
         "reference": seeded(name),
-        "transfers": charge(LICENSEE, WORLD.policy, addresses),
+        "transfers": charge(LICENSEE, WORLD.policy, addresses, [rank_weight(n) for n in range(owners)]),
         "query": detail,
     }
     return Entry(**(usual | fields))
@@ -198,7 +201,7 @@ class TestCredit:
 
     def test_a_free_policy_charges_nothing(self) -> None:
         free = replace(WORLD.policy, price_per_query=0)
-        assert charge(LICENSEE, free, [bytes(20)]) == ()
+        assert charge(LICENSEE, free, [bytes(20)], [1]) == ()
 
 
 @given(
@@ -252,10 +255,11 @@ def test_a_charge_worked_out_before_is_no_other_policys_licensees_or_owners() ->
     first, second = seeded("owner 1", 20), seeded("owner 2", 20)
     dearer = replace(WORLD.policy, price_per_passage=10)
     charges = {
-        charge(licensee, policy, owners)
+        charge(licensee, policy, owners, weights)
         for licensee in (LICENSEE, wallet("another").address)
         for policy in (WORLD.policy, dearer)
         for owners in ([first], [second], [first, second], [second, first], [first, first])
+        for weights in ([3, 1][: len(owners)],)
         for _ in range(2)
     }
     assert len(charges) == 2 * 2 * 5 - 2  # without a price per passage, one owner gets the same for one as for two

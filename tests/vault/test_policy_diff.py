@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import dao, dataset, policy, wallet
 from tests.machines import accepted_tee
+from vault.attribution import Attribution
 from vault.disclosure import worst_case
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
@@ -62,6 +63,7 @@ def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
         ({"owner_bps": 1_000}, "the share of each owner's passages that may be seen goes from 100% to 10%"),
         ({"treasury_bps": 0}, "the treasury's share of each price goes from 10% to 0%"),
         ({"operator_bps": 501}, "the operator's share of each price goes from 5% to 5.01%"),
+        ({"attribution": Attribution.SCORE}, "is split by the score of passages now; before: by the rank of passages"),
         ({"treasury": bytes(20)}, "the treasury goes from 0x"),
         ({"operator": bytes(20)}, "the operator goes from 0x"),
         ({"expires_at": 0}, "it holds until 1970-01-01 00:00 UTC; before: 2028-01-15"),
@@ -117,6 +119,7 @@ def test_no_field_changes_without_a_word() -> None:
         operator=bytes(20),
         treasury_bps=1,
         operator_bps=1,
+        attribution=Attribution.EQUAL,
         expires_at=1,
         free_queries=1,
         tiers=(TIER,),

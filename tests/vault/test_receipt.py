@@ -82,11 +82,12 @@ CHANGES: dict[str, Any] = {
     "price": 99,
     "currency": "SHELLS",
     "scores": bytes(8),
+    "weights": (1, 1),
     "budget_left": 10**6,
     "tee": "tdx",
     "at": 0,
 }
-VOUCHED_FOR_ALONE = {"entry", "request", "is_partial", "sequence", "previous"}
+VOUCHED_FOR_ALONE = {"entry", "request", "is_partial", "sequence", "previous", "confirmed"}
 """What no public object says: the instance's signature is all there is to these."""
 
 
@@ -103,7 +104,7 @@ def test_every_fact_is_either_checked_or_known_to_rest_on_the_signature() -> Non
 
 @pytest.mark.parametrize("field", sorted(VOUCHED_FOR_ALONE))
 def test_those_that_rest_on_the_signature_fail_without_it(case: Case, field: str) -> None:
-    usual = {"entry": 7, "request": OTHER, "is_partial": True, "sequence": 9, "previous": OTHER}
+    usual = {"entry": 7, "request": OTHER, "is_partial": True, "sequence": 9, "previous": OTHER, "confirmed": OTHER}
     forged = replace(case.receipt, **{field: usual[field]})
     message = forged.signed(MachineKey(seeded("mallory")))
     with pytest.raises(InvalidReceipt):

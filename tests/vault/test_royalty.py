@@ -10,12 +10,17 @@ from hypothesis import strategies as st
 
 from tests.builders import policy, seeded, wallet
 from tests.people import dao
+from vault.attribution import RANK_WEIGHTS, rank_weight
 from vault.policy import PRICE_MAX
-from vault.royalty import RANK_WEIGHTS, largest_remainder, owner_account, rank_weight, shares_of
+from vault.royalty import largest_remainder, owner_account, shares_of
 
 GENESIS = dao(1).genesis
 WEIGHTS = st.lists(st.integers(0, 10**9), min_size=1, max_size=40).filter(any)
 OWNERS = st.lists(st.sampled_from([seeded(f"owner {n}", 20) for n in range(5)]), min_size=1, max_size=100)
+
+
+def ranked(owners: list[bytes]) -> list[int]:
+    return [rank_weight(rank) for rank in range(len(owners))]
 
 
 @given(total=st.integers(0, 10**15), weights=WEIGHTS)
@@ -54,7 +59,7 @@ def test_what_cannot_be_split_is_a_misuse(total: int, weights: list[int]) -> Non
 )
 def test_shares_add_up_to_the_price_and_none_is_zero(price: int, owners: list[bytes], cuts: tuple[int, int]) -> None:
     made = policy(GENESIS, price_per_query=price, treasury_bps=cuts[0], operator_bps=cuts[1])
-    shares = shares_of(price, made, owners)
+    shares = shares_of(price, made, owners, ranked(owners))
     assert sum(share.amount for share in shares) == price
     assert all(share.amount > 0 for share in shares)
     assert len({share.account for share in shares}) == len(shares)
@@ -63,7 +68,7 @@ def test_shares_add_up_to_the_price_and_none_is_zero(price: int, owners: list[by
 def test_owners_get_what_treasury_and_operator_leave_by_rank() -> None:
     first, second = wallet("a").address, wallet("b").address
     made = policy(GENESIS, price_per_query=1_000, treasury_bps=1_000, operator_bps=500)
-    shares = {share.account: share.amount for share in shares_of(1_000, made, [first, second, first])}
+    shares = {share.account: share.amount for share in shares_of(1_000, made, [first, second, first], RANK_WEIGHTS[:3])}
     weights = {first: RANK_WEIGHTS[0] + RANK_WEIGHTS[2], second: RANK_WEIGHTS[1]}
     expected = 850 * weights[first] // sum(weights.values())
     assert abs(shares[owner_account(first, "USDC")] - expected) <= 1
@@ -74,7 +79,7 @@ def test_owners_get_what_treasury_and_operator_leave_by_rank() -> None:
 
 def test_where_nothing_was_returned_the_owners_part_is_the_treasurys() -> None:
     made = policy(GENESIS, price_per_query=1_000, treasury_bps=1_000, operator_bps=500)
-    shares = {share.account: share.amount for share in shares_of(1_000, made, [])}
+    shares = {share.account: share.amount for share in shares_of(1_000, made, [], [])}
     assert shares == {
         "treasury/0x" + wallet("treasury").address.hex() + "/USDC": 950,
         "operator/0x" + wallet("operator").address.hex() + "/USDC": 50,
@@ -84,11 +89,5 @@ def test_where_nothing_was_returned_the_owners_part_is_the_treasurys() -> None:
 def test_the_order_of_owners_in_a_dictionary_decides_nothing() -> None:
     owners = [seeded(f"owner {n}", 20) for n in range(3)]
     made = policy(GENESIS, price_per_query=101, treasury_bps=0, operator_bps=0)
-    by_order = [shares_of(101, made, [*order, owners[0]]) for order in permutations(owners)]
+    by_order = [shares_of(101, made, [*order, owners[0]], RANK_WEIGHTS[:4]) for order in permutations(owners)]
     assert all([share.account for share in shares] == sorted(share.account for share in shares) for shares in by_order)
-
-
-def test_rank_weights_fall_and_never_reach_zero() -> None:
-    weights = [rank_weight(rank) for rank in range(100)]
-    assert weights == sorted(weights, reverse=True)
-    assert min(weights) > 0

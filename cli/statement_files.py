@@ -1,0 +1,117 @@
+"""Statement files as a payee keeps them, and beside each, for the payee alone, which passages it means."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from cli.sealed_files import read_bounded, write_private
+from vault.errors import MalformedObject, VaultError
+from vault.manifest import Manifest
+from vault.statement import THE_REST, Statement, blinded
+from vault.statement_file import FILE_BYTES_MAX, StatementFile
+
+NAMES_BYTES_MAX: Final = 8 << 20
+COLUMNS: Final = (
+    "epoch",
+    "from",
+    "until",
+    "account",
+    "currency",
+    "what",
+    "passage",
+    "manifest",
+    "index",
+    "answers",
+    "micro_units",
+)
+Names = dict[str, tuple[str, int]]  # a passage's blinded name → its manifest and index
+
+
+def kept_statement(folder: Path, file: StatementFile, names: Names) -> tuple[Path, StatementFile, Names]:
+    """Keep a statement in a folder, and beside it what its passages are; return where, with both."""
+    statement = file.statement
+    path = folder / f"{statement.epoch}-{_suffix(file)}"
+    write_private(path, file.encoded())
+    write_private(_names_path(path), json.dumps(names, sort_keys=True).encode())
+    return path, file, names
+
+
+def _names_path(path: Path) -> Path:
+    return path.with_name(path.name + ".passages")
+
+
+def passage_names(statement: Statement, key: bytes, manifests: list[Manifest]) -> Names:
+    """Return what a statement's passages are, as far as they are of datasets that are served now."""
+    wanted = {line.passage for line in statement.lines} - {THE_REST}
+    found: Names = {}
+    for manifest in manifests:
+        if manifest.owner != statement.address:
+            continue
+        cid = manifest.cid()
+        for index in range(manifest.passages):
+            if len(found) == len(wanted):
+                return found
+            name = blinded(key, cid, index)
+            if name in wanted:
+                found[name.hex()] = (str(cid), index)
+    return found
+
+
+def known_names(path: Path) -> Names:
+    """Return what the passages of a statement's file are, where that was kept beside it."""
+    try:
+        known = json.loads(read_bounded(_names_path(path), NAMES_BYTES_MAX))
+        return {str(name): (str(manifest), int(index)) for name, (manifest, index) in known.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise MalformedObject(f"{_names_path(path)} is not what was kept beside the statement; move it away") from error
+
+
+def read_statement(path: Path) -> StatementFile:
+    """Return a statement file, or raise `MalformedObject` for one that is none."""
+    try:
+        return StatementFile.from_bytes(read_bounded(path, FILE_BYTES_MAX), bytes_max=FILE_BYTES_MAX)
+    except VaultError as error:
+        raise MalformedObject(f"{path} is not a whole statement file: {error}") from error
+
+
+def table_rows(file: StatementFile, names: Names) -> Iterator[tuple[object, ...]]:
+    """Yield a statement's rows under `COLUMNS`; they add up to what is due for its epoch."""
+    one, settlement = file.statement, file.settlement
+    head = (
+        one.epoch,
+        settlement.began_at,
+        settlement.at,
+        one.account,
+        one.currency.lstrip("=+-@\t\r"),
+    )  # never a formula
+    for line in one.lines:
+        manifest, index = names.get(line.passage.hex(), ("", ""))
+        what = "rest" if line.passage == THE_REST else "passage"
+        yield (*head, what, line.passage.hex() if what == "passage" else "", manifest, index, line.count, line.amount)
+    for what, amount in (("refunded", -one.refunded), ("owed before", -one.owed_before), ("owed", one.owed)):
+        if amount:
+            yield (*head, what, "", "", "", "", amount)
+
+
+def earlier_statements(folder: Path, file: StatementFile) -> list[Statement]:
+    """Return the statements of this account that are kept in a folder; what is no statement is passed over."""
+    found = {file.statement.epoch: file.statement}
+    for path in sorted(folder.glob(f"*-{_suffix(file)}")):
+        try:
+            kept = read_statement(path).statement
+        except (OSError, VaultError):
+            continue
+        if (kept.genesis, kept.account) == (file.statement.genesis, file.statement.account):
+            found[kept.epoch] = kept
+    return [found[epoch] for epoch in sorted(found)]
+
+
+def _suffix(file: StatementFile) -> str:
+    """Return how the names of an account's statement files end."""
+    kind, _, currency = file.statement.account.split("/")
+    return f"{kind}-{file.statement.address.hex()[:12]}-{currency}.statement"

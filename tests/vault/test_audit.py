@@ -1,0 +1,284 @@
+"""The audit: an honest world has nothing to find, and every lie told with the enclave's own key is named."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.builders import seeded
+from tests.enclaves import APPRAISER
+from tests.settled import SECOND, Told, World, royalty_world
+from vault.cose import MESSAGE_BYTES_MAX
+from vault.entry import Entry, Kind
+from vault.finding import Lie
+from vault.ledger import Books, void_entry
+from vault.log_file import verify_log_file
+from vault.receipt import Receipt, ReceiptFile, verified_receipt
+from vault.royalty import Transfer
+from vault.statement_file import verify_statement_file
+
+
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return royalty_world(tmp_path_factory.mktemp("royalties"))
+
+
+def verified(told: Told, left: World) -> Told:
+    """Return what was told; each statement and the log hold by themselves, so it takes an audit to find the lie."""
+    for file in told.statements:
+        list(verify_statement_file(file, genesis=left.genesis, appraiser=APPRAISER, allow_simulated=True))
+    if told.log is not None:
+        list(verify_log_file(told.log, genesis=left.genesis, appraiser=APPRAISER, allow_simulated=True))
+    return told
+
+
+def lies(told: Told, left: World) -> dict[Lie, list[str]]:
+    found: dict[Lie, list[str]] = {}
+    for finding in verified(told, left).audited().findings:
+        found.setdefault(finding.lie, []).append(finding.about)
+    return found
+
+
+def queries(left: World) -> list[Entry]:
+    return [entry for entry in left.entries if entry.kind is Kind.QUERY]
+
+
+def closes(left: World) -> list[int]:
+    return [entry.sequence for entry in left.entries if entry.kind is Kind.EPOCH]
+
+
+def without(*gone: Entry) -> Callable[[list[Entry]], list[Entry]]:
+    return lambda entries: [entry for entry in entries if entry not in gone]
+
+
+def instead(entry: Entry, **changed: Any) -> Callable[[list[Entry]], list[Entry]]:
+    other = replace(entry, **changed)
+    return lambda entries: [other if one == entry else one for one in entries]
+
+
+def named(entry: Entry) -> str:
+    return f"(ledger entry {entry.sequence})"
+
+
+def resigned(left: World, file: ReceiptFile, **changed: Any) -> ReceiptFile:
+    """Return a receipt's file with some facts changed, signed by the true instance all the same."""
+    receipt = verified_receipt(file.message, file.binding.receipt_key)
+    return replace(file, message=replace(receipt, **changed).signed(left.key))
+
+
+def test_an_honest_world_has_nothing_to_find(left: World) -> None:
+    found = verified(left.told(), left).audited()
+    assert found.findings == [] and found.open == []
+    assert len(found.held) == 4
+    assert len(left.told().statements) == 9  # of owner, treasury and operator, in three epochs
+
+
+@pytest.mark.parametrize("number", range(7))
+def test_a_query_left_out_of_the_books_is_unpaid_and_undercharged(left: World, number: int) -> None:
+    gone = [entry for entry in queries(left) if not refunded(left, entry)][number]
+    found = lies(left.told(settle=without(gone)), left)
+    is_second_epoch = closes(left)[0] < gone.sequence < closes(left)[1]
+    assert (Lie.UNDERCHARGED in found) != is_second_epoch  # there, one receipt is not shown: its price covers the gap
+    assert len(found[Lie.UNPAID]) == 3 and all(named(gone) in about for about in found[Lie.UNPAID])
+
+
+def refunded(left: World, entry: Entry) -> bool:
+    return any(one.kind is Kind.VOID and one.reference == entry.reference for one in left.entries)
+
+
+def test_one_account_left_out_is_unpaid_alone(left: World) -> None:
+    entry = queries(left)[0]
+    rest = tuple(transfer for transfer in entry.transfers if not transfer.credit.startswith("owner/"))
+    found = lies(left.told(settle=instead(entry, transfers=rest)), left)
+    assert [about.split(", ")[1].partition(":")[0][:6] for about in found[Lie.UNPAID]] == ["owner/"]
+
+
+def test_a_query_paid_in_two_epochs_is_paid_twice(left: World) -> None:
+    first, later = queries(left)[0], queries(left)[3]
+    again = replace(first, sequence=later.sequence)
+
+    def doubled(entries: list[Entry]) -> list[Entry]:
+        return [*entries[: later.sequence], again, *entries[later.sequence :]]
+
+    found = lies(left.told(settle=doubled), left)
+    assert found.keys() == {Lie.TWICE}
+    assert len(found[Lie.TWICE]) == 3 and all("in epochs 1 and 2" in about for about in found[Lie.TWICE])
+
+
+def test_a_query_paid_in_a_later_epoch_is_named(left: World) -> None:
+    first, later = queries(left)[0], queries(left)[3]
+    moved = replace(first, sequence=later.sequence)
+    settle = without(first)
+    found = lies(
+        left.told(settle=lambda entries: [*settle(entries)[: later.sequence], moved, *entries[later.sequence :]]), left
+    )
+    assert found.keys() >= {Lie.OVERPAID, Lie.UNPAID}
+    assert all("which it does not belong to" in about for about in found[Lie.OVERPAID])
+
+
+def test_another_amount_is_named(left: World) -> None:
+    entry = queries(left)[1]
+    transfers = tuple(
+        replace(one, amount=one.amount + (1 if one.credit.startswith("operator/") else -1))
+        if not one.credit.startswith("treasury/")
+        else one
+        for one in entry.transfers
+    )
+    found = lies(left.told(settle=instead(entry, transfers=transfers)), left)
+    assert found.keys() == {Lie.CHANGED}
+    assert {about.split(", ")[1].partition("/")[0] for about in found[Lie.CHANGED]} == {"owner", "operator"}
+
+
+def test_a_payment_that_nobody_owes_is_named(left: World) -> None:
+    entry = queries(left)[1]
+    stranger = f"owner/0x{bytes(20).hex()}/USDC"
+    extra = Transfer(debit=entry.transfers[0].debit, credit=stranger, amount=5)
+    found = lies(left.told(settle=instead(entry, transfers=(*entry.transfers, extra))), left)
+    assert found.keys() == {Lie.OVERPAID}
+    assert stranger in found[Lie.OVERPAID][0] and named(entry) in found[Lie.OVERPAID][0]
+
+
+class TestRefunds:
+    def void(self, left: World) -> Entry:
+        return next(entry for entry in left.entries if entry.kind is Kind.VOID)
+
+    def test_one_that_is_not_taken_back_is_named(self, left: World) -> None:
+        told = left.told(settle=without(self.void(left)))
+        shown = replace(told, receipts=(*told.receipts, undelivered(left)))
+        assert lies(shown, left).keys() == {Lie.OVERPAID}
+        assert lies(replace(left.told(), receipts=shown.receipts), left) == {}
+
+    def test_one_that_the_log_does_not_show_is_named(self, left: World) -> None:
+        told = left.told(log=instead(self.void(left), kind=Kind.REFUND))
+        shown = replace(told, receipts=(*told.receipts, undelivered(left)))
+        assert lies(shown, left).keys() == {Lie.UNPAID, Lie.SPLIT}
+
+    def test_one_with_a_proof_of_something_else_is_named(self, left: World) -> None:
+        told = left.told()
+        assert told.log is not None
+        (proof,) = told.log.refunds
+        wrong = replace(told.log, refunds=(replace(proof, index=0),))
+        assert lies(replace(told, log=wrong), left).keys() == {Lie.UNLOGGED, Lie.GAP}
+
+    def test_one_of_a_receipt_that_was_confirmed_is_named(self, left: World) -> None:
+        books = Books()
+        for entry in left.entries:
+            books.book(entry)
+        retracted = void_entry(books, queries(left)[0], at=left.at)
+        longer = replace(left, macs=(*left.macs, bytes(32)))
+        found = lies(longer.told(log=lambda entries: [*entries, retracted]), left)
+        assert found.keys() == {Lie.RETRACTED}
+
+
+def undelivered(left: World) -> ReceiptFile:
+    """Return the receipt of the charge that was given back, as its licensee would have held it."""
+    entry = next(entry for entry in queries(left) if refunded(left, entry))
+    assert entry.query is not None
+    like = next(file for file in left.receipts if file.license.licensee == SECOND.address)
+    return replace(like, message=Receipt.from_bytes(entry.query.receipt, bytes_max=MESSAGE_BYTES_MAX).signed(left.key))
+
+
+class TestTheLog:
+    def test_a_receipt_changed_in_it_is_unlogged(self, left: World) -> None:
+        entry = queries(left)[2]
+        assert entry.query is not None
+        changed = replace(entry.query, receipt=entry.query.receipt + b"\0")
+        found = lies(left.told(log=instead(entry, query=changed)), left)
+        assert found.keys() == {Lie.UNLOGGED, Lie.SPLIT}
+        assert found[Lie.UNLOGGED] == [about for about in found[Lie.UNLOGGED] if named(entry) in about]
+
+    def test_one_that_ends_before_a_receipt_is_named(self, left: World) -> None:
+        last = queries(left)[-1]
+        found = lies(left.told(log=lambda entries: entries[: last.sequence - 1]), left)
+        assert any("the log ends at entry" in about for about in found[Lie.UNLOGGED])
+
+    def test_two_receipts_that_changed_places_are_unlogged(self, left: World) -> None:
+        one, two = queries(left)[:2]
+
+        def swapped(entries: list[Entry]) -> list[Entry]:
+            return [{one.sequence: two, two.sequence: one}.get(entry.sequence, entry) for entry in entries]
+
+        assert len(lies(left.told(log=swapped), left)[Lie.UNLOGGED]) == 2
+
+    def test_a_settlement_over_another_log_is_a_split_view(self, left: World) -> None:
+        told = replace(left.told(), statements=tuple(left.statements(left.entries, log_root=seeded("another log"))))
+        assert lies(told, left).keys() == {Lie.SPLIT}
+
+    def test_a_proof_that_is_not_given_is_not_taken_for_granted(self, left: World) -> None:
+        told = left.told()
+        assert told.log is not None
+        bare = replace(told, log=replace(told.log, leaves=(), earlier=()))
+        assert all("holds no proof of it" in about for about in lies(bare, left)[Lie.UNLOGGED])
+        assert len(bare.audited().open) == 3
+        assert replace(told, log=None).audited().open[0].startswith("the log: no log file was given")
+
+
+class TestReceiptChains:
+    def test_a_missing_receipt_is_a_gap(self, left: World) -> None:
+        gone = left.receipts[1]
+        found = lies(left.told(receipts=[file for file in left.receipts if file != gone]), left)
+        assert found.keys() == {Lie.GAP}
+        assert "receipt 2 of 0x" in found[Lie.GAP][0]
+
+    def test_the_same_file_twice_is_no_lie(self, left: World) -> None:
+        assert lies(left.told(receipts=[*left.receipts, left.receipts[0]]), left) == {}
+
+    @pytest.mark.parametrize(
+        ("changed", "lie"),
+        [
+            ({"budget_left": 1}, Lie.FORKED),
+            ({"previous": bytes(31) + b"\1"}, Lie.UNCHAINED),
+            ({"confirmed": bytes(31) + b"\1"}, Lie.UNCHAINED),
+            ({"entry": 1}, Lie.UNCHAINED),
+            ({"at": 0}, Lie.UNCHAINED),
+        ],
+        ids=lambda given: str(given)[:20],
+    )
+    def test_a_receipt_with_another_fact_is_named(self, left: World, changed: dict[str, Any], lie: Lie) -> None:
+        file = left.receipts[1]
+        beside = [file] if lie is Lie.FORKED else []
+        others = [one for one in left.receipts if one != file]
+        found = lies(left.told(receipts=[*others, *beside, resigned(left, file, **changed)]), left)
+        assert lie in found and Lie.UNLOGGED in found
+
+    def test_a_first_receipt_that_names_one_before_it_is_named(self, left: World) -> None:
+        first, *others = left.receipts
+        found = lies(left.told(receipts=[resigned(left, first, previous=seeded("x")), *others]), left)
+        assert any("names one before it" in about for about in found[Lie.UNCHAINED])
+
+
+class TestSettlements:
+    def test_two_of_one_epoch_are_a_split_view(self, left: World) -> None:
+        other = left.told(settle=without(queries(left)[0])).statements[:3]
+        told = replace(left.told(), statements=(*left.told().statements, *other))
+        assert Lie.SPLIT in lies(told, left)
+
+    def test_a_total_that_does_not_follow_is_named(self, left: World) -> None:
+        true, false = left.told(), left.told(settle=without(queries(left)[0]))
+        told = replace(true, statements=(*true.statements[:3], *false.statements[3:]))
+        found = lies(told, left)
+        assert found.keys() == {Lie.CHANGED} and "total" in found[Lie.CHANGED][0]
+
+    def test_entries_between_two_epochs_belong_to_one(self, left: World) -> None:
+        statements = [
+            file
+            for epoch, first in ((1, 1), (2, closes(left)[0]), (3, closes(left)[1] + 1))
+            for file in left.statements(left.entries, epoch=epoch, first=first)
+        ]
+        found = lies(replace(left.told(), statements=tuple(statements)), left)
+        assert any("between epochs 1 and 2" in about for about in found[Lie.SPLIT])
+
+    def test_without_the_statement_of_an_epoch_its_receipts_stay_open(self, left: World) -> None:
+        told = left.told()
+        found = replace(told, statements=told.statements[:3]).audited()
+        assert found.findings == []
+        assert len(found.open) == sum(entry.sequence > closes(left)[0] for entry in queries(left)) - 1
+
+    def test_one_owners_statements_alone_are_enough_for_that_owner(self, left: World) -> None:
+        told = left.told(settle=without(queries(left)[0]))
+        owner = tuple(file for file in told.statements if file.statement.account.startswith("owner/"))
+        found = lies(replace(told, statements=owner), left)
+        assert len(found[Lie.UNPAID]) == 1
