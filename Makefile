@@ -11,13 +11,13 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 COMMA := ,
-EXTRAS ?= owner,server,cpu,tee,tui,web,dev
+EXTRAS ?= owner,server,cpu,tee,tui,web,langchain,llamaindex,mcp,dev
 TORCH := torch==2.13.0
 TORCH_FLAGS ?=
 PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist loadfile
 DEMO_FLAGS ?=
 
-.PHONY: help install demo test lint fuzz test-ipfs constraints proto docs format clean
+.PHONY: help install demo test lint fuzz test-ipfs node constraints proto docs format clean
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,9 @@ test-ipfs: $(STAMP) ## Start an IPFS node of its own; run the storage contract a
 docs: $(STAMP) ## Build the site of the documents, every link checked, in build/site.
 	$(PIP) install -q -c constraints.txt -e '.[docs]'
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+node: ## Install the Node example's packages, so that its tests run.
+	npm install --no-audit --no-fund --prefix examples/node
 
 format: $(STAMP) ## Format the code and repair what lint can repair.
 	$(BIN)/ruff format .

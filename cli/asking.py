@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hmac
 import secrets
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Unpack
@@ -16,6 +18,7 @@ from cli.home import Home
 from cli.sealed_files import read_bounded, write_private
 from enclave.client import Answer, Asking, EnclaveClient
 from enclave.credential import Credential
+from enclave.receipt_folder import ReceiptFolder
 from vault.codec import Digest, Record, encode
 from vault.errors import (
     AccessDenied,
@@ -25,6 +28,7 @@ from vault.errors import (
     RateExceeded,
     RequestConflict,
     ServiceUnavailable,
+    VaultError,
 )
 from vault.question import Query
 
@@ -42,14 +46,19 @@ class OpenRequest(Record):
     salt: Digest
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An answer, and where its receipt lies."""
+
+    answer: Answer
+    receipt: Path
+
+
 def asked(
-    client: EnclaveClient, place: Home, credential: Credential, text: str, k: int, **asked: Unpack[Asking]
+    client: EnclaveClient, place: Home, credential: Credential, text: str, k: int | None, **asked: Unpack[Asking]
 ) -> tuple[Answer, Path]:
     """Return the answer and where its receipt was saved; the receipt is kept before the request is forgotten."""
-    alike = client.question(text, k=k, request_id=bytes(32), salt=bytes(32), **asked)
-    path = _open_path(place, credential, alike)
-    request = _known(path) or OpenRequest(request=secrets.token_bytes(32), salt=secrets.token_bytes(32))
-    write_private(path, request.encoded())
+    path, request = _opened(client, place, credential, text, k, asked)
     try:
         answer = client.search(text, k=k, request_id=request.request, salt=request.salt, **asked)
     except ServiceUnavailable as error:
@@ -59,11 +68,49 @@ def asked(
     except _REFUSALS:
         path.unlink(missing_ok=True)  # nothing was charged under this id, or what was is refunded
         raise
-    receipt = answer.receipt
-    saved = place.receipts / f"{receipt.sequence}-{receipt.cid().digest.hex()[:12]}.receipt"
-    write_private(saved, answer.file.encoded())
+    return answer, _closed(place, path, answer).receipt
+
+
+def asked_each(
+    client: EnclaveClient,
+    place: Home,
+    credential: Credential,
+    texts: Sequence[str],
+    k: int | None,
+    **asked: Unpack[Asking],
+) -> list[Kept | VaultError]:
+    """Return for each text, asked together, the answer and where its receipt lies, or why there is none."""
+    opened = [_opened(client, place, credential, text, k, asked) for text in texts]
+    queries = [
+        client.question(text, k=k, request_id=request.request, salt=request.salt, **asked)
+        for text, (_, request) in zip(texts, opened, strict=True)
+    ]
+    kept: list[Kept | VaultError] = []
+    for (path, _), outcome in zip(opened, client.search_batch(queries), strict=True):
+        if isinstance(outcome, Answer):
+            kept.append(_closed(place, path, outcome))
+            continue
+        if isinstance(outcome, _REFUSALS):
+            path.unlink(missing_ok=True)
+        kept.append(outcome)
+    return kept
+
+
+def _opened(
+    client: EnclaveClient, place: Home, credential: Credential, text: str, k: int | None, asked: Asking
+) -> tuple[Path, OpenRequest]:
+    """Return where a question's request id lies before it is asked, and the id: a new one, or one without an answer."""
+    alike = client.question(text, k=k, request_id=bytes(32), salt=bytes(32), **asked)
+    path = _open_path(place, credential, alike)
+    request = _known(path) or OpenRequest(request=secrets.token_bytes(32), salt=secrets.token_bytes(32))
+    write_private(path, request.encoded())
+    return path, request
+
+
+def _closed(place: Home, path: Path, answer: Answer) -> Kept:
+    receipt = ReceiptFolder(place.receipts).keep(answer.receipt, answer.file)
     path.unlink(missing_ok=True)
-    return answer, saved
+    return Kept(answer, receipt)
 
 
 def _open_path(place: Home, credential: Credential, alike: Query) -> Path:
@@ -74,7 +121,6 @@ def _open_path(place: Home, credential: Credential, alike: Query) -> Path:
 
 
 def _known(path: Path) -> OpenRequest | None:
-    try:
+    with suppress(FileNotFoundError, MalformedObject):
         return OpenRequest.from_bytes(read_bounded(path, _FILE_BYTES_MAX))
-    except (FileNotFoundError, MalformedObject):
-        return None
+    return None

@@ -6,13 +6,10 @@ from pathlib import Path
 
 from cli.console import password_for
 from cli.home import Home, Settings
-from cli.sealed_files import read_sealed, write_sealed
 from enclave.credential import Credential
 from storage.cid import Cid
 from storage.errors import InvalidCid
 from vault.errors import MalformedObject
-
-PURPOSE = "credential"
 
 
 def credential_paths(place: Home) -> list[Path]:
@@ -23,14 +20,14 @@ def credential_paths(place: Home) -> list[Path]:
 
 def write_credential(path: Path, credential: Credential, password: str) -> None:
     """Seal a credential into a file."""
-    write_sealed(path, credential.encoded(), password=password, purpose=PURPOSE)
+    credential.write(path, password=password)
 
 
 def read_credential(settings: Settings, given: str | None) -> Credential:
     """Open a credential named by file or license CID; by default the only one in the home."""
     path = _path(Home(settings.home), given)
     password = password_for(f"the credential {path.name}", settings.password)
-    return Credential.from_bytes(read_sealed(path, password=password, purpose=PURPOSE))
+    return Credential.read(path, password=password)
 
 
 def _path(place: Home, given: str | None) -> Path:

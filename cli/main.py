@@ -26,9 +26,11 @@ from cli.demo.command import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluation
 from cli.init import init
+from cli.mcp import mcp
 from cli.piece_cid import piece_cid
 from cli.query import query
 from cli.terminal import tui
+from cli.terms import describe, embed, quote
 
 app = typer.Typer(
     name="coffer",
@@ -45,6 +47,9 @@ app.add_typer(storage.app, name="storage", no_args_is_help=True)
 app.add_typer(license.app, name="license", no_args_is_help=True)
 app.add_typer(credit.app, name="credit", no_args_is_help=True)
 app.command("query")(query)
+app.command("quote")(quote)
+app.command("describe")(describe)
+app.command("embed")(embed)
 app.add_typer(receipt.app, name="receipt", no_args_is_help=True)
 app.add_typer(royalty.app, name="royalty", no_args_is_help=True)
 app.add_typer(board.app, name="board", no_args_is_help=True)
@@ -55,6 +60,7 @@ app.add_typer(index.app, name="index", no_args_is_help=True)
 app.add_typer(attest.app, name="attest", no_args_is_help=True)
 app.command("cid")(cid)
 app.command("piece-cid")(piece_cid)
+app.command("mcp")(mcp)
 app.command("doctor")(doctor)
 app.command("tui")(tui)
 app.command("demo")(demo)

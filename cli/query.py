@@ -3,27 +3,32 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli import wiring
-from cli.console import foreign, out, printable, reported, say, show_json, tee_text, warn_simulated
+from cli.console import FAILED, fail, foreign, inputs_reported, out, printable, reported, say, show_json, tee_text
+from cli.licensed import CredentialOption, Licensed, licensed
 from cli.log_heads import follow_log
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption, cid_option
-from cli.workplace import opened_home
-from enclave.client import Answer
-from vault.errors import MalformedObject
-from vault.policy import SIMULATED
+from cli.sealed_files import read_bounded
+from vault.errors import MalformedObject, VaultError
 from vault.question import NEIGHBORS_MAX, TEXT_CHARS_MAX, THOUSAND, Mode, Options
 
-K = 5
+if TYPE_CHECKING:
+    from cli.asking import Kept
+    from enclave.client import Answer, Asking, Result
+
+QUESTIONS_MAX = 10_000
+QUESTIONS_BYTES_MAX = 4 << 20
 
 
 def query(
-    text: Annotated[str, typer.Argument(help="The question, or - to read it from stdin.")],
-    credential: Annotated[
-        str | None, typer.Option(help="A credential's file or license CID; the only one in the home by default.")
+    text: Annotated[str | None, typer.Argument(help="The question, or - to read it from stdin.")] = None,
+    credential: CredentialOption = None,
+    batch: Annotated[
+        Path | None, typer.Option(help="Ask every line of this file as a question of its own, 64 in a call.")
     ] = None,
     k: Annotated[
         int | None, typer.Option(min=1, help="Passages to return; by default 5, or the policy's most if fewer.")
@@ -47,6 +52,9 @@ def query(
     max_price: Annotated[
         int | None, typer.Option(min=0, help="Micro-units; what may cost more is refused, and nothing is charged.")
     ] = None,
+    max_spend: Annotated[
+        int | None, typer.Option(min=0, help="Micro-units for all of this; what may cost more is not asked.")
+    ] = None,
     enclave: EnclaveOption = None,
     allow_simulated: SimulatedOption = False,
     home: HomeOption = None,
@@ -58,14 +66,15 @@ def query(
     what was asked, answered and charged, and so it contains your question and the passages. Where the connection
     breaks, run the same command again: what was charged already is not charged twice.
     """
-    from cli.asking import asked
-    from cli.attested import enclave_address
-    from cli.credentials import read_credential
+    from cli.asking import asked, asked_each
     from cli.filters import filter_bytes
-    from enclave.client import Asking, EnclaveClient
 
+    if (text is None) == (batch is None):
+        raise typer.BadParameter("give a question, or a file of questions with --batch")
+    with inputs_reported():
+        lines = _questions(batch) if batch is not None else []
     with reported():
-        question = _question(text)
+        question = "" if text is None else _question(text)
         options = Options(
             mode=mode,
             where=filter_bytes(where) if where is not None else b"",
@@ -74,26 +83,47 @@ def query(
             neighbors=neighbors,
             rerank=rerank,
         )
-        asking = Asking(options=options, datasets=[cid_option(one) for one in dataset or ()])
+        asking: Asking = {"options": options, "datasets": [cid_option(one) for one in dataset or ()]}
         if max_price is not None:
             asking["price_max"] = max_price
-        settings, place = opened_home(home, enclave=enclave)
-        held = read_credential(settings, credential)
-        address, judge = enclave_address(settings), wiring.appraiser(settings)
-        with EnclaveClient.connect(address, held, judge, allow_simulated=allow_simulated) as client:
-            tee = client.appraisal.kind
-            if tee == SIMULATED:
-                warn_simulated()
-            follow_log(client.log, place)
-            most = client.policy.k_max // (1 + 2 * neighbors)
-            answer, saved = asked(client, place, held, question, k or max(1, min(K, most)), **asking)
+        with licensed(home, enclave, credential, allow_simulated=allow_simulated, max_spend=max_spend) as at:
+            with at.client.log() as log:
+                follow_log(log, at.place)
+            if batch is not None:
+                outcomes = asked_each(at.client, at.place, at.credential, lines, k, **asking)
+                _show_each(lines, outcomes, at, json=json)
+                return
+            answer, saved = asked(at.client, at.place, at.credential, question, k, **asking)
         if json:
-            show_json(_answer_json(answer, tee) | {"receipt": str(saved)})
+            show_json(_answer_json(answer, at.tee) | {"receipt": str(saved)})
             return
         _say_answer(answer)
-        receipt = answer.receipt
-        say(f"price {receipt.price} micro-{foreign(receipt.currency)}; {receipt.budget_left} passages left to see")
-        say(f"TEE {tee_text(tee)}; receipt {foreign(str(saved))} (it holds the question and the passages)")
+        _say_price(answer, saved, at.tee)
+
+
+def _show_each(lines: list[str], outcomes: list[Kept | VaultError], at: Licensed, *, json: bool) -> None:
+    refused = sum(isinstance(outcome, VaultError) for outcome in outcomes)
+    if json:
+        shown = [
+            {"error": str(outcome), "refused": type(outcome).__name__}
+            if isinstance(outcome, VaultError)
+            else _answer_json(outcome.answer, at.tee) | {"receipt": str(outcome.receipt)}
+            for outcome in outcomes
+        ]
+        show_json({"answers": shown, "spent": at.client.spent, "refused": refused, "tee": at.tee})
+    else:
+        for line, outcome in zip(lines, outcomes, strict=True):
+            out.print(f"[bold]{foreign(line)}[/]", soft_wrap=True)
+            if isinstance(outcome, VaultError):
+                say(f"[red]refused:[/] {foreign(str(outcome))}")
+            else:
+                _say_answer(outcome.answer)
+        unit = foreign(at.client.policy.currency)
+        say(f"{len(outcomes) - refused} answers, {at.client.spent} micro-{unit}; TEE {tee_text(at.tee)}")
+    if refused == len(outcomes):
+        fail("none of the questions was answered", FAILED)
+    if refused:
+        fail(f"{refused} of {len(outcomes)} questions were refused; nothing was charged for those", FAILED)
 
 
 def _question(text: str) -> str:
@@ -107,11 +137,29 @@ def _question(text: str) -> str:
     return text
 
 
+def _questions(path: Path) -> list[str]:
+    """Return a file's lines that are not empty, each once."""
+    try:
+        content = read_bounded(path, QUESTIONS_BYTES_MAX).decode()
+    except UnicodeDecodeError:
+        raise typer.BadParameter(f"{path} is not UTF-8; write one question a line as UTF-8 text") from None
+    lines = list(dict.fromkeys(line.strip() for line in content.splitlines() if line.strip()))
+    if not 1 <= len(lines) <= QUESTIONS_MAX:
+        raise typer.BadParameter(f"{path} has {len(lines)} questions; write 1 … {QUESTIONS_MAX}, one a line")
+    for number, line in enumerate(lines, 1):
+        if len(line) > TEXT_CHARS_MAX:
+            raise typer.BadParameter(f"question {number} of {path} has more than {TEXT_CHARS_MAX} characters")
+    return lines
+
+
 def _say_answer(answer: Answer) -> None:
     for rank, result in enumerate(answer.results, 1):
         passage = result.passage
         where = f"{passage.document} {passage.start}-{passage.end}"
-        out.print(f"[bold]{rank}.[/] [cyan]{foreign(where)}[/]  {result.score:.4f}", soft_wrap=True)
+        redacted = "  [yellow]redacted[/]" if result.is_redacted else ""
+        out.print(f"[bold]{rank}.[/] [cyan]{foreign(where)}[/]  {result.score:.4f}{redacted}", soft_wrap=True)
+        if result.metadata:
+            say(f"   [dim]{foreign(_facts(result))}[/]")
         out.print(printable(passage.text), markup=False, soft_wrap=True)
     if not answer.results:
         say("no passage was found")
@@ -121,18 +169,35 @@ def _say_answer(answer: Answer) -> None:
         say("this answer was given, and charged, before; it was not charged again")
 
 
+def _facts(result: Result) -> str:
+    return "; ".join(
+        f"{key}: {fact if isinstance(fact, (str, int)) else ', '.join(fact)}"
+        for key, fact in sorted(result.metadata.items())
+    )
+
+
+def _say_price(answer: Answer, saved: Path, tee: str) -> None:
+    receipt = answer.receipt
+    say(f"price {receipt.price} micro-{foreign(receipt.currency)}; {receipt.budget_left} passages left to see")
+    say(f"TEE {tee_text(tee)}; receipt {foreign(str(saved))} (it holds the question and the passages)")
+
+
 def _answer_json(answer: Answer, tee: str) -> dict[str, Any]:
     receipt = answer.receipt
     return {
         "passages": [
             {
-                "document": result.passage.document,
+                "document": result.document,
                 "start": result.passage.start,
                 "end": result.passage.end,
-                "text": result.passage.text,
+                "text": result.text,
                 "score": result.score,
                 "manifest": str(result.manifest),
                 "index": result.index,
+                "metadata": {
+                    key: list(fact) if isinstance(fact, tuple) else fact for key, fact in result.metadata.items()
+                },
+                "is_redacted": result.is_redacted,
             }
             for result in answer.results
         ],

@@ -12,7 +12,7 @@ from enclave.grounds import Grounds
 from enclave.keys import InstanceKeys
 from storage.cid import Cid
 from vault.action import Scope
-from vault.errors import AccessDenied, CreditExhausted, NotYet, RateExceeded, Revoked
+from vault.errors import AccessDenied, CreditExhausted, NotYet, RateExceeded, Revoked, SessionOver
 from vault.keys import SecretKey
 from vault.license import Delegation, License
 from vault.limits import Coverage, coverage
@@ -129,10 +129,13 @@ class Admission:
     def authenticated(
         self, id: bytes, sequence: int, mac: bytes, *, body: bytes, last_receipt: bytes, at: int
     ) -> Session:
-        """Return the session of a request whose MAC holds and whose sequence is new, or raise `AccessDenied`."""
+        """Return the session of a request whose MAC holds and whose sequence is new.
+
+        Raises: `SessionOver` for one that is unknown, `AccessDenied`.
+        """
         session = self._sessions.get(id)
         if session is None or at >= session.expires_at:
-            raise AccessDenied("the session is unknown or over; open a new one")
+            raise SessionOver("the session is unknown or over; open a new one")
         expected = request_mac(session.mac_key, session=id, sequence=sequence, body=body, previous_receipt=last_receipt)
         verify_mac(expected, mac)
         if sequence <= session.last_sequence:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from storage.cid import Cid
-from vault.envelope import Passage
+from vault.envelope import Metadata, Passage
+from vault.errors import VaultError
 from vault.receipt import Receipt, ReceiptFile
 from vault.seen_parts import SeenPart
 
@@ -20,6 +22,21 @@ class Result:
     score: float
     is_redacted: bool  # something was blacked out of it; then its text is the enclave's word, not the owner's
 
+    @property
+    def text(self) -> str:
+        """Return the passage's words."""
+        return self.passage.text
+
+    @property
+    def document(self) -> str:
+        """Return the name of the document that it stands in."""
+        return self.passage.document
+
+    @property
+    def metadata(self) -> Metadata:
+        """Return what its owner sealed beside it."""
+        return self.passage.metadata
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
@@ -32,6 +49,20 @@ class Answer:
     is_repeat: bool
     embed_s: float
     search_s: float
+
+    def __iter__(self) -> Iterator[Result]:
+        return iter(self.results)
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def __bool__(self) -> bool:
+        return True  # an answer of no passages is an answer
+
+    @property
+    def price(self) -> int:
+        """Return what it cost, in micro-units of the receipt's currency."""
+        return self.receipt.price
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,3 +126,11 @@ class Description:
     currency: str
     owners_min: int
     counts_in: int  # passages are counted in multiples of this; 0 where they are not
+
+
+class ReceiptNotKept(VaultError):
+    """An answer was charged and holds, but whoever keeps receipts could not keep its own; the answer is in `paid`."""
+
+    def __init__(self, message: str, paid: Answer | Embedding | Count) -> None:
+        super().__init__(message)
+        self.paid = paid

@@ -8,18 +8,18 @@ from typing import Any
 
 import grpc
 
+from enclave.claiming import Claim as Claim
+from enclave.claiming import asking_grounds, asking_nonce, claiming
+from enclave.exchange import CALL_TIMEOUT_S, Exchange, Result, Service, Stubs
 from enclave.v1 import attestation_pb2 as attestation
-from enclave.v1 import attestation_pb2_grpc as attestation_rpc
-from enclave.verified import Grounds, verified_grounds
+from enclave.verified import Grounds
 from storage.cid import Cid
+from vault.errors import VaultError
 from vault.evidence import Binding, Evidence
 from vault.license import Deposit
-from vault.tls import PinnedCertificate
+from vault.tls import CONNECT_TIMEOUT_S, PinnedCertificate
 from vault.v1 import ledger_pb2 as ledger
-from vault.v1 import ledger_pb2_grpc as ledger_rpc
 from vault.wire import error_from
-
-CALL_TIMEOUT_S = 30.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,30 +34,20 @@ class Status:
     reason: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Claim:
-    """What an enclave shows to be verified: evidence, still to be appraised, and the grounds it serves on."""
-
-    binding: Binding
-    evidence: Evidence
-    server_nonce: bytes
-    grounds: Grounds
-
-
 class EnclaveChannel:
     """A pinned channel to one enclave. Status needs no trust; everything else goes through `verified`."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         """Read the certificate at `host:port` and pin it. Raises `ServiceUnavailable`."""
         self.address = address
-        pinned = PinnedCertificate.fetch(address)
+        pinned = PinnedCertificate.fetch(address, timeout_s=timeout_s)
         self.tls_key = pinned.key_hash
         self.channel = pinned.channel(address)
-        self._attestation = attestation_rpc.AttestationServiceStub(self.channel)
+        self._stubs = Stubs(self.channel)
 
     def status(self) -> Status:
         """Return where the enclave says it stands."""
-        answer = self.call(self._attestation.GetStatus, attestation.GetStatusRequest())
+        answer = self.call(self._stubs.method(Service.ATTESTATION, "GetStatus"), attestation.GetStatusRequest())
         name = attestation.GetStatusResponse.State.Name(answer.state).removeprefix("STATE_").lower()
         return Status(
             state=name,
@@ -70,45 +60,48 @@ class EnclaveChannel:
 
     def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:
         """Return evidence over `nonce`, not yet verified, and a server nonce."""
-        answer = self.call(self._attestation.GetEvidence, attestation.GetEvidenceRequest(nonce=nonce))
+        method = self._stubs.method(Service.ATTESTATION, "GetEvidence")
+        answer = self.call(method, attestation.GetEvidenceRequest(nonce=nonce))
         return Binding.from_bytes(answer.binding), Evidence.from_bytes(answer.evidence), bytes(answer.server_nonce)
 
     def claim(self, nonce: bytes, genesis: Cid, *, at: int) -> Claim:
-        """Return evidence over `nonce`, not yet appraised, with the grounds, verified against `genesis`: one call.
-
-        Raises: what the enclave says where it does not serve, so that there are no grounds.
-        """
-        answer = self.call(self._attestation.GetEvidence, attestation.GetEvidenceRequest(nonce=nonce))
-        if answer.HasField("grounds"):
-            grounds = verified_grounds(answer.grounds, genesis=genesis, at=at)
-        else:
-            grounds = self.grounds(genesis, at=at)
-        return Claim(
-            binding=Binding.from_bytes(answer.binding),
-            evidence=Evidence.from_bytes(answer.evidence),
-            server_nonce=bytes(answer.server_nonce),
-            grounds=grounds,
-        )
+        """Return evidence over `nonce`, not yet appraised, with the grounds, verified against `genesis`."""
+        return self.run(claiming(nonce, genesis, at=at))
 
     def server_nonce(self) -> bytes:
         """Return a single-use nonce for what is signed next, from an enclave that was verified before."""
-        return bytes(self.call(self._attestation.GetServerNonce, attestation.GetServerNonceRequest()).server_nonce)
+        return self.run(asking_nonce())
 
     def grounds(self, genesis: Cid, *, at: int, evidence: bytes = b"") -> Grounds:
         """Return what the enclave serves, or served, on; verified against `genesis`."""
-        request = attestation.GetGroundsRequest(evidence=evidence)
-        return verified_grounds(self.call(self._attestation.GetGrounds, request).grounds, genesis=genesis, at=at)
+        return self.run(asking_grounds(genesis, at=at, evidence=evidence))
 
     def add_credit(self, deposit: Deposit) -> int:
         """Hand in a deposit; return the licensee's credit."""
-        stub = ledger_rpc.LedgerServiceStub(self.channel)
-        return int(self.call(stub.AddCredit, ledger.AddCreditRequest(deposit=deposit.encoded())).balance)
+        method = self._stubs.method(Service.LEDGER, "AddCredit")
+        return int(self.call(method, ledger.AddCreditRequest(deposit=deposit.encoded())).balance)
 
     def balances(self, inquiry: bytes) -> dict[str, int]:
         """Return the balances that a signed `Inquiry` may see."""
-        stub = ledger_rpc.LedgerServiceStub(self.channel)
-        answer = self.call(stub.ListBalances, ledger.ListBalancesRequest(inquiry=inquiry))
+        method = self._stubs.method(Service.LEDGER, "ListBalances")
+        answer = self.call(method, ledger.ListBalancesRequest(inquiry=inquiry))
         return {balance.account: balance.amount for balance in answer.balances}
+
+    def run(self, exchange: Exchange[Result], *, timeout_s: float = CALL_TIMEOUT_S) -> Result:
+        """Make an exchange's calls, each within `timeout_s`, and return what it comes to."""
+        try:
+            wanted = next(exchange)
+            while True:
+                try:
+                    method = self._stubs.method(wanted.service, wanted.method)
+                    answer = self.call(method, wanted.request, timeout_s=timeout_s)
+                except VaultError as error:
+                    wanted = exchange.throw(error)
+                else:
+                    wanted = exchange.send(answer)
+        except StopIteration as end:
+            result: Result = end.value
+            return result
 
     def call(self, method: Callable[..., Any], request: Any, *, timeout_s: float = CALL_TIMEOUT_S) -> Any:
         """Make one call; errors come back as the service raised them."""
@@ -136,6 +129,10 @@ class EnclaveChannel:
             raise error_from(error, f"enclave at {self.address}") from error
         finally:
             call.cancel()
+
+    def searches(self, requests: Iterator[Any], *, timeout_s: float) -> Iterator[Any]:
+        """Make one `SearchStream` call."""
+        return self.stream(self._stubs.method(Service.RETRIEVAL, "SearchStream"), requests, timeout_s=timeout_s)
 
     def close(self) -> None:
         """Close the channel."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from pathlib import Path
+from typing import ClassVar, Self
 
 from storage.cid import Cid
 from vault.codec import Digest, Record
 from vault.license import Delegation, License
 from vault.machine import MachineKey
+from vault.sealed_files import read_sealed, write_sealed
+
+PURPOSE = "credential"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -20,6 +24,15 @@ class Credential(Record):
     license: License
     delegation: Delegation
     seed: Digest  # of the Ed25519 session key
+
+    @classmethod
+    def read(cls, path: Path, *, password: str) -> Self:
+        """Open a file that `coffer license accept` made. Raises `WrongKey`, `MalformedObject`, `OSError`."""
+        return cls.from_bytes(read_sealed(path, password=password, purpose=PURPOSE))
+
+    def write(self, path: Path, *, password: str) -> None:
+        """Seal it into a file under a password."""
+        write_sealed(path, self.encoded(), password=password, purpose=PURPOSE)
 
     @property
     def genesis(self) -> Cid:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from enclave.channel import EnclaveChannel
+from enclave.claiming import asking_grounds
+from enclave.exchange import Exchange
 from enclave.proven import ProvenEnclaves
 from enclave.verified import Grounds, require_same_enclave
 from vault.errors import InvalidReceipt, StaleState
@@ -19,11 +20,9 @@ from vault.receipt import Receipt
 class Footing:
     """Takes up renewed leases as receipts name them; never another instance, and never an older head."""
 
-    def __init__(
-        self, channel: EnclaveChannel, attested: Grounds, proven: ProvenEnclaves, clock: Callable[[], float]
-    ) -> None:
+    def __init__(self, tls_key: bytes, attested: Grounds, proven: ProvenEnclaves, clock: Callable[[], float]) -> None:
         self.attested = attested
-        self._channel = channel
+        self._tls_key = tls_key
         self._proven = proven
         self._clock = clock
         self._last = attested
@@ -34,7 +33,7 @@ class Footing:
         """Return the newest epoch that an answer rested on so far."""
         return self._epoch
 
-    def of(self, receipt: Receipt, *, is_repeat: bool, since: int | None = None) -> Grounds:
+    def of(self, receipt: Receipt, *, is_repeat: bool, since: int | None = None) -> Exchange[Grounds]:
         """Return the verified grounds that a receipt was issued on.
 
         Args:
@@ -43,7 +42,7 @@ class Footing:
         """
         at = receipt.at if is_repeat else int(self._clock())
         if receipt.evidence != self._last.terms.evidence:
-            grounds = self._channel.grounds(self.attested.terms.genesis, at=at, evidence=receipt.evidence)
+            grounds = yield from asking_grounds(self.attested.terms.genesis, at=at, evidence=receipt.evidence)
             if grounds.terms.evidence != receipt.evidence:
                 raise InvalidReceipt("evidence: the enclave showed other grounds than those the receipt names")
             require_same_enclave(grounds, self.attested)
@@ -58,4 +57,4 @@ class Footing:
             raise StaleState("the enclave went back to an older head; connect anew")
         if grounds.terms.epoch > self._epoch:
             self._epoch = grounds.terms.epoch
-            self._proven.forget_other_heads(self._channel.tls_key, grounds.terms)
+            self._proven.forget_other_heads(self._tls_key, grounds.terms)

@@ -11,7 +11,8 @@ import secrets
 import threading
 from dataclasses import dataclass
 
-from enclave.channel import EnclaveChannel
+from enclave.claiming import asking_nonce, claiming
+from enclave.exchange import Exchange
 from enclave.verified import Grounds, appraised_channel, policy_in_force
 from storage.cid import Cid
 from vault.errors import StaleState
@@ -47,18 +48,16 @@ class ProvenEnclaves:
         self._lock = threading.Lock()
         self._known: dict[Question, Proven] = {}
 
-    def prove(
-        self, channel: EnclaveChannel, question: Question, *, appraiser: Appraiser, at: int
-    ) -> tuple[Proven, bytes]:
-        """Return the enclave at the channel's end, verified now or before, and its nonce for what is signed next.
+    def proving(self, question: Question, *, appraiser: Appraiser, at: int) -> Exchange[tuple[Proven, bytes]]:
+        """Return the enclave at a channel's end, verified now or before, and its nonce for what is signed next.
 
         Raises: `AccessDenied`, `InvalidSignature`, `StaleState`, `Revoked` for an enclave that does not prove itself.
         """
         known = self._find(question, appraiser, at)
         if known is not None:
-            return known, channel.server_nonce()
+            return known, (yield from asking_nonce())
         nonce = secrets.token_bytes(32)
-        claim = channel.claim(nonce, question.genesis, at=at)
+        claim = yield from claiming(nonce, question.genesis, at=at)
         appraisal = appraised_channel(
             claim.binding,
             claim.evidence,

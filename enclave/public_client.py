@@ -1,8 +1,8 @@
 """A client's side of the public log and of statements: nothing is believed that a proof does not show (rules R1, R2).
 
-log = client.log
-head = log.followed(last_head)      # raises ForkedHistory where the log shrank or split; keep what it returns
-log.require_receipt(receipt, message, head)
+with client.log() as log:
+    head = log.followed(last_head)      # raises ForkedHistory where the log shrank or split; keep what it returns
+    log.require_receipt(receipt, message, head)
 """
 
 from __future__ import annotations

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from enclave.asked import Metered
-from enclave.found import Answer
 from enclave.v1 import retrieval_pb2 as pb
 from storage.cid import Cid
 from vault.errors import MalformedObject
 from vault.question import PLAIN, Mode, Options, Query
 from vault.wire import retry_after_ms, status_of
+
+if TYPE_CHECKING:  # what only the enclave has; the client translates questions, too
+    from enclave.asked import Metered
+    from enclave.found import Answer
 
 _MODES: Final = {
     pb.Options.MODE_DENSE: Mode.DENSE,

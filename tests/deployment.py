@@ -29,6 +29,7 @@ from enclave.found import AsyncEngine
 from enclave.instance import Instance
 from enclave.keys import InstanceKeys
 from enclave.metering import Journal as JournalProtocol
+from enclave.patience import Patience
 from enclave.server import enclave_server
 from enclave.service import EnclaveService
 from enclave.status import State
@@ -45,6 +46,7 @@ from vault.records.journal import Journal
 from vault.signing import SigningKey
 from vault.tls import TlsIdentity
 
+AT_ONCE = Patience(has_retries=False)  # what fails is to be seen
 LOOPBACK = "127.0.0.1:0"
 TRIES_MAX = 20
 Result = TypeVar("Result")
@@ -85,6 +87,7 @@ class RunningEnclave:
         start_engine: Callable[[], AsyncEngine],
         machine: Attester | None = None,
         epoch_s: int = EPOCH_S,
+        listen: str = LOOPBACK,
     ) -> None:
         self._loop = loop
         self._naps = Naps()
@@ -111,7 +114,7 @@ class RunningEnclave:
             sleep=self._naps,
         )
         self.service = EnclaveService(self.instance)
-        self.server, port = loop.call(enclave_server(self.service, self.keys.tls, LOOPBACK))
+        self.server, port = loop.call(enclave_server(self.service, self.keys.tls, listen))
         self.address = f"127.0.0.1:{port}"
         self.running: asyncio.Task[None] = loop.call(_started(self.instance.run(), self._naps.over))
 
@@ -220,6 +223,7 @@ class Deployment:
         start_engine: Callable[[], AsyncEngine] | None = None,
         machine: Attester | None = None,
         epoch_s: int = EPOCH_S,
+        listen: str = LOOPBACK,
     ) -> RunningEnclave:
         """Start an enclave; by default with every custodian, the shared journal and an engine in this process."""
         enclave = RunningEnclave(
@@ -230,13 +234,14 @@ class Deployment:
             start_engine or (lambda: InProcessEngine(self.world.blobs)),
             machine,
             epoch_s,
+            listen,
         )
         self._closing.callback(enclave.close)
         return enclave
 
     def client(self, asking: Credential | None = None, *, address: str | None = None, **options: Any) -> EnclaveClient:
         """Return a connected client; by default the licensee's, at the first enclave."""
-        usual: dict[str, Any] = {"allow_simulated": True, "clock": self.world.clock}
+        usual: dict[str, Any] = {"allow_simulated": True, "clock": self.world.clock, "patience": AT_ONCE}
         return EnclaveClient.connect(
             address or self.enclave.address, asking or credential(self.world), self.appraiser, **(usual | options)
         )

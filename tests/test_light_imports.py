@@ -7,7 +7,10 @@ import sys
 
 import pytest
 
-HEAVY = ("torch", "faiss", "textual", "sqlmodel", "sqlalchemy", "eth_account", "numpy", "transformers")
+HEAVY = (
+    *("torch", "faiss", "textual", "sqlmodel", "sqlalchemy", "eth_account", "numpy", "transformers"),
+    *("langchain_core", "llama_index", "mcp", "pydantic", "starlette"),
+)
 
 
 def loaded_by(statement: str) -> set[str]:
@@ -19,7 +22,12 @@ def loaded_by(statement: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "statement",
-    ["import vault, storage, enclave", "import enclave.client", "import vault.client", "import cli.entry"],
+    [
+        "import vault, storage, enclave",
+        "import enclave.client",
+        "import vault.client",
+        "import cli.entry",
+    ],
 )
 def test_importing_loads_nothing_heavy(statement: str) -> None:
     assert loaded_by(statement) == set()

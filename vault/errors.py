@@ -39,6 +39,10 @@ class Revoked(AccessDenied):
     """It was allowed once, and the DAO has withdrawn it."""
 
 
+class SessionOver(AccessDenied):
+    """The enclave does not know this session, or not any more; a new one can be opened. Nothing was done."""
+
+
 class CreditExhausted(VaultError):
     """The licensee's prepaid credit, or the session's spend cap, does not cover the price."""
 

@@ -31,6 +31,8 @@ CHANNEL_OPTIONS = (
     ("grpc.ssl_target_name_override", SERVER_NAME),
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     ("grpc.max_send_message_length", MESSAGE_BYTES_MAX),
+    ("grpc.keepalive_time_ms", 30_000),  # while a call is open: a server that is silently gone is noticed within this
+    ("grpc.keepalive_timeout_ms", 10_000),  # and this
 )
 SERVER_OPTIONS = (
     ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
@@ -42,6 +44,7 @@ SERVER_OPTIONS = (
     ("grpc.max_connection_age_grace_ms", 60_000),
     ("grpc.keepalive_time_ms", 60_000),  # whoever is silently gone holds its calls no longer than this and
     ("grpc.keepalive_timeout_ms", 20_000),  # this
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),  # clients of ours ping every 30 s of an open call
 )
 
 
@@ -130,8 +133,14 @@ class PinnedCertificate:
 
     def channel(self, address: str) -> grpc.Channel:
         """Return a channel on which every connection has exactly this certificate."""
-        credentials = grpc.ssl_channel_credentials(root_certificates=self.pem)
-        return grpc.secure_channel(address, credentials, CHANNEL_OPTIONS)
+        return grpc.secure_channel(address, self._credentials(), CHANNEL_OPTIONS)
+
+    def async_channel(self, address: str) -> grpc.aio.Channel:
+        """Return the same for an event loop."""
+        return grpc.aio.secure_channel(address, self._credentials(), CHANNEL_OPTIONS)
+
+    def _credentials(self) -> grpc.ChannelCredentials:
+        return grpc.ssl_channel_credentials(root_certificates=self.pem)
 
 
 def _key_hash(certificate: x509.Certificate) -> bytes:

@@ -30,6 +30,7 @@ _Code = grpc.StatusCode
 TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
     # The first class that fits an error speaks for it: subclasses stand before their bases.
     (errors.Revoked, _Code.PERMISSION_DENIED, "REVOKED"),
+    (errors.SessionOver, _Code.UNAUTHENTICATED, "SESSION_OVER"),
     (errors.AccessDenied, _Code.PERMISSION_DENIED, "ACCESS_DENIED"),
     (errors.CreditExhausted, _Code.RESOURCE_EXHAUSTED, "CREDIT_EXHAUSTED"),
     (errors.BudgetExhausted, _Code.RESOURCE_EXHAUSTED, "BUDGET_EXHAUSTED"),
@@ -155,9 +156,10 @@ def error_of(reason: str, details: str, *, wait_ms: int = 0) -> VaultError:
 
 def error_from(failure: grpc.RpcError, who: str) -> VaultError:
     """Return the error that a failed call stands for; `who` is named where nobody answered."""
-    code = failure.code() if isinstance(failure, grpc.Call) else None
-    details = (failure.details() if isinstance(failure, grpc.Call) else None) or "no details"
-    said: dict[str, Any] = dict(failure.trailing_metadata() or ()) if isinstance(failure, grpc.Call) else {}
+    answer = failure if isinstance(failure, (grpc.Call, grpc.aio.AioRpcError)) else None
+    code = answer.code() if answer is not None else None
+    details = (answer.details() if answer is not None else None) or "no details"
+    said: dict[str, Any] = dict(answer.trailing_metadata() or ()) if answer is not None else {}
     reason = said.get(REASON_KEY)
     if reason is not None:
         hint = str(said.get(RETRY_AFTER_KEY, "0"))

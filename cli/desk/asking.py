@@ -14,9 +14,9 @@ from typing import Final
 from cli import wiring
 from cli.asking import asked
 from cli.attested import enclave_address
-from cli.credentials import PURPOSE, credential_paths
+from cli.credentials import credential_paths
 from cli.desk.party import PartyContext
-from cli.sealed_files import read_bounded, read_sealed
+from cli.sealed_files import read_bounded
 from enclave.client import Answer, EnclaveClient
 from enclave.credential import Credential as OpenCredential
 from storage.cid import Cid
@@ -55,7 +55,7 @@ class LocalAsking:
     def open(self, name: str, password: str) -> None:
         """Open a credential and keep it open; raise `WrongKey` for a wrong password."""
         path = next(path for path in credential_paths(self._party.place) if path.name == name)
-        self._open[name] = OpenCredential.from_bytes(read_sealed(path, password=password, purpose=PURPOSE))
+        self._open[name] = OpenCredential.read(path, password=password)
 
     def terms(self, name: str) -> Terms:
         """Connect to the enclave with an open credential; it has to prove itself first."""

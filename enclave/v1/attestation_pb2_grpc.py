@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class AttestationServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """What is asked before a session, and without a license.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -57,7 +58,8 @@ class AttestationServiceStub:
 
 
 class AttestationServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What is asked before a session, and without a license.
+    """
 
     def GetEvidence(self, request, context):
         """Evidence over the caller's nonce and this connection's TLS key, and what the enclave serves on: all that verifying
@@ -122,7 +124,8 @@ def add_AttestationServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AttestationService:
-    """Missing associated documentation comment in .proto file."""
+    """What is asked before a session, and without a license.
+    """
 
     @staticmethod
     def GetEvidence(request,

@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RetrievalServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Sessions and questions.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -82,7 +83,8 @@ class RetrievalServiceStub:
 
 
 class RetrievalServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Sessions and questions.
+    """
 
     def OpenSession(self, request, context):
         """Opens a session for a license. The delegated key signs; a reconnect is a new session.
@@ -94,6 +96,7 @@ class RetrievalServiceServicer:
     def Search(self, request, context):
         """Returns the passages nearest to a question, charges for them and hands out a receipt.
         The same request id and question again gives the same answer without a second charge.
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -109,6 +112,8 @@ class RetrievalServiceServicer:
     def SearchStream(self, request_iterator, context):
         """Answers questions as they come, each as soon as it is ready; at most 64 of one stream are under way at once.
         Requests must come in the order of their sequence numbers. A refused one does not end the stream.
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -207,7 +212,8 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RetrievalService:
-    """Missing associated documentation comment in .proto file."""
+    """Sessions and questions.
+    """
 
     @staticmethod
     def OpenSession(request,

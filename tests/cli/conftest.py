@@ -7,18 +7,18 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import grpc
 import pytest
-from click.testing import Result
-from typer.testing import CliRunner
 
 from cli import wiring
-from cli.main import app
 from storage.memory import MemoryBlobs
+from tests.cli.party import LIGHT as LIGHT
+from tests.cli.party import PASSWORD as PASSWORD
+from tests.cli.party import Party as Party
+from tests.cli.services import one_party
 from tests.loops import Loop
 from tests.people import NOW
 from vault.client import CustodyClient
@@ -31,43 +31,6 @@ from vault.rate import PeerLimit
 from vault.records.custody import CustodyRecords
 from vault.records.database import Records, open_records
 from vault.tls import TlsIdentity
-
-PASSWORD = "correct horse"  # noqa: S105
-LIGHT = "4096"  # scrypt's n: a standard keystore would cost a second and 256 MiB
-
-
-@dataclass
-class Party:
-    """One person at a terminal."""
-
-    home: Path
-    runner: CliRunner = field(default_factory=CliRunner)
-    env: dict[str, str] = field(default_factory=dict)
-
-    def run(self, *args: object, code: int = 0, input: bytes | None = None) -> Result:
-        """Run a command and check its exit code; a bug's traceback fails the test."""
-        env = {"COFFER_HOME": str(self.home), "COFFER_PASSWORD": PASSWORD, "COLUMNS": "200"} | self.env
-        result = self.runner.invoke(app, [str(arg) for arg in args], env=env, input=input)
-        if result.exception is not None and not isinstance(result.exception, SystemExit):
-            raise result.exception
-        assert result.exit_code == code, result.output
-        return result
-
-    def json(self, *args: object, input: bytes | None = None) -> dict[str, Any]:
-        """Run a command with --json and return what it printed."""
-        shown: dict[str, Any] = json.loads(self.run(*args, "--json", input=input).stdout.splitlines()[-1])
-        return shown
-
-    def refused(self, *args: object, code: int = 1, input: bytes | None = None) -> str:
-        """Run a command that fails and return its one sentence."""
-        result = self.run(*args, code=code, input=input)
-        assert "Traceback" not in result.output
-        return " ".join(result.stderr.split())
-
-    def wallet(self, name: str) -> str:
-        """Make a wallet and return its address."""
-        return str(self.json("wallet", "new", name, "--rounds", LIGHT)["address"])
-
 
 PEOPLE = ("alice", "bob", "owner", "issuer", "treasury", "operator", "licensee")
 
@@ -87,6 +50,13 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     party = Party(tmp_path_factory.mktemp("first") / "home")
     party.run("init")
     return party.home
+
+
+@pytest.fixture(scope="session")
+def served(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Party]:
+    """One party whose enclave serves, for all tests that need no more than that."""
+    with one_party(tmp_path_factory.mktemp("services"), first_home) as party:
+        yield party
 
 
 @pytest.fixture(scope="session")

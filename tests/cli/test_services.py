@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 import csv
-import json
-import os
-import select
-import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,111 +14,24 @@ import pytest
 from cli.asking import _open_path
 from cli.credentials import read_credential
 from cli.home import Home, settings_from
-from cli.main import app
 from enclave.client import EnclaveClient
-from tests.cli.conftest import LIGHT, PASSWORD, Party
+from tests.cli.party import LIGHT, PASSWORD, Party
+from tests.cli.services import EPOCH_S, QUESTION, TEXT, one_party, pay_in
 from vault.errors import ServiceUnavailable
 from vault.question import Query
 from vault.statement_file import StatementFile
 from vault.transparency import TreeHead
 
-START_S_MAX = 90
-EPOCH_S = 2
-TEXT = "The harbor closes at noon on Sundays."
-QUESTION = "when does the harbor close?"
-
-
-@contextmanager
-def service(home: Path, *args: str) -> Iterator[str]:
-    """Run a service and yield the address it listens on."""
-    env = os.environ | {"COFFER_HOME": str(home), "COFFER_PASSWORD": PASSWORD}
-    command = [sys.executable, "-m", "cli.entry", *args, "--listen", "127.0.0.1:0", "--json"]
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:  # noqa: S603
-        try:
-            assert process.stdout is not None
-            assert select.select([process.stdout], [], [], START_S_MAX)[0], "the service did not start in time"
-            yield json.loads(process.stdout.readline())["listening"]
-        finally:
-            process.terminate()
-            process.wait(START_S_MAX)
-
-
-def until(party: Party, *args: object) -> dict[str, Any]:
-    """Run a command until it succeeds: what it waits for has its own clock."""
-    env = {"COFFER_HOME": str(party.home), "COFFER_PASSWORD": PASSWORD}
-    ends = time.monotonic() + START_S_MAX
-    while True:
-        result = party.runner.invoke(app, [*(str(arg) for arg in args), "--json"], env=env)
-        if result.exit_code == 0:
-            shown = dict(json.loads(result.stdout.splitlines()[-1]))
-            if shown.get("state", "serving") == "serving":
-                return shown
-        assert time.monotonic() < ends, result.output
-        select.select([], [], [], 0.2)
-
-
-POLICY = """
-datasets: [{manifest}]
-licensees: {{issuer: "{member}"}}
-price: {{per_query: 1000}}
-limits: {{k: 4, passages: 1000}}
-enclaves: [enclave.json]
-split: {{operator: "{member}"}}
-expires: 30d
-"""
-
 
 @pytest.fixture(scope="module")
 def party(first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Party]:
-    """One party that plays everybody, with an enclave that serves one small dataset."""
-    root = tmp_path_factory.mktemp("services")
-    shutil.copytree(first_home, root / "home")
-    with (root / "home" / "coffer.toml").open("a") as settings:
-        settings.write(f"\nepoch_s = {EPOCH_S}\n")
-    (root / "docs").mkdir()
-    (root / "docs" / "a.txt").write_text(TEXT)
-    (root / "docs" / "b.txt").write_text("Tide tables are printed in May.")
-    party = Party(root / "home")
-    with ExitStack() as stack:
-        custodian = stack.enter_context(service(root / "custodian", "custodian", "serve"))
-        (root / "address").write_text(custodian)
-        policy = _adopted(party, root, custodian)
-        enclave = stack.enter_context(
-            service(party.home, "enclave", "serve", policy["genesis"], "--custodian", custodian)
-        )
-        party.env["COFFER_ENCLAVE"] = enclave
-        licensee = party.wallet("licensee")
-        grant = ("--policy", policy["policy"], "--wallet", "member", "--out", root / "license")
-        party.run("license", "grant", licensee, *grant)
-        party.run("license", "accept", root / "license", "--wallet", "licensee", "--spend-cap", "100000")
-        until(party, "enclave", "status", "--enclave", enclave)
+    """One that nobody has paid anything in for yet."""
+    with one_party(tmp_path_factory.mktemp("services"), first_home) as party:
         yield party
-
-
-def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
-    member = party.wallet("member")
-    waits = ("--voting-delay", "0", "--voting-period", "3s", "--extension", "0", "--round", "1s", "--timelock", "0")
-    found = ("--member", member, "--treasury", member, "--custodian", custodian)
-    genesis = party.json("dao", "init", "Harbor", *found, *waits)["genesis"]
-    manifest = party.json("dataset", "seal", root / "docs", "--owner", "member", "--allow-simulated")["manifest"]
-    party.run("dataset", "publish", manifest, "--owner", "member", "--custodian", custodian)
-    (root / "enclave.json").write_text(json.dumps(party.json("enclave", "describe", genesis)))
-    (root / "policy.yaml").write_text(POLICY.format(manifest=manifest, member=member))
-    at = ("--custodian", custodian)
-    made = party.json("dao", "propose", "--wallet", "member", "--policy", root / "policy.yaml", *at)
-    party.run("dao", "vote", made["proposal"], "for", "--wallet", "member", *at)
-    until(party, "dao", "queue", made["proposal"], *at)
-    until(party, "dao", "execute", made["proposal"], *at)
-    return {"genesis": genesis, "policy": made["policy"]}
 
 
 def receipts(party: Party) -> list[Path]:
     return sorted((party.home / "receipts").glob("*.receipt"))
-
-
-def pay_in(party: Party, amount: int) -> int:
-    licensee = party.json("wallet", "show", "licensee")["wallets"]["licensee"]
-    return int(party.json("credit", "add", licensee, amount, "--wallet", "member")["balance"])
 
 
 def test_asking_paying_and_verifying(party: Party) -> None:
@@ -152,6 +58,55 @@ def test_an_answer_is_printed_with_its_sources_and_the_simulated_tee(party: Part
     assert TEXT in result.stdout and "docs/a.txt" in result.stdout and "price 1000" in result.stdout
     assert "SIMULATED" in result.stderr
     assert "✓" in party.run("receipt", "verify", *receipts(party), "--allow-simulated").stdout
+
+
+def test_what_its_owner_sealed_beside_a_passage_is_printed(party: Party) -> None:
+    pay_in(party, 10_000)
+    asked = ("query", "when are tide tables printed?", "--allow-simulated", "--k", "1")
+    (passage,) = party.json(*asked)["passages"]
+    assert passage["metadata"] == {"tags": ["tides"], "year": 2024}
+    assert passage["is_redacted"] is False
+    assert "tags: tides; year: 2024" in party.run(*asked).stdout
+
+
+def test_a_file_of_questions_is_asked_together(party: Party, tmp_path: Path) -> None:
+    before = pay_in(party, 10_000)
+    file = tmp_path / "questions.txt"
+    file.write_text(f"{QUESTION}\n\nwhen are tide tables printed?\n{QUESTION}\n")
+    shown = party.json("query", "--batch", file, "--allow-simulated", "--k", "1")
+    assert [one["passages"][0]["text"] for one in shown["answers"]] == [TEXT, "b Tide tables are printed in May."]
+    assert (shown["spent"], shown["refused"]) == (2000, 0)
+    assert party.json("credit", "show")["credit"] == before - 2000
+    receipts = [one["receipt"] for one in shown["answers"]]
+    assert party.json("receipt", "verify", *receipts, "--allow-simulated")["verified"]
+    said = party.refused("query", "--batch", file, "--allow-simulated", "--k", "1", "--max-spend", "1000")
+    assert "1 of 2 questions were refused" in said
+    assert not list((party.home / "receipts").glob("*.open"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n \n", b"\xff", b"x" * 5000])
+def test_a_file_that_holds_no_questions_is_refused_before_anything_is_sent(
+    party: Party, tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "questions").write_bytes(content)
+    party.refused("query", "--batch", tmp_path / "questions", "--allow-simulated", code=2)
+    party.refused("query", "--batch", tmp_path / "missing", "--allow-simulated", code=2)
+    party.refused("query", "text", "--batch", tmp_path / "questions", "--allow-simulated", code=2)
+    party.refused("query", "--allow-simulated", code=2)
+
+
+def test_the_terms_are_free_and_a_vector_costs_a_question(party: Party) -> None:
+    before = pay_in(party, 10_000)
+    quote = party.json("quote", "--allow-simulated")
+    assert (quote["price_max"], quote["credit"]) == (1000, before)
+    described = party.json("describe", "--allow-simulated")
+    assert (described["k_max"], described["price_per_query"], len(described["datasets"])) == (4, 1000, 1)
+    assert "1000 … 1000" in party.run("quote", "--allow-simulated").stdout
+    assert described["datasets"][0]["manifest"] in party.run("describe", "--allow-simulated").stdout
+    assert party.json("credit", "show")["credit"] == before
+    made = party.json("embed", QUESTION, "--allow-simulated")
+    assert sum(number**2 for number in made["vector"]) == pytest.approx(1, abs=1e-3)
+    assert party.json("credit", "show")["credit"] == before - 1000
 
 
 def test_more_passages_than_the_policy_gives_are_refused_but_never_by_default(party: Party) -> None:
@@ -263,7 +218,7 @@ def test_an_owner_carries_the_dataset_away_and_has_it_again_from_one_file_and_pa
 ) -> None:
     pay_in(party, 1000)
     asked = Path(party.json("query", QUESTION, "--allow-simulated")["receipt"])
-    manifest = party.json("dataset", "list")["datasets"][0]["manifest"]
+    manifest = party.json("describe", "--allow-simulated")["datasets"][0]["manifest"]
     address = party.json("wallet", "show", "member")["wallets"]["member"]
     party.run("dataset", "backup", manifest, "--owner", "member", "--out", tmp_path / "key.words")
     party.run("wallet", "backup", "member", "--out", tmp_path / "wallet.words")

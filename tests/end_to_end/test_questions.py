@@ -111,7 +111,7 @@ class TestBatches:
     @pytest.mark.parametrize("number", [0, BATCH_MAX + 1])
     def test_none_and_too_many_are_refused(self, client: EnclaveClient, number: int) -> None:
         with pytest.raises(MalformedObject):
-            client.search_batch([client.question("tide", k=1) for _ in range(number)])
+            client.unchecked_batch([client.question("tide", k=1) for _ in range(number)])
 
     def test_one_request_id_twice_is_refused(self, client: EnclaveClient) -> None:
         one = client.question("tide", k=1)

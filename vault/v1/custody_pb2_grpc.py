@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class CustodyServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Leases, shares and heads.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -172,7 +173,8 @@ class CustodyServiceStub:
 
 
 class CustodyServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Leases, shares and heads.
+    """
 
     def Identify(self, request, context):
         """Proves which custodian this is, over the caller's nonce and this connection's TLS key. Call it first.
@@ -521,7 +523,8 @@ def add_CustodyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CustodyService:
-    """Missing associated documentation comment in .proto file."""
+    """Leases, shares and heads.
+    """
 
     @staticmethod
     def Identify(request,

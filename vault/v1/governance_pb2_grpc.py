@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class GovernanceServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Proposals, ballots and decisions.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -102,7 +103,8 @@ class GovernanceServiceStub:
 
 
 class GovernanceServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Proposals, ballots and decisions.
+    """
 
     def ListDaos(self, request, context):
         """Names the DAOs on this board and the newest head of each; a hint, as the chain is verified when fetched.
@@ -276,7 +278,8 @@ def add_GovernanceServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class GovernanceService:
-    """Missing associated documentation comment in .proto file."""
+    """Proposals, ballots and decisions.
+    """
 
     @staticmethod
     def ListDaos(request,

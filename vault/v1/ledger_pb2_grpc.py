@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class LedgerServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """Credit and balances.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -47,7 +48,8 @@ class LedgerServiceStub:
 
 
 class LedgerServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Credit and balances.
+    """
 
     def AddCredit(self, request, context):
         """Books a deposit that a policy's treasury signed. ALREADY_EXISTS where it was booked before; it counts once.
@@ -86,7 +88,8 @@ def add_LedgerServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class LedgerService:
-    """Missing associated documentation comment in .proto file."""
+    """Credit and balances.
+    """
 
     @staticmethod
     def AddCredit(request,

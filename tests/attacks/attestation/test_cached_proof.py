@@ -13,11 +13,14 @@ import pytest
 from enclave.attestation.appraise import EvidenceAppraiser
 from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
+from enclave.client_session import Pending
+from enclave.exchange import Exchange
 from enclave.footing import Footing
 from enclave.proven import ENTRIES_MAX, ProvenEnclaves, Question
 from enclave.server import enclave_server
 from enclave.status import State
 from enclave.v1 import attestation_pb2 as pb
+from enclave.v1 import attestation_pb2_grpc as rpc
 from enclave.v1 import retrieval_pb2 as retrieval
 from enclave.verified import require_same_enclave
 from storage.cid import DAG_CBOR, Cid
@@ -74,6 +77,15 @@ def calls(deployment: Deployment, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(PinnedCertificate, "fetch", noting_fetch)
     monkeypatch.setattr(EnclaveChannel, "call", noting_call)
     return noted
+
+
+def ran(deployment: Deployment, exchange: Exchange[Any]) -> Any:
+    """Make an exchange's calls to the deployment's enclave."""
+    channel = EnclaveChannel(deployment.enclave.address)
+    try:
+        return channel.run(exchange)
+    finally:
+        channel.close()
 
 
 VERIFIED = [FETCH, "GetEvidence", "OpenSession"]
@@ -175,22 +187,21 @@ class TestAnotherHead:
             after = client.search("tide", k=1)
             assert before.receipt.evidence != after.receipt.evidence
             with pytest.raises(StaleState, match="older head"):
-                client._session._footing.of(before.receipt, is_repeat=False)
+                ran(deployment, client.session.footing.of(before.receipt, is_repeat=False))
 
     def test_an_answer_begun_before_the_new_head_may_come_after_one_on_it(self, deployment: Deployment) -> None:
         with deployment.client() as client:
-            early = client.question("tide", k=1)
-            overtaken = client.unchecked(early)
+            early = Pending(client.question("tide", k=1), None)
+            client.session.sending(early)
+            overtaken = client.unchecked(early.query)
             self.move_on(deployment)
             after = client.search("tide", k=1)
-            answer = client._session.checked(early, overtaken)
+            answer = ran(deployment, client.session.checked(early, overtaken))
             assert answer.receipt.evidence != after.receipt.evidence
-            late = client.question("tide", k=1)
-            client._session.send(late)
+            late = Pending(client.question("tide", k=1), None)
+            client.session.sending(late)
             with pytest.raises(StaleState, match="older head"):  # sent once the new head was known
-                client._session._footing.of(
-                    answer.receipt, is_repeat=False, since=client._session._sent[late.request].epoch
-                )
+                ran(deployment, client.session.footing.of(answer.receipt, is_repeat=False, since=late.epoch))
 
     def test_a_revoked_license_does_not_live_on_in_memory(self, deployment: Deployment, proven: ProvenEnclaves) -> None:
         deployment.client(proven=proven).close()
@@ -283,7 +294,7 @@ class TestReplays:
 
         async def answer(_: Relay, request: Any, __: Any) -> Any:
             taken.append(SessionOpening.from_bytes(request.opening))
-            return retrieval.OpenSessionResponse(session=bytes(16))
+            return retrieval.OpenSessionResponse(session=bytes(16), expires_at=taken[-1].expires_at)
 
         monkeypatch.setattr(Relay, "OpenSession", answer)
         relay, server, address = self.replaying(deployment, self.recorded(deployment))
@@ -309,17 +320,19 @@ class TestReplays:
             deployment.enclave.step()
             renewed = client.search("tide", k=1).receipt
             assert renewed.evidence != receipt.evidence
-            genuine = client._session._footing.attested
-            footing = Footing(client._channel, genuine, ProvenEnclaves(), deployment.world.clock)
-            older = client._channel.grounds(genuine.terms.genesis, at=deployment.world.clock())
-            client._channel.grounds = lambda *_, **__: older  # type: ignore[method-assign]  # a server that shows these
+            footing = Footing(b"", client.session.footing.attested, ProvenEnclaves(), deployment.world.clock)
+            asking = footing.of(replace(receipt, evidence=seeded("another")), is_repeat=False)
+            assert next(asking).method == "GetGrounds"
+            channel = EnclaveChannel(deployment.enclave.address)
+            others = rpc.AttestationServiceStub(channel.channel).GetGrounds(pb.GetGroundsRequest())
+            channel.close()
             with pytest.raises(InvalidReceipt, match="other grounds"):
-                footing.of(replace(receipt, evidence=seeded("another")), is_repeat=False)
+                asking.send(others)
 
     @pytest.mark.parametrize("field", ["instance", "hpke", "tls_key", "configuration"])
     def test_leases_renewed_for_other_keys_are_another_enclaves(self, deployment: Deployment, field: str) -> None:
         with deployment.client(proven=ProvenEnclaves()) as client:
-            attested = client._session._footing.attested
+            attested = client.session.footing.attested
         require_same_enclave(attested, attested)
         if field == "instance":
             other = replace(attested, terms=replace(attested.terms, instance=seeded("another")))
@@ -362,7 +375,8 @@ class TestReplays:
     @staticmethod
     def recorded(deployment: Deployment) -> Any:
         channel = EnclaveChannel(deployment.enclave.address)
-        answer = channel.call(channel._attestation.GetEvidence, pb.GetEvidenceRequest(nonce=seeded("an older nonce")))
+        stub = rpc.AttestationServiceStub(channel.channel)
+        answer = channel.call(stub.GetEvidence, pb.GetEvidenceRequest(nonce=seeded("an older nonce")))
         channel.close()
         return answer
 
