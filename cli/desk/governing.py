@@ -132,7 +132,7 @@ class LocalGoverning:
                     reason=vote.ballot.reason,
                     is_mine=vote.ballot.voter in mine,
                 )
-                for vote in last.values()
+                for _, vote in sorted(last.items())
             ),
             problems=(
                 *standing.refused,

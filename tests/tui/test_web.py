@@ -35,14 +35,14 @@ async def status(url: str, **headers: str) -> int:
         return response.status
 
 
-async def test_the_address_with_the_key_opens_the_terminal_and_its_socket(server: GuardedServer) -> None:
+async def test_the_address_with_the_key_opens_the_terminal_and_lets_it_be_used(server: GuardedServer) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True)) as session:
         async with session.get(server.address) as response:
             assert response.status == 200
             assert server.key not in str(response.url)
             assert "Coffer" in await response.text()
-        async with session.get(f"{server.public_url}/ws", headers={"Origin": server.public_url}) as response:
-            assert response.status != 403  # let through, and then found to be no WebSocket
+        async with session.get(f"{server.public_url}/download/none", headers={"Origin": server.public_url}) as response:
+            assert response.status == 404  # let through, and then nothing of that name was found
 
 
 async def test_without_the_key_nothing_is_answered(server: GuardedServer) -> None:
