@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class RoyaltyServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """What payees fetch, each for its own accounts.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -42,7 +43,8 @@ class RoyaltyServiceStub:
 
 
 class RoyaltyServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What payees fetch, each for its own accounts.
+    """
 
     def GetStatement(self, request, context):
         """Returns the signer's own statements of one epoch, one for each of its accounts, in parts of at most 1 MiB.
@@ -70,7 +72,8 @@ def add_RoyaltyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class RoyaltyService:
-    """Missing associated documentation comment in .proto file."""
+    """What payees fetch, each for its own accounts.
+    """
 
     @staticmethod
     def GetStatement(request,

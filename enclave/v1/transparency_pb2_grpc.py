@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class TransparencyServiceStub:
-    """Missing associated documentation comment in .proto file."""
+    """What anyone may ask of the log, without a session.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -52,7 +53,8 @@ class TransparencyServiceStub:
 
 
 class TransparencyServiceServicer:
-    """Missing associated documentation comment in .proto file."""
+    """What anyone may ask of the log, without a session.
+    """
 
     def GetTreeHead(self, request, context):
         """Returns a signed head of all that is durable.
@@ -102,7 +104,8 @@ def add_TransparencyServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class TransparencyService:
-    """Missing associated documentation comment in .proto file."""
+    """What anyone may ask of the log, without a session.
+    """
 
     @staticmethod
     def GetTreeHead(request,

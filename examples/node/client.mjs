@@ -92,7 +92,7 @@ export class Enclave {
       grounds: this.grounds,
       policy: this.policy,
       license: { genesis: CID.asCID(license.genesis), policy: CID.asCID(license.policy), cid: cidOf(encode(license)) },
-      query: { ...request, digest },
+      query: { ...request, digest, confirms: this.lastReceipt },
       response,
     });
     this.lastReceipt = last;

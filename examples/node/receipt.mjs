@@ -57,14 +57,22 @@ export function requireReceiptOf(receipt, { grounds, policy, license, query, res
   require(same(receipt.text, sha256("coffer/query-text/v1", query.salt, query.text)), "text: another one");
   const vector = response.query_vector;
   require(same(receipt.vector, sha256("coffer/query-vector/v1", query.salt, vector)), "vector: another one");
-  const price = policy.price_per_query + policy.price_per_passage * receipt.passages.length;
+  const price = priceOf(policy, receipt.passages.length, receipt.sequence - 1);
   require(receipt.price === price && receipt.currency === policy.currency, "price: not the voted one");
+  require(response.is_repeat || same(receipt.confirmed, query.confirms), "confirmed: not the receipt that was named");
   require(receipt.passages.length === response.passages.length, "passages: another number of them");
   require(receipt.passages.length <= Math.min(query.k, policy.k_max), "passages: too many");
   const scores = Buffer.alloc(8 * response.passages.length);
   response.passages.forEach(({ score }, place) => scores.writeDoubleBE(score, 8 * place));
   require(same(receipt.scores, scores), "scores: not those that came with the passages");
   receipt.passages.forEach((proof, place) => requirePassage(proof, response.passages[place], grounds, policy));
+}
+
+/** What an answer costs a licensee that has had `before` answers: a free quota first, then tiers by volume. */
+function priceOf(policy, passages, before) {
+  if (before < policy.free_queries) return 0;
+  const tier = policy.tiers.findLast(({ after }) => after <= before) ?? policy;
+  return tier.price_per_query + tier.price_per_passage * passages;
 }
 
 function requirePassage(proof, passage, grounds, policy) {
