@@ -19,7 +19,7 @@ from vault.envelope import Passage
 from vault.errors import AccessDenied, BudgetExhausted, InvalidReceipt, MalformedObject, VaultError
 from vault.output_rules import COUNTS_LEAST, EVERYTHING, OutputRules
 from vault.question import PLAIN, Query, count_bytes
-from vault.receipt import verify_answer, verify_receipt_file
+from vault.receipt_check import verify_answer, verify_receipt_file
 
 COUNTING = replace(EVERYTHING, counts_from=5)
 PEOPLE = tuple(Passage(f"{n}.txt", 0, 6, f"record {n}", {"salary": 1000 * n}) for n in range(23))
