@@ -82,7 +82,7 @@ def test_a_count_has_a_receipt_that_says_how_many(tmp_path: Path) -> None:
             links = list(
                 verify_receipt_file(file, genesis=deployment.world.genesis, appraiser=APPRAISER, allow_simulated=True)
             )
-            assert len(links) == 8
+            assert any("the question and its vector are the committed ones" in link for link in links)
             with pytest.raises(InvalidReceipt, match="vector"):
                 verify_answer(
                     replace(file, query_vector=count_bytes(15)), counted.receipt, genesis=deployment.world.genesis
