@@ -19,7 +19,7 @@ from vault.envelope import Passage
 from vault.errors import AccessDenied, BudgetExhausted, InvalidReceipt, MalformedObject, VaultError
 from vault.output_rules import COUNTS_LEAST, EVERYTHING, OutputRules
 from vault.question import PLAIN, Query, count_bytes
-from vault.receipt import verify_answer, verify_receipt_file
+from vault.receipt_check import verify_answer, verify_receipt_file
 
 COUNTING = replace(EVERYTHING, counts_from=5)
 PEOPLE = tuple(Passage(f"{n}.txt", 0, 6, f"record {n}", {"salary": 1000 * n}) for n in range(23))
@@ -82,7 +82,7 @@ def test_a_count_has_a_receipt_that_says_how_many(tmp_path: Path) -> None:
             links = list(
                 verify_receipt_file(file, genesis=deployment.world.genesis, appraiser=APPRAISER, allow_simulated=True)
             )
-            assert len(links) == 8
+            assert any("the question and its vector are the committed ones" in link for link in links)
             with pytest.raises(InvalidReceipt, match="vector"):
                 verify_answer(
                     replace(file, query_vector=count_bytes(15)), counted.receipt, genesis=deployment.world.genesis
