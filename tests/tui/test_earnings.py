@@ -54,7 +54,7 @@ def earn(deployment: Deployment) -> None:
         for question in ("tide table", *["harbor"] * SHOWN_MIN):
             client.search(question, k=2)
     deployment.world.clock.advance(DAY_S + 1)
-    deployment.enclave.step()
+    deployment.until_serving()
 
 
 async def fetch(pilot: Pilot[Any], *, has_password: bool = True) -> None:
