@@ -98,6 +98,7 @@ async def _serve_http(server: Any, _: AsyncEnclaveClient, host: str, port: int) 
     token = token or secrets.token_urlsafe(32)
     config = uvicorn.Config(http_app(server, token, host=host), host=host, port=port, log_level="warning")
     listener = config.bind_socket()
+    listener.listen()  # whoever is told the address can connect at once
     shown, bound = listener.getsockname()[:2]
     url = f"http://{f'[{shown}]' if ':' in shown else shown}:{bound}/mcp"
     err.print(f"serving {foreign(url)}" + ("" if is_given else f"; bearer token {foreign(token)}"), soft_wrap=True)

@@ -9,7 +9,7 @@ import pytest
 from cli import wiring
 from tests.boards import affairs, put_all
 from tests.cli.conftest import Party
-from tests.cli.test_services import service
+from tests.cli.services import service
 from tests.people import NOW
 from vault.assembly import found
 from vault.folder_board import FolderBoard

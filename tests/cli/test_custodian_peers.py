@@ -8,7 +8,7 @@ from pathlib import Path
 
 from cli.sealed_files import write_sealed
 from tests.cli.conftest import PASSWORD
-from tests.cli.test_services import START_S_MAX, service
+from tests.cli.services import START_S_MAX, service
 from tests.people import dao, seeded
 from vault.client import CustodyClient
 

@@ -9,7 +9,7 @@ from typing import Any
 from textual.pilot import Pilot
 from textual.widget import Widget
 
-LOOKS_MAX = 400
+LOOKS_MAX = 1600
 LOOK_S = 0.025
 
 

@@ -12,6 +12,7 @@ import grpc
 import pytest
 
 from enclave.channel import EnclaveChannel
+from enclave.client import EnclaveClient
 from enclave.public_client import LogClient, statements
 from enclave.public_log import PublicLog
 from enclave.v1 import transparency_pb2, transparency_pb2_grpc
@@ -31,6 +32,12 @@ from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.signing import SigningKey
 from vault.transparency import TreeHead, receipt_leaf, refund_leaf, require_extends
+
+
+def log_of(client: EnclaveClient) -> LogClient:
+    """Return the log on the client's line, for one thread at a time."""
+    with client.log() as log:
+        return log
 
 
 @pytest.fixture(scope="module")
@@ -76,57 +83,57 @@ def lie(deployment: Deployment, *, start: int, more: int = 0) -> None:
 class TestOneWhoKeepsTheLastHead:
     def test_sees_the_log_grow_from_session_to_session(self, deployment: Deployment) -> None:
         with deployment.client() as client:
-            head = client.log.followed(None)
+            head = log_of(client).followed(None)
             files = ask(client, "rain", "wind")
         with deployment.client() as client:
-            later = client.log.followed(head)
+            later = log_of(client).followed(head)
             assert later.size == head.size + 2
             for file in files:
                 entry = deployment.enclave.instance.meter().books.charge(file.license.licensee, file.query.request)
                 assert entry is not None
                 leaf = receipt_leaf(file.query.body_digest(), receipt_digest(file.message))
-                later.require_leaf(leaf, entry.sequence - 1, client.log.path(entry.sequence - 1, later.size))
+                later.require_leaf(leaf, entry.sequence - 1, log_of(client).path(entry.sequence - 1, later.size))
                 with pytest.raises(InvalidSignature):
-                    later.require_leaf(leaf, 0, client.log.path(0, later.size))
+                    later.require_leaf(leaf, 0, log_of(client).path(0, later.size))
 
     def test_sees_it_go_on_where_an_enclave_starts_anew(self, tmp_path: Path) -> None:
         with royalty_deployment(tmp_path) as deployment:
             with deployment.client() as client:
                 ask(client, "rain")
-                head = client.log.followed(None)
+                head = log_of(client).followed(None)
             deployment.enclave.close()
             deployment.enclave = deployment.start_enclave()
             deployment.until_serving()
             with deployment.client() as client:
-                later = client.log.followed(head)
+                later = log_of(client).followed(head)
         assert later.instance != head.instance and later.size > head.size
 
     @pytest.mark.parametrize("more", [0, 3])
     def test_refuses_a_split_view(self, deployment: Deployment, more: int) -> None:
         with deployment.client() as client:
             ask(client, "rain")
-            head = client.log.followed(None)
+            head = log_of(client).followed(None)
         lie(deployment, start=head.size - 1, more=more)
         with deployment.client() as client, pytest.raises(ForkedHistory, match="split view"):
-            client.log.followed(head)
+            log_of(client).followed(head)
 
     def test_refuses_a_log_that_shrank(self, deployment: Deployment) -> None:
         with deployment.client() as client:
             ask(client, "rain")
-            head = client.log.followed(None)
+            head = log_of(client).followed(None)
         lie(deployment, start=head.size, more=-1)
         with deployment.client() as client, pytest.raises(ForkedHistory, match="shrunken log"):
-            client.log.followed(head)
+            log_of(client).followed(head)
 
     def test_is_not_fooled_by_what_it_never_saw_change(self, deployment: Deployment) -> None:
         with deployment.client() as client:
-            head = client.log.followed(None)
+            head = log_of(client).followed(None)
             ask(client, "rain")
         lie(deployment, start=head.size)  # another leaf for what came since: the receipt shows it
         with deployment.client() as client:
-            later = client.log.followed(head)
+            later = log_of(client).followed(head)
             with pytest.raises(InvalidSignature):
-                later.require_leaf(seeded("the receipt's leaf"), head.size, client.log.path(head.size, later.size))
+                later.require_leaf(seeded("the receipt's leaf"), head.size, log_of(client).path(head.size, later.size))
 
 
 class TestAHead:
@@ -152,7 +159,7 @@ class TestAHead:
 
     def test_of_another_ledger_is_never_an_extension(self, deployment: Deployment) -> None:
         with deployment.client() as client:
-            head = client.log.head()
+            head = log_of(client).head()
         with pytest.raises(ForkedHistory, match="other log"):
             require_extends(replace(head, ledger=seeded("another")), head, ())
 
@@ -162,17 +169,17 @@ class TestAHead:
             journal = FailingJournal(Journal(records, ledger_id(setting.genesis)))
             with deployed(tmp_path, setting, journal=journal) as deployment, deployment.client() as client:
                 deployment.add_credit(1_000)
-                before = client.log.head()
+                before = log_of(client).head()
                 journal.hold()
                 asked = pool.submit(client.search, "rain", k=1)
                 assert journal.held.wait(WAIT_S)
                 with deployment.client() as other:
-                    assert other.log.head() == before
+                    assert log_of(other).head() == before
                     with pytest.raises(MalformedObject, match="entries, not"):
-                        other.log.path(before.size, before.size + 1)
+                        log_of(other).path(before.size, before.size + 1)
                 journal.let_go()
                 asked.result(WAIT_S)
-                assert client.log.followed(before).size == before.size + 1
+                assert log_of(client).followed(before).size == before.size + 1
 
 
 @pytest.mark.parametrize(
@@ -200,12 +207,12 @@ def test_a_refund_is_in_the_log_for_who_knows_the_receipt(deployment: Deployment
     with deployment.client() as client:
         (file,) = ask(client, "rain")
         take_back(deployment, file)
-        head = client.log.head()
+        head = log_of(client).head()
         digest = receipt_digest(file.message)
-        (found,) = client.log.refunds([seeded("another"), digest], head.size)
+        (found,) = log_of(client).refunds([seeded("another"), digest], head.size)
         assert found.receipt == digest
         head.require_leaf(refund_leaf(digest), found.index, found.path)
-        assert client.log.refunds([digest], head.size - 1) == []
+        assert log_of(client).refunds([digest], head.size - 1) == []
 
 
 @pytest.fixture(scope="module")
