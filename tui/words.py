@@ -5,21 +5,21 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
-from textual.markup import escape
-
 from vault.plain_text import one_line
 
 SECONDS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 BYTE_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 MICRO: Final = 1_000_000
+WORD_JOINER: Final = "\u2060"  # has no width, and keeps a last backslash from the markup that follows
 TICK: Final = "[$success]✓[/]"
 CROSS: Final = "[bold $error]✗[/]"
 OPEN: Final = "[$warning]•[/]"
 
 
 def plain(text: str, chars_max: int | None = None) -> str:
-    """Return foreign text for a line of markup."""
-    return escape(one_line(text, chars_max))
+    """Return foreign text for a line of markup: an open bracket is none of it, wherever the next one closes."""
+    shown = one_line(text, chars_max).replace("[", "\\[")
+    return shown + WORD_JOINER if shown.endswith("\\") else shown
 
 
 def amount(micro: int, currency: str) -> str:
