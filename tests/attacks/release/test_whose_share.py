@@ -124,7 +124,10 @@ class TestDeposits:
         custodians.all[0].deposit_share(WORLD.dataset.manifest, deposit)
 
     def test_the_right_one_is_kept_and_the_same_again_is_fine(self, custodians: Custodians) -> None:
-        self.deposit(custodians)
+        manifest, ours = WORLD.dataset.manifest.cid(), WORLD.dataset.deposits[0].encoded()
+        for _ in range(2):
+            self.deposit(custodians)
+            assert custodians.all[0]._store.kept(bytes(32), [manifest]).deposits == {manifest: ours}
 
     def test_one_for_another_custodian_is_refused(self, custodians: Custodians) -> None:
         with pytest.raises(AccessDenied, match="not for this custodian"):
