@@ -1,4 +1,4 @@
-"""The README's benchmark table, made from the committed results and from nothing else."""
+"""The tables of speed in the README and in docs/benchmarks.md, made from committed results and nothing else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ _PATHS = {"sealed": "sealed", "plain": "plain", "hybrid": "sealed, vectors and w
 START, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
 
 
-def write_table(readme: Path) -> None:
-    """Replace what stands between the markers. Raises `ValueError` where they are missing."""
-    write_between(readme, START, END, table())
+def write_tables(root: Path) -> None:
+    """Write what has a goal into the README, and all of it into docs/benchmarks.md.
+
+    Raises `ValueError` where a page lacks its markers.
+    """
+    write_between(root / "README.md", START, END, table(goals_only=True))
+    write_between(root / "docs" / "benchmarks.md", START, END, table(goals_only=False))
 
 
 def write_between(page: Path, opening: str, closing: str, lines: str) -> None:
@@ -26,20 +30,21 @@ def write_between(page: Path, opening: str, closing: str, lines: str) -> None:
     page.write_text(f"{before}{opening}\n{lines}\n{closing}{after}")
 
 
-def table() -> str:
-    """Return the Markdown table of all committed results."""
+def table(*, goals_only: bool) -> str:
+    """Return the Markdown tables of all committed results, or of what has a goal, met or not."""
     measured = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     speeds = [one for one in measured if "rows" in one]
     qualities = [one for one in measured if "sealed" in one]
-    return "\n".join([*_speed(speeds), *_quality(qualities), "", f"Measured on {_machines(measured)}."])
+    return "\n".join([*_speed(speeds, goals_only), *_quality(qualities), "", f"Measured on {_machines(measured)}."])
 
 
-def _speed(results: list[dict[str, Any]]) -> list[str]:
+def _speed(results: list[dict[str, Any]], goals_only: bool) -> list[str]:
     lines = [
         "| Benchmark | What | Ours | Against | Theirs | Ratio | Goal |",
         "|---|---|---|---|---|---|---|",
     ]
-    return lines + [_line(one["name"], row) for one in results for row in one["rows"]]
+    rows = [(one["name"], row) for one in results for row in one["rows"]]
+    return lines + [_line(name, row) for name, row in rows if row["goal"] is not None or not goals_only]
 
 
 def _quality(results: list[dict[str, Any]]) -> list[str]:
@@ -64,6 +69,10 @@ def _machines(results: list[dict[str, Any]]) -> str:
 
 
 def _line(name: str, row: dict[str, Any]) -> str:
-    goal = "-" if row["goal"] is None else f"≥ {row['goal']:g}: {'met' if row['met'] else '**not met**'}"
-    ours, theirs = f"{row['ours']:.4g} {row['unit']}", f"{row['theirs']:.4g} {row['unit']}"
+    goal = "-" if row["goal"] is None else f"≥ {row['goal']:.3g}: {'met' if row['met'] else '**not met**'}"
+    ours, theirs = _figure(row["ours"], row["unit"]), _figure(row["theirs"], row["unit"])
     return f"| `{name}` | {row['what']} | {ours} | {row['against']} | {theirs} | {row['ratio']:.2f} | {goal} |"
+
+
+def _figure(value: float, unit: str) -> str:
+    return f"{value:,.0f} {unit}" if value >= 1000 else f"{value:.4g} {unit}"

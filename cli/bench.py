@@ -24,7 +24,7 @@ NAMES = (
 def bench(
     name: Annotated[str, typer.Argument(help=f"Which one: {', '.join(NAMES)}.")],
     json: JsonOption = False,
-    save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results and the README's table.")] = False,
+    save: Annotated[bool, typer.Option("--save", help="Write benchmarks/results and the pages' tables.")] = False,
 ) -> None:
     """Measure one thing against the best alternative, in turn, in one run. Exit 1 where a goal is not met."""
     if name not in NAMES:
@@ -51,10 +51,10 @@ def require_checkout() -> None:
 
 
 def save_result(measured: dict[str, Any]) -> None:
-    """Write a result into benchmarks/results, and the README's tables from all that lie there."""
+    """Write a result into benchmarks/results, and the pages' tables from all that lie there."""
     harness = import_module("benchmarks.harness")
     harness.save({"machine": harness.machine(), **measured})
-    import_module("benchmarks.table").write_table(ROOT / "README.md")
+    import_module("benchmarks.table").write_tables(ROOT)
     pages = {"peers": "benchmarks.peers_page", "retrieve": "benchmarks.scale_page", "crawl": "benchmarks.crawl_page"}
     if measured["name"] in pages:
         import_module(pages[measured["name"]]).write(measured)
