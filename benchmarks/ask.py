@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import result, row
-from cli.stage import Stage, Terms
+from cli.stage import Stage
+from cli.stage_policy import Terms
 from vault.ballot import Support
 from vault.envelope import Passage
 

@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from benchmarks.harness import Row, result, row, seconds_in_turn
 from cli import wiring
-from cli.stage import Stage, Terms
+from cli.stage import Stage
+from cli.stage_policy import Terms
 from enclave.attestation.bundle import IntelBundle, SnpBundle
 from enclave.attestation.certificates import certificate_from_der
 from enclave.attestation.nitro_document import NitroEnvelope

@@ -15,7 +15,8 @@ from typing import Any
 
 from benchmarks.ask import WORDS, passages
 from benchmarks.harness import Row, result, row
-from cli.stage import Stage, Terms
+from cli.stage import Stage
+from cli.stage_policy import Terms
 from enclave.attestation.appraise import EvidenceAppraiser
 from enclave.client import Answer, EnclaveClient
 from storage.cid import Cid

@@ -28,7 +28,8 @@ from benchmarks.sentences import sentences
 from benchmarks.synthetic import VECTORS_VARIABLE, passage
 from cli import wiring
 from cli.home import settings_from
-from cli.stage import Stage, Terms
+from cli.stage import Stage
+from cli.stage_policy import Terms
 from enclave.client import Answer, EnclaveClient
 from enclave.credential import Credential
 from enclave.v1 import retrieval_pb2 as pb

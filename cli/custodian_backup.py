@@ -27,11 +27,11 @@ from cli.sealed_files import new_file, require_file, require_folder_of, write_se
 from cli.sealed_stream import SealedReader, SealedWriter
 from storage.cid import Cid
 from storage.model import BLOCK_BYTES_MAX, Blobs
-from vault.assembly import time_text
 from vault.codec import Length, Record, Value, decode, encode
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.errors import MalformedObject, WrongKey
 from vault.links import link_blocks
+from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.records.custody_rows import Row

@@ -22,13 +22,14 @@ from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, 
 from cli.people import address_option, members_from
 from cli.workplace import wallet_key
 from vault.action import Action, Scope, adoption, charter_change, revocation
-from vault.assembly import proposed, put_proposal, time_text
+from vault.assembly import proposed, put_proposal
 from vault.charter import Charter
 from vault.collecting import handed_in_proposal
 from vault.errors import MalformedObject
 from vault.policy import Policy
 from vault.roll import Roll
 from vault.signing import SigningKey
+from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.ballot import Proposal

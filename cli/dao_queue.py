@@ -24,13 +24,14 @@ from cli.dao_text import does
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption
 from cli.quantities import counted
 from storage.cid import Cid
-from vault.assembly import fetch_from, put_decision, roll_of, time_text
+from vault.assembly import fetch_from, put_decision, roll_of
 from vault.collecting import decided, queued
 from vault.decision import Bundle, Decision
 from vault.epochs import count_text, decision_blocks
 from vault.lapse import lapses_at, require_timely
 from vault.pulling import pull_decision
 from vault.standing import ready_decision, standing_of
+from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.ballot import Proposal

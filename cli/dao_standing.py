@@ -8,12 +8,13 @@ from cli import wiring
 from cli.console import foreign, out, say
 from cli.dao_text import policy_json, say_policy
 from cli.quantities import percent_text, time_left_text
-from vault.assembly import charter_of_proposal, policy_of, time_text
+from vault.assembly import charter_of_proposal, policy_of
 from vault.charter import BASIS_POINTS
 from vault.closing import final_at
 from vault.lapse import lapses_at
 from vault.signing import address_text
 from vault.standing import Standing
+from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.records.board import Board

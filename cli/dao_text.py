@@ -7,7 +7,6 @@ from typing import Any
 
 from cli.console import foreign, say, tee_text
 from cli.quantities import counted, percent_text
-from vault.assembly import time_text
 from vault.charter import BASIS_POINTS
 from vault.dataset import DatasetRef
 from vault.licensees import Admits
@@ -15,6 +14,7 @@ from vault.policy import Policy
 from vault.policy_diff import tier_words
 from vault.pricing import Tier
 from vault.signing import address_text
+from vault.utc import time_text
 
 LISTED_SHOWN = 8  # licensees
 

@@ -25,15 +25,17 @@ from cli.quantities import counted
 from cli.tables import show_table
 from cli.workplace import custodians_reached, dao_meant, opened_home, progress_bar, wallet_key
 from storage.cid import Cid
-from vault.assembly import history_of, time_text
+from vault.assembly import history_of
 from vault.delivery import clear_staging, deliver, manifest_at
 from vault.errors import AccessDenied, MalformedObject
 from vault.manifest import Manifest
 from vault.publishing import Sealed, verify_stored
 from vault.records.model import DatasetRow
 from vault.signing import SigningKey, address_text
+from vault.utc import time_text
 
 if TYPE_CHECKING:
+    from vault.copies.status import DatasetCopies
     from vault.records.catalog import Catalog
 
 app = typer.Typer(help="Seal documents, publish them, and check that they are still there.")
@@ -148,31 +150,29 @@ def publish(
                 progress_bar("bytes stored and checked", total=row.sealed_bytes, is_json=json) as progress,
             ):
                 stored = deliver(
-                    sealed,
-                    charter,
-                    key,
-                    staging=staging,
-                    storage=blobs,
-                    custodians=reached.clients,
-                    progress=progress,
+                    sealed, charter, key, staging=staging, storage=blobs, custodians=reached.clients, progress=progress
                 )
             found = dataset_copies.stored(settings, records, cid, plan, wait_s=wait)
             clear_staging(sealed.manifest, staging)
-        state = "published" if found.is_met else "pending"
-        if json:
-            facts = {"bytes": stored, "storage": blobs.name, "custodians": len(charter.custodians)}
-            show_json({**dataset_copies.dataset_json(found), "state": state, **facts})
-        else:
-            done = "published" if found.is_met else "[yellow]pending[/]:"
-            say(f"{done} [bold]{cid}[/] to {foreign(blobs.name)}: {stored} bytes fetched back and checked")
-            if len(found.copies) > 1:
-                dataset_copies.show_copies(found)
-            holders = counted(len(charter.custodians), "custodian")
-            say(f"key shares are with {holders}; next: coffer dao propose --dataset {cid}")
-        if not found.is_met:
-            if not json:
-                say("pending copies go on with: coffer storage watch; see them with: coffer dataset status")
-            raise typer.Exit(FAILED)
+        _say_published(found, blobs.name, stored, len(charter.custodians), json=json)
+
+
+def _say_published(found: DatasetCopies, storage: str, stored: int, custodians: int, *, json: bool) -> None:
+    """Say where a dataset's copies and shares are; exit with a failure while copies are pending."""
+    if json:
+        facts = {"bytes": stored, "storage": storage, "custodians": custodians}
+        show_json({**dataset_copies.dataset_json(found), "state": "published" if found.is_met else "pending", **facts})
+    else:
+        done = "published" if found.is_met else "[yellow]pending[/]:"
+        say(f"{done} [bold]{found.manifest}[/] to {foreign(storage)}: {stored} bytes fetched back and checked")
+        if len(found.copies) > 1:
+            dataset_copies.show_copies(found)
+        holders = counted(custodians, "custodian")
+        say(f"key shares are with {holders}; next: coffer dao propose --dataset {found.manifest}")
+    if not found.is_met:
+        if not json:
+            say("pending copies go on with: coffer storage watch; see them with: coffer dataset status")
+        raise typer.Exit(FAILED)
 
 
 @app.command("list")

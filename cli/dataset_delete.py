@@ -23,7 +23,7 @@ from cli.workplace import custodians_reached, history_meant, opened_home, progre
 from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
-from vault.assembly import history_of, time_text
+from vault.assembly import history_of
 from vault.charter import Charter
 from vault.codec import OBJECT_BYTES_MAX
 from vault.copies.model import Kind
@@ -33,6 +33,7 @@ from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version, verify_t
 from vault.errors import AccessDenied, MalformedObject, ServiceUnavailable
 from vault.manifest import Manifest
 from vault.signing import BLANK_SIGNATURE, SigningKey, address_text
+from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.client import CustodyClient

@@ -17,7 +17,8 @@ from cli.console import out, reported, say, show_json, warn_simulated
 from cli.demo.narration import Narrator
 from cli.home import Settings, settings_from
 from cli.options import JsonOption
-from cli.stage import Stage, Terms
+from cli.stage import Stage
+from cli.stage_policy import Terms
 from rag.beir import BeirCorpus, load
 from rag.evaluate import agreement, evaluate
 from vault.ballot import Support

@@ -21,7 +21,6 @@ from cli.workplace import history_meant, opened_home, wallet_key
 from enclave.credential import Credential
 from vault.action import Scope, revocation
 from vault.acts import delegate, grant_license
-from vault.assembly import time_text
 from vault.codec import OBJECT_BYTES_MAX
 from vault.errors import AccessDenied, MalformedObject
 from vault.grant import Grant
@@ -30,6 +29,7 @@ from vault.license import AMOUNT_MAX, License
 from vault.machine import MachineKey
 from vault.policy import Policy
 from vault.signing import address_text
+from vault.utc import time_text
 
 app = typer.Typer(help="Let apps ask under a policy: grant, accept, list and revoke licenses.")
 CREDENTIAL_FOR = "the credential"

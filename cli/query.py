@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -12,9 +12,24 @@ from cli.console import FAILED, fail, foreign, inputs_reported, out, printable, 
 from cli.licensed import CredentialOption, Licensed, licensed
 from cli.log_heads import follow_log
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption, cid_option
+from cli.question_options import (
+    BatchOption,
+    DatasetsOption,
+    DistinctOption,
+    DiversityOption,
+    KOption,
+    MaxPriceOption,
+    MaxSpendOption,
+    ModeOption,
+    NeighborsOption,
+    RerankOption,
+    TextArgument,
+    WhereOption,
+    options_of,
+)
 from cli.sealed_files import read_bounded
 from vault.errors import MalformedObject, VaultError
-from vault.question import NEIGHBORS_MAX, TEXT_CHARS_MAX, THOUSAND, Mode, Options
+from vault.question import TEXT_CHARS_MAX, Mode
 
 if TYPE_CHECKING:
     from cli.asking import Kept
@@ -25,36 +40,19 @@ QUESTIONS_BYTES_MAX = 4 << 20
 
 
 def query(
-    text: Annotated[str | None, typer.Argument(help="The question, or - to read it from stdin.")] = None,
+    text: TextArgument = None,
     credential: CredentialOption = None,
-    batch: Annotated[
-        Path | None, typer.Option(help="Ask every line of this file as a question of its own, 64 in a call.")
-    ] = None,
-    k: Annotated[
-        int | None, typer.Option(min=1, help="Passages to return; by default 5, or the policy's most if fewer.")
-    ] = None,
-    mode: Annotated[Mode, typer.Option(help="What ranks passages: vectors, words, or both.")] = Mode.DENSE,
-    where: Annotated[
-        str | None,
-        typer.Option(help='A filter in JSON, e.g. {"key": "document", "equals": "tides.txt"}; see docs/retrieval.md.'),
-    ] = None,
-    dataset: Annotated[
-        list[str] | None, typer.Option(help="Manifest CID to ask; all that the policy names by default.")
-    ] = None,
-    distinct: Annotated[bool, typer.Option(help="Let near-identical passages count as one.")] = False,
-    diversity: Annotated[
-        float, typer.Option(min=0, max=1, help="0 ranks by relevance alone, 1 by being unlike what came before.")
-    ] = 0.0,
-    neighbors: Annotated[
-        int, typer.Option(min=0, max=NEIGHBORS_MAX, help="Passages before and after each; they are charged too.")
-    ] = 0,
-    rerank: Annotated[bool, typer.Option(help="Have the enclave's cross-encoder order the best anew.")] = False,
-    max_price: Annotated[
-        int | None, typer.Option(min=0, help="Micro-units; what may cost more is refused, and nothing is charged.")
-    ] = None,
-    max_spend: Annotated[
-        int | None, typer.Option(min=0, help="Micro-units for all of this; what may cost more is not asked.")
-    ] = None,
+    batch: BatchOption = None,
+    k: KOption = None,
+    mode: ModeOption = Mode.DENSE,
+    where: WhereOption = None,
+    dataset: DatasetsOption = None,
+    distinct: DistinctOption = False,
+    diversity: DiversityOption = 0.0,
+    neighbors: NeighborsOption = 0,
+    rerank: RerankOption = False,
+    max_price: MaxPriceOption = None,
+    max_spend: MaxSpendOption = None,
     enclave: EnclaveOption = None,
     allow_simulated: SimulatedOption = False,
     home: HomeOption = None,
@@ -66,39 +64,37 @@ def query(
     what was asked, answered and charged, and so it contains your question and the passages. Where the connection
     breaks, run the same command again: what was charged already is not charged twice.
     """
-    from cli.asking import asked, asked_each
-    from cli.filters import filter_bytes
-
     if (text is None) == (batch is None):
         raise typer.BadParameter("give a question, or a file of questions with --batch")
     with inputs_reported():
         lines = _questions(batch) if batch is not None else []
     with reported():
-        question = "" if text is None else _question(text)
-        options = Options(
-            mode=mode,
-            where=filter_bytes(where) if where is not None else b"",
-            distinct=distinct,
-            diversity=round(diversity * THOUSAND),
-            neighbors=neighbors,
-            rerank=rerank,
-        )
-        asking: Asking = {"options": options, "datasets": [cid_option(one) for one in dataset or ()]}
+        question = None if text is None else _question(text)
+        asking: Asking = {
+            "options": options_of(mode, where, distinct, diversity, neighbors, rerank),
+            "datasets": [cid_option(one) for one in dataset or ()],
+        }
         if max_price is not None:
             asking["price_max"] = max_price
         with licensed(home, enclave, credential, allow_simulated=allow_simulated, max_spend=max_spend) as at:
-            with at.client.log() as log:
-                follow_log(log, at.place)
-            if batch is not None:
-                outcomes = asked_each(at.client, at.place, at.credential, lines, k, **asking)
-                _show_each(lines, outcomes, at, json=json)
-                return
-            answer, saved = asked(at.client, at.place, at.credential, question, k, **asking)
-        if json:
-            show_json(_answer_json(answer, at.tee) | {"receipt": str(saved)})
-            return
-        _say_answer(answer)
-        _say_price(answer, saved, at.tee)
+            _ask(at, question, lines, k, asking, json=json)
+
+
+def _ask(at: Licensed, question: str | None, lines: list[str], k: int | None, asking: Asking, *, json: bool) -> None:
+    """Ask a question, or each of a file's lines where there is none, and show what came of it."""
+    from cli.asking import asked, asked_each
+
+    with at.client.log() as log:
+        follow_log(log, at.place)
+    if question is None:
+        _show_each(lines, asked_each(at.client, at.place, at.credential, lines, k, **asking), at, json=json)
+        return
+    answer, saved = asked(at.client, at.place, at.credential, question, k, **asking)
+    if json:
+        show_json(_answer_json(answer, at.tee) | {"receipt": str(saved)})
+        return
+    _say_answer(answer)
+    _say_price(answer, saved, at.tee)
 
 
 def _show_each(lines: list[str], outcomes: list[Kept | VaultError], at: Licensed, *, json: bool) -> None:

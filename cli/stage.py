@@ -7,24 +7,21 @@ between parties crosses as it would between machines.
 from __future__ import annotations
 
 import secrets
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Self
 
 from cli import wiring
-from cli.home import Home, Settings, settings_from
-from cli.machine import own_tee
+from cli.home import Home
+from cli.opening import Progress, await_state
+from cli.parties import Parties
 from cli.processes import ServiceProcess
-from cli.wallets import new_wallet, open_wallet
+from cli.stage_policy import YEAR_S, Terms, policy_over
 from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
 from enclave.credential import Credential
 from storage.cid import Cid
-from storage.model import Blobs
 from vault.action import Action, adoption
 from vault.acts import blank_ballot, delegate, deposit_credit, grant_license, inquire, propose, vote_of
 from vault.ballot import Support
@@ -32,28 +29,20 @@ from vault.charter import BASIS_POINTS, Voting, Window
 from vault.client import CustodyClient
 from vault.closing import final_at
 from vault.collecting import decided, handed_in_proposal, handed_in_vote
-from vault.dataset import DatasetRef
 from vault.envelope import Passage
 from vault.errors import ServiceUnavailable
 from vault.founding import charter_of, numbers_for
 from vault.handing import handed_to_all
 from vault.history import History, advanced, founded
 from vault.license import License
-from vault.licensees import Licensees
 from vault.machine import MachineKey
 from vault.manifest import Manifest, dataset_id
-from vault.output_rules import EVERYTHING
 from vault.policy import Policy
 from vault.publishing import Draft, Sealed, copy_dataset, seal_dataset, share_deposits, verify_stored
 from vault.roll import Roll
-from vault.signing import SigningKey
 
-LIGHT_SCRYPT_N = 1 << 14  # a keystore's standard 2^18 would cost a second and 256 MiB per wallet
 CHAIN_ID = 31337  # a development chain's; nothing here touches a chain
-OPEN_TIMEOUT_S = 1800.0
-STOPPED_PATIENCE_S = 30.0  # an enclave tries again by itself; what lasts longer will not mend
 POLL_S = 0.2
-YEAR_S = 365 * 86_400
 WINDOW = Window(entries=100_000, passages=100_000, spend=10**9)  # a stage is taken down, and nobody crashes it to gain
 VOTING = Voting(  # as short as votes can be
     quorum_bps=BASIS_POINTS // 2,
@@ -68,46 +57,18 @@ VOTING = Voting(  # as short as votes can be
     delegations_every_s=0,
 )
 OWN_RECORDS = {"COFFER_RECORDS": ""}  # each service's are in its own folder, whatever database our user works with
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Terms:
-    """What a stage's policy says."""
-
-    price: int
-    k_max: int
-    passages_max: int
-    queries_per_minute: int
-    treasury_bps: int = 1000
-    operator_bps: int = 1500
-    currency: str = "USDC"
 
 
 @dataclass(slots=True)
-class Stage:
+class Stage(Parties):
     """The parties and what they have made so far."""
 
-    root: Path
-    storage: str = ""
-    dtype: str = ""
-    password: str = field(default_factory=lambda: secrets.token_urlsafe(24), repr=False)
-    wallets: dict[str, SigningKey] = field(default_factory=dict)
     blocks: dict[Cid, bytes] = field(default_factory=dict)  # the governance chain
     sealed: list[Sealed] = field(default_factory=list)
     roll: Roll = field(default_factory=lambda: Roll.of({bytes(20): 1}))
     custodians: list[ServiceProcess] = field(default_factory=list)
     enclave: ServiceProcess | None = None
     _history: History | None = None
-    _stack: ExitStack = field(default_factory=ExitStack)
-
-    def __enter__(self) -> Self:
-        before = signal.signal(signal.SIGTERM, _interrupt)  # so that being told to end also ends what we started
-        self._stack.callback(signal.signal, signal.SIGTERM, before)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stack.close()
 
     @property
     def history(self) -> History:
@@ -120,23 +81,6 @@ class Stage:
     def genesis(self) -> Cid:
         """Return the DAO's identity."""
         return self.history.genesis
-
-    def settings(self, party: str) -> Settings:
-        """Return the settings of one party's folder."""
-        storage = self.storage or str(self.root / "blocks")
-        return settings_from(home=self.root / party, storage=storage, dtype=self.dtype, password=self.password)
-
-    def wallet(self, name: str) -> SigningKey:
-        """Return a party's key, from its keystore file; made on first use."""
-        if name not in self.wallets:
-            path = Home(self.root / name).wallet(name)
-            new_wallet(path, self.password, rounds=LIGHT_SCRYPT_N)
-            self.wallets[name] = open_wallet(path, self.password)
-        return self.wallets[name]
-
-    def blobs(self) -> Blobs:
-        """Return the block store that owners publish to and the enclave reads from."""
-        return wiring.open_storage(self.settings("owners"))
 
     def found(
         self,
@@ -201,29 +145,7 @@ class Stage:
 
     def policy(self, title: str, terms: Terms) -> Policy:
         """Return a policy over everything sealed so far, for the stage's own simulated enclave."""
-        enclave = self.settings("enclave")
-        return Policy(
-            genesis=self.genesis,
-            title=title,
-            datasets=tuple(DatasetRef.pinned(sealed.manifest) for sealed in self.sealed),
-            licensees=Licensees.credential(self.wallet("issuer").address),
-            currency=terms.currency,
-            price_per_query=terms.price,
-            price_per_passage=0,
-            k_max=terms.k_max,
-            queries_per_minute=terms.queries_per_minute,
-            passages_max=terms.passages_max,
-            corpus_bps=BASIS_POINTS,
-            owner_bps=BASIS_POINTS,
-            tees=(own_tee(enclave),),
-            configurations=(wiring.enclave_configuration(enclave, self.genesis).cid(),),
-            output=EVERYTHING,
-            treasury=self.wallet("treasury").address,
-            operator=self.wallet("operator").address,
-            treasury_bps=terms.treasury_bps,
-            operator_bps=terms.operator_bps,
-            expires_at=wiring.clock() + YEAR_S,
-        )
+        return policy_over(self.manifests(), title, terms, self, self.genesis, at=wiring.clock())
 
     def decide(self, action: Action, policy: Policy | None, votes: dict[str, Support]) -> None:
         """Propose, vote, have the custodians close the vote, and advance the head."""
@@ -302,23 +224,7 @@ class Stage:
 
     def await_state(self, wanted: str, progress: Progress = lambda _, __: None) -> str:
         """Wait until the enclave says it is `wanted`; return its reason. Raises `ServiceUnavailable` in time."""
-        channel = EnclaveChannel(self.enclave_address())
-        try:
-            until = time.monotonic() + OPEN_TIMEOUT_S
-            stopped_since: float | None = None
-            while time.monotonic() < until:
-                status = channel.status()
-                now = time.monotonic()
-                stopped_since = (stopped_since or now) if status.state in ("stopped", "waiting") else None
-                if status.state != wanted and stopped_since is not None and now - stopped_since > STOPPED_PATIENCE_S:
-                    break
-                progress(status.passages_done, status.passages_total)
-                if status.state == wanted:
-                    return status.reason
-                time.sleep(POLL_S)
-        finally:
-            channel.close()
-        raise ServiceUnavailable(f"the enclave is {status.state}, not {wanted}: {status.reason}")
+        return await_state(self.enclave_address(), wanted, progress)
 
     def enclave_address(self) -> str:
         """Return where the enclave listens."""
@@ -385,7 +291,3 @@ class Stage:
     def manifests(self) -> list[Manifest]:
         """Return the manifests of everything sealed."""
         return [sealed.manifest for sealed in self.sealed]
-
-
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import struct
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from cli.console import foreign, reported, say, show_json, tee_text
 from cli.licensed import CredentialOption, licensed
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption
+from cli.question_options import KOption, NeighborsOption
 from enclave.receipt_folder import ReceiptFolder
-from vault.question import NEIGHBORS_MAX
+
+_QUOTED = ("price_max", "price_min", "passages_max", "passages_left", "credit", "spend_left")
+_DATASET = ("title", "passages", "index", "recall_ppm")
+_DESCRIBED = ("k_max", "queries_per_minute", "price_per_query", "price_per_passage", "currency", "owners_min")
 
 
 def quote(
     credential: CredentialOption = None,
-    k: Annotated[
-        int | None, typer.Option(min=1, help="Passages to ask for; by default 5, or the policy's most if fewer.")
-    ] = None,
-    neighbors: Annotated[
-        int, typer.Option(min=0, max=NEIGHBORS_MAX, help="Passages before and after each; they are charged too.")
-    ] = 0,
+    k: KOption = None,
+    neighbors: NeighborsOption = 0,
     enclave: EnclaveOption = None,
     allow_simulated: SimulatedOption = False,
     home: HomeOption = None,
@@ -31,18 +31,7 @@ def quote(
     with reported(), licensed(home, enclave, credential, allow_simulated=allow_simulated) as at:
         told, unit = at.client.quote(k=k, neighbors=neighbors), at.client.policy.currency
         if json:
-            show_json(
-                {
-                    "price_max": told.price_max,
-                    "price_min": told.price_min,
-                    "passages_max": told.passages_max,
-                    "passages_left": told.passages_left,
-                    "credit": told.credit,
-                    "spend_left": told.spend_left,
-                    "currency": unit,
-                    "tee": at.tee,
-                }
-            )
+            show_json(_named(told, _QUOTED) | {"currency": unit, "tee": at.tee})
             return
         say(f"{told.price_min} … {told.price_max} micro-{foreign(unit)} for at most {told.passages_max} new passages")
         say(f"left: credit {told.credit}, spend cap {told.spend_left}, {told.passages_left} passages to see")
@@ -60,29 +49,12 @@ def describe(
     with reported(), licensed(home, enclave, credential, allow_simulated=allow_simulated) as at:
         told = at.client.describe()
         if json:
-            show_json(
-                {
-                    "datasets": [
-                        {
-                            "manifest": str(one.manifest),
-                            "title": one.title,
-                            "passages": one.passages,
-                            "owner": f"0x{one.owner.hex()}",
-                            "model": one.model.hex(),
-                            "index": one.index,
-                            "recall_ppm": one.recall_ppm,
-                        }
-                        for one in told.datasets
-                    ],
-                    "k_max": told.k_max,
-                    "queries_per_minute": told.queries_per_minute,
-                    "price_per_query": told.price_per_query,
-                    "price_per_passage": told.price_per_passage,
-                    "currency": told.currency,
-                    "owners_min": told.owners_min,
-                    "tee": at.tee,
-                }
-            )
+            datasets = [
+                {"manifest": str(one.manifest), "owner": f"0x{one.owner.hex()}", "model": one.model.hex()}
+                | _named(one, _DATASET)
+                for one in told.datasets
+            ]
+            show_json({"datasets": datasets} | _named(told, _DESCRIBED) | {"tee": at.tee})
             return
         for one in told.datasets:
             say(f"[bold]{foreign(one.title) or 'untitled'}[/]: {one.passages} passages of 0x{one.owner.hex()}")
@@ -114,3 +86,8 @@ def embed(
             return
         say(" ".join(f"{number:.9g}" for number in vector))
         say(f"price {made.receipt.price} micro-{foreign(made.receipt.currency)}; receipt {foreign(str(saved))}")
+
+
+def _named(told: object, names: tuple[str, ...]) -> dict[str, Any]:
+    """Return some of what an enclave told, by name."""
+    return {name: getattr(told, name) for name in names}

@@ -14,8 +14,7 @@ from storage.cid import Cid
 from vault.errors import InvalidDecision, NotYet
 from vault.guardian import EPOCHS_VALID, GuardianAct, GuardianSignature
 from vault.history import Cause, History
-from vault.polls import PollStore
-from vault.served import Served
+from vault.station import Station
 from vault.utc import time_text
 from vault.vote_delegation import DelegationBatch
 
@@ -38,19 +37,15 @@ class Acting:
 
     def __init__(
         self,
-        store: PollStore,
-        histories: Served,
+        station: Station,
         *,
-        clock: Callable[[], int],
         require_caught_up: Callable[[History], None],
         take_effect: TakeEffect,
     ) -> None:
-        self._store = store
-        self._histories = histories
-        self._clock = clock
+        self._store, self._histories, self._clock = station.store, station.histories, station.clock
         self._require_caught_up = require_caught_up
         self._take_effect = take_effect
-        self._delegated = {genesis: history.delegated_epoch for genesis, history in histories.items()}
+        self._delegated = {genesis: history.delegated_epoch for genesis, history in station.histories.items()}
         self.on_news: Callable[[], None] = _nobody  # called when an act has more signatures than before
 
     def submit_act(self, signed: GuardianAct) -> ActState:

@@ -8,7 +8,6 @@ history from the genesis charter and raw signatures, and checks each block again
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from datetime import UTC, datetime
 
 from storage.cid import DAG_CBOR, Cid
 from vault.action import Action
@@ -208,11 +207,3 @@ def put(board: Board, kind: Kind, genesis: Cid, record: Record, *, parent: Cid |
 def put_block(board: Board, kind: Kind, genesis: Cid, cid: Cid, body: bytes, *, parent: Cid | None = None) -> None:
     """Put a block on the board; where it is there already, it stays as it came first."""
     board.put(kind, genesis, cid, parent, body)
-
-
-def time_text(seconds: int) -> str:
-    """Return UTC seconds as a person reads them."""
-    try:
-        return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (OverflowError, ValueError, OSError):
-        return f"{seconds} (UTC seconds)"

@@ -9,42 +9,27 @@ thread: `asked`, `checked`, `answered`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from storage.cid import Cid
-from storage.model import Blobs
 from vault.acknowledgment import Acknowledgment, Acknowledgments
 from vault.ballot import Proposal, Vote
 from vault.ballot_box import Held, Poll
 from vault.charter import Charter
-from vault.closing import final_at
-from vault.custodian import CustodianKeys
-from vault.errors import AccessDenied, InvalidDecision, NotYet, StaleState, VaultError
+from vault.errors import InvalidDecision, NotYet, StaleState, VaultError
 from vault.history import History
 from vault.offered import Answer, Asked, Offer, held_from, row_of
 from vault.offered import KnownProposal as KnownProposal
 from vault.offered import KnownVote as KnownVote
-from vault.polls import PollStore, ProposalRow, VoteRow
+from vault.polls import ProposalRow, VoteRow
+from vault.proposals import Proposals
 from vault.proposing import OPENS_WITHIN_S, is_timely, require_proposable, require_vouched, vouched_by
-from vault.served import Served
+from vault.station import Station
 
-DAY_S = 86_400
 VOTES_AT_ONCE = 200
-PAGE_PROPOSALS = 50
 PAGE_VOTES = 500
 PROPOSALS_AT_HAND = 256
-OPEN_MAX = 100  # proposals of one member whose votes can still matter
-CHANGES_MAX = 10_000  # proposals listed at once
-
-
-@dataclass(slots=True)
-class _Open:
-    """A DAO's proposals whose votes can still matter, as of a position."""
-
-    position: int = 0
-    proposals: dict[bytes, Proposal] = field(default_factory=dict)
 
 
 class Balloting:
@@ -52,12 +37,8 @@ class Balloting:
 
     def __init__(
         self,
-        keys: CustodianKeys,
-        store: PollStore,
-        blobs: Blobs,
-        histories: Served,
+        station: Station,
         *,
-        clock: Callable[[], int],
         production: bool,
         require_caught_up: Callable[[History], None],
     ) -> None:
@@ -66,15 +47,12 @@ class Balloting:
         Args:
             require_caught_up: raises `NotYet` while this custodian may sign nothing for a DAO (rule F5).
         """
-        self._key = keys.signing
-        self._store = store
-        self._blobs = blobs
-        self._histories = histories
-        self._clock = clock
+        self._key, self._store, self._blobs = station.keys.signing, station.store, station.blobs
+        self._histories, self._clock = station.histories, station.clock
         self._production = production
         self._require_caught_up = require_caught_up
         self._at_hand: dict[bytes, Proposal] = {}
-        self._open: dict[Cid, _Open] = {}
+        self.proposals = Proposals(station)
         self.on_news: Callable[[], None] = _nobody  # called when something is held that others are to hear of
 
     def submit_proposal(
@@ -103,7 +81,7 @@ class Balloting:
         if proposal.opens_at > now + history.charter.voting.delay_s + OPENS_WITHIN_S:
             raise NotYet("the proposal would open too far ahead; hand it in later")
         if vouching <= history.charter.liars:  # otherwise an honest one admitted it, under the same bounds
-            self._require_admitted(history, proposal, words, at=now)
+            self.proposals.require_admitted(history, proposal, words, own=self._key.public, at=now)
         own = Acknowledgment.made(self._key, proposal.genesis, digest, at=now)
         self._histories.entrust(proposal.genesis)
         for cid, block in named.items():
@@ -182,18 +160,6 @@ class Balloting:
             self.on_news()
         return answers
 
-    def proposals(self, genesis: Cid, after: int) -> list[KnownProposal]:
-        """Return a page of the proposals that changed here after a position, in the order of their changes."""
-        self._histories[genesis]
-        return [
-            KnownProposal(
-                proposal=Proposal.from_bytes(row.body),
-                acknowledgments=Acknowledgments.from_bytes(row.acknowledgments).given,
-                position=row.position,
-            )
-            for row in self._store.kept_proposals(genesis, after, most=PAGE_PROPOSALS)
-        ]
-
     def votes(self, genesis: Cid, proposal: bytes, after: int) -> list[KnownVote]:
         """Return a page of the votes on a proposal that changed here after a position, in the order of changes."""
         return [
@@ -209,16 +175,6 @@ class Balloting:
         """Return what `votes` does as it was encoded: hundreds are handed out without decoding one."""
         self._require_known(genesis, proposal)
         return self._store.kept_votes(proposal, after, most=PAGE_VOTES)
-
-    def matters(self, proposal: Proposal) -> bool:
-        """Say whether votes on a proposal can still be taken, or void a decision that waits for its timelock."""
-        history = self._histories[proposal.genesis]
-        voting = history.charter.voting
-        try:
-            history.require_current(proposal)
-        except InvalidDecision:
-            return False
-        return self._clock() <= final_at(proposal, history.charter) + voting.timelock_s + voting.round_s
 
     def _require_known(self, genesis: Cid, proposal: bytes) -> Proposal:
         known = self._at_hand.get(proposal)
@@ -245,44 +201,6 @@ class Balloting:
         for row in self._store.votes_of(poll.proposal.cid().digest, voters):
             held[row.voter] = (*held.get(row.voter, ()), held_from(row))
         return held
-
-    def _require_admitted(
-        self, history: History, proposal: Proposal, words: Sequence[Acknowledgment], *, at: int
-    ) -> None:
-        """Raise `AccessDenied` for one too many of a member: brought by itself, or vouched for by who may lie.
-
-        An honest custodian vouches for what a member brought it, and for what others vouched for: of each of them, as
-        much as for itself.
-        """
-        voting, own = history.charter.voting, self._key.public
-        if sum(one.proposer == proposal.proposer for one in self.open_proposals(history.genesis)) >= OPEN_MAX:
-            raise AccessDenied(f"a member has at most {OPEN_MAX} proposals open at once")
-        rows = self._store.proposed_since(proposal.genesis, proposal.proposer, at - DAY_S)
-        vouchers = {one.custodian for one in words if one.custodian != own}
-        if not vouchers:
-            if sum(row.is_direct for row in rows) >= voting.proposals_per_day:
-                raise AccessDenied(f"a member makes {voting.proposals_per_day} proposals a day in this DAO")
-            return
-        known = [Acknowledgments.from_bytes(row.acknowledgments).given for row in rows if not row.is_direct]
-        counts = Counter(key for given in known for key in {one.custodian for one in given})
-        most = voting.proposals_per_day * len(history.charter.custodians)
-        if all(counts[key] >= most for key in vouchers):
-            raise AccessDenied(f"a custodian vouches for at most {most} proposals of a member a day")
-
-    def open_proposals(self, genesis: Cid) -> list[Proposal]:
-        """Return the proposals here whose votes can still matter."""
-        known = self._open.setdefault(genesis, _Open())
-        while page := self.proposals(genesis, known.position):
-            known.proposals |= {one.proposal.cid().digest: one.proposal for one in page}
-            known.position = page[-1].position
-        known.proposals = {digest: proposal for digest, proposal in known.proposals.items() if self.matters(proposal)}
-        return list(known.proposals.values())
-
-    def changes(self, genesis: Cid) -> list[tuple[bytes, int]]:
-        """Return the proposals whose votes can still matter, with the position of the last change to these."""
-        self._histories[genesis]
-        changes = self._store.last_changes([one.cid().digest for one in self.open_proposals(genesis)])
-        return sorted(changes.items())[:CHANGES_MAX]
 
     def _more_said(
         self, row: ProposalRow, proposal: Proposal, given: Sequence[Acknowledgment], charter: Charter

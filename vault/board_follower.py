@@ -215,7 +215,7 @@ class BoardFollower:
                 voting.acting.submit_act(signed)
             return
         proposal = Decision.from_bytes(body).proposal if kind is Kind.DECISION else Proposal.from_bytes(body)
-        if proposal.genesis != genesis or not voting.balloting.matters(proposal):
+        if proposal.genesis != genesis or not voting.balloting.proposals.matters(proposal):
             return
         if kind is Kind.PROPOSAL:
             blocks = await asyncio.to_thread(_named, board, kind, body)

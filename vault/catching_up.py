@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 import secrets
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from storage.cid import Cid
-from storage.model import Blobs
 from vault.charter import Charter
-from vault.custodian import NONCE_LIFETIME_S, CustodianKeys, CustodyStore
+from vault.custodian import NONCE_LIFETIME_S
 from vault.custody_state import (
     CustodyState,
     StateQuestion,
@@ -40,6 +39,7 @@ from vault.links import Piece, next_links, piece_after
 from vault.machine import BLANK
 from vault.manifest import Manifest
 from vault.release import HandBack, StateDeposit
+from vault.station import Station
 
 MANIFESTS_BYTES = 1 << 20  # handed out at once; with one manifest more they still fit a message
 PAGE_LINEAGES = 32
@@ -62,22 +62,15 @@ class CatchingUp:
 
     def __init__(
         self,
-        keys: CustodianKeys,
-        store: CustodyStore,
-        blobs: Blobs,
-        histories: Mapping[Cid, History],
+        station: Station,
         *,
-        clock: Callable[[], int],
         skew_s: int,
     ) -> None:
-        self._keys = keys
-        self._store = store
-        self._blobs = blobs
-        self._histories = histories
-        self._clock = clock
+        self._keys, self._store, self._blobs = station.keys, station.store, station.blobs
+        self._histories, self._clock = station.histories, station.clock
         self._skew_s = skew_s
-        self._restored_at = store.restored_at()
-        self._caught_up = set(store.caught_up())
+        self._restored_at = station.store.restored_at()
+        self._caught_up = set(station.store.caught_up())
         self._questions: dict[bytes, deque[bytes]] = {}  # of this very run, by whom they were asked of
 
     def now(self) -> int:

@@ -1,10 +1,9 @@
 """A custodian: it keeps its share of every data key, and gives it only to an enclave the DAO's policy accepts.
 
 It trusts no one's row: charters, decisions and heads are verified from raw signatures, manifests and deposits from
-their owners', evidence by an `Appraiser` handed in. A share goes out only under the manifest's own genesis, and to a
-simulated TEE only if the owner's signature allows it (B1); deposits and releases are bound to their context and checked
-against commitments (B2, E1); a nonce is used once; what is signed is on disk first, one vote for a head per epoch, one
-instance per ledger until its lease has ended (F1). Time is this custodian's own clock.
+their owners', evidence by an `Appraiser` handed in. What is signed is on disk first: one vote for a head per epoch.
+Time is this custodian's own clock. This is its face, and puts its parts together; shares are `vault.shares`' matter,
+heads `vault.succession`'s, votes `vault.voting`'s.
 """
 
 from __future__ import annotations
@@ -19,34 +18,29 @@ from vault.catching_up import CatchingUp
 from vault.challenges import Challenges
 from vault.charter import Charter, Custodian
 from vault.custodian import CustodianKeys, CustodyStore
-from vault.custody_state import lineage
-from vault.deposited import opened_share, opened_state_share
 from vault.destroying import Destroying
 from vault.destruction import Destruction, DestructionReceipt
-from vault.errors import AccessDenied, ForkedHistory, MalformedObject, StaleState
-from vault.evidence import RELEASE, Appraiser, Binding, Evidence
+from vault.errors import AccessDenied, StaleState
+from vault.evidence import Appraiser, Binding, Evidence
 from vault.head_vote import MISSING_MAX, VOTES_MAX, HeadVote, KnownTip
 from vault.history import Cause, History, extended, founded
 from vault.known import Known
-from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, Lease, Terms, ledger_id, remembered_anchor
-from vault.links import heads_after, linked
-from vault.machine import BLANK
+from vault.lease import CLOCK_SKEW_S
+from vault.links import Fetch
 from vault.manifest import Manifest, ShareDeposit
 from vault.release import (
     HandBack,
     Identity,
     LeaseRequest,
-    OfferedKeys,
-    ShareRelease,
     StateDeposit,
 )
-from vault.releasing import Released, Releasing
+from vault.releasing import Released
 from vault.served import Served
+from vault.shares import Shares
+from vault.station import Station
 from vault.succession import Succession
 from vault.taking import Taking
 from vault.voting import Voting
-
-RELEASED_BYTES = 256 << 10  # of a chain that go with a lease; whoever lacks more of it fetches it
 
 
 class Custody:
@@ -69,62 +63,38 @@ class Custody:
         Args:
             only: the DAOs to serve; None for whichever come and name this custodian.
         """
-        self._keys = keys
-        self._store = store
-        self._blobs = blobs
-        self._known = Known(blobs)
-        self._appraising = Appraising(
-            appraiser, self._known, production, store.latest_manifest, is_destroyed=store.is_destroyed
-        )
-        self._clock = clock
-        self._skew_s = skew_s
-        self._challenges = Challenges()
-        self._instances: dict[bytes, bytes] = {}  # ledger → instance leased by this process
         self._histories = Served(store, blobs)
         self._only = only
         for genesis in store.geneses():
             if only is None or genesis in only:
-                self._histories.remember(self._restored(genesis))
-        self.catching_up = CatchingUp(keys, store, blobs, self._histories, clock=clock, skew_s=skew_s)
+                self._histories.remember(_restored(genesis, store, blobs, at=clock()))
+        station = Station(keys=keys, store=store, blobs=blobs, histories=self._histories, clock=clock)
+        challenges = Challenges()
+        self._keys = keys
         self.on_head: Callable[[], None] = _nobody  # called when a head or a vote for one is new here
+        self.catching_up = CatchingUp(station, skew_s=skew_s)
+        require_caught_up = self.catching_up.require
         self.succession = Succession(
-            keys,
-            store,
-            blobs,
-            self._histories,
-            clock=clock,
-            require_caught_up=self.catching_up.require,
-            require_link=lambda head, fetch: self.voting.require_link(head, fetch),
+            station,
+            require_caught_up=require_caught_up,
+            require_link=self._require_link,
             on_rolled_back=self.catching_up.note_rolled_back,
             on_new=self._noted,
         )
-        self.destroying = Destroying(
-            keys,
-            store,
-            self._histories,
-            self._challenges,
-            blobs=blobs,
-            clock=clock,
-            require_caught_up=self.catching_up.require,
-        )
         self._taking = Taking(
-            self._histories,
-            blobs,
-            self.succession,
-            clock=clock,
-            require_named=self._require_named,
-            require_link=lambda head, fetch: self.voting.require_link(head, fetch),
+            station, self.succession, require_named=self._require_named, require_link=self._require_link
         )
         self.voting = Voting(
-            keys,
-            store,
-            blobs,
-            self._histories,
-            clock=clock,
-            production=production,
-            require_caught_up=self.catching_up.require,
-            take_effect=self._taking.take_effect,
+            station, production=production, require_caught_up=require_caught_up, take_effect=self._taking.take_effect
         )
+        self.destroying = Destroying(station, challenges, require_caught_up=require_caught_up)
+        appraising = Appraising(
+            appraiser, Known(blobs), production, store.latest_manifest, is_destroyed=store.is_destroyed
+        )
+        self.shares = Shares(station, appraising, self.succession, challenges, self.catching_up, skew_s=skew_s)
+
+    def _require_link(self, head: Cid, fetch: Fetch) -> None:
+        self.voting.require_link(head, fetch)
 
     def _noted(self) -> None:
         self.voting.acting.note_delegations()
@@ -188,160 +158,29 @@ class Custody:
 
     def deposit_share(self, manifest: Manifest, deposit: ShareDeposit) -> None:
         """Keep this custodian's share of a dataset's key, after checking owner, context and commitment."""
-        history = self._history(manifest.genesis)
-        self.catching_up.require(history)
-        domain = history.charter.domain(manifest.genesis)
-        manifest.verify_owner(domain)
-        deposit.verify(domain)
-        index = self._index(history.charter)
-        if (deposit.manifest, deposit.owner, deposit.custodian, deposit.index) != (
-            manifest.cid(),
-            manifest.owner,
-            self._keys.signing.public,
-            index,
-        ):
-            raise AccessDenied("the deposit is not the manifest owner's, or not for this custodian")
-        if len(manifest.share_commitments) != len(history.charter.custodians):
-            raise MalformedObject("the manifest does not commit to one share per custodian")
-        if self._store.is_destroyed(manifest.cid()):
-            raise AccessDenied("the owner had this version's key destroyed; seal the dataset anew, under another key")
-        self._check_lineage(manifest)
-        opened_share(self._keys.hpke, manifest, deposit)
-        self._histories.entrust(manifest.genesis)
-        is_named = any(named.means(manifest) for policy in history.policies.values() for named in policy.datasets)
-        self._blobs.put(manifest.cid(), manifest.encoded())
-        try:
-            self._store.register_manifest(
-                lineage(manifest), manifest.version, manifest.cid(), genesis=manifest.genesis, is_named=is_named
-            )
-        except AccessDenied:  # no room, and so no version of it is known
-            self._blobs.delete(manifest.cid())
-            raise
-        self._store.store_deposit(manifest.cid(), deposit.encoded())
+        self.shares.deposit_share(manifest, deposit)
 
-    def destroy_share(self, manifest: Manifest, order: Destruction) -> DestructionReceipt:
-        """Destroy this custodian's share of a version's key for good, at its owner's order (rule S3)."""
-        return self.destroying.destroy(manifest, order)
+    def deposit_state(self, deposit: StateDeposit) -> None:
+        """Keep the first enclave's share of the state key (rule L1)."""
+        self.shares.deposit_state(deposit)
 
     def challenge(self, instance: bytes, keys: bytes) -> bytes:
-        """Return a nonce that `instance` may use once within `NONCE_LIFETIME_S`.
-
-        Args:
-            keys: digest of the HPKE keys it will show (`vault.release.OfferedKeys`); a release goes to no others.
-        """
-        self.catching_up.require_any()
-        return self._challenges.issue(instance, keys, at=self._clock())
+        """Return a nonce that an enclave's evidence is to contain."""
+        return self.shares.challenge(instance, keys)
 
     def release(
         self, binding: Binding, evidence: Evidence, request: LeaseRequest, *, known_head: Cid | None
     ) -> Released:
-        """Appraise an enclave under every policy in force; lease it what they allow, and release the shares.
-
-        A renewal grants a window: it is on disk as consumed before the lease is signed (rule F3).
-        """
-        now = self._clock()
-        report_data = _require_own_request(request, binding, self._keys.signing.public)
-        nonce = self._spent_nonce(binding, now)
-        self.catching_up.require(self._history(binding.genesis))
-        leasing = self.succession.leasing(binding.genesis)
-        history = leasing.settled
-        verdicts = self._appraising.verdicts(history, binding, evidence, at=now, restricted_by=leasing.restricted_by)
-        ledger = ledger_id(binding.genesis)
-        kept = self._store.kept(ledger, {cid for verdict in verdicts for cid in verdict.datasets()})
-        manifests = self._appraising.accepted(verdicts, history.genesis, kept.deposits)
-        # Whoever leased last has shown that its books go on from the anchor; another one has yet to look at it.
-        is_known = kept.anchor is None or kept.instance == binding.receipt_key
-        is_renewal = is_known and not request.wants_shares
-        anchor = remembered_anchor(kept.anchor, request.anchor, is_verified=is_renewal)
-        shares: tuple[ShareRelease, ...] = ()
-        state_share = None
-        if request.wants_shares:
-            releasing = Releasing(self._keys, history, binding, report_data)
-            shares = tuple(releasing.share(manifest, kept.deposits.get(manifest.cid())) for manifest in manifests)
-            state_share = releasing.state_share(ledger, kept.state_share) if kept.state_share else None
-        terms = Terms(
-            genesis=binding.genesis,
-            head=history.head.cid(),
-            epoch=history.head.epoch,
-            manifests=tuple(manifest.cid() for manifest in manifests),
-            ledger=ledger,
-            anchor=request.anchor,
-            instance=binding.receipt_key,
-            evidence=evidence.digest(),
-            window=history.charter.window if is_renewal else None,
-        )
-        before = Anchor(sequence=kept.anchor[0], mac=kept.anchor[1]) if kept.anchor else EMPTY_ANCHOR
-        lease = self._granted(terms, request, before, anchor, nonce, now)
-        blocks = self._blocks(history, known_head, terms.manifests)
-        return Released(lease=lease, blocks=blocks, shares=shares, state_share=state_share)
-
-    def deposit_state(self, deposit: StateDeposit) -> None:
-        """Keep the first enclave's share of the state key (rule L1)."""
-        deposit.verify()
-        history = self._history(deposit.genesis)
-        self.catching_up.require(history)
-        index = self._index(history.charter)
-        if deposit.ledger != ledger_id(deposit.genesis) or self._instances.get(deposit.ledger) != deposit.instance:
-            raise AccessDenied("only the instance that holds this ledger's lease may deposit its state key")
-        if (deposit.custodian, deposit.index) != (self._keys.signing.public, index):
-            raise AccessDenied("the deposit is for another custodian")
-        opened_state_share(self._keys.hpke, deposit)
-        if self._store.store_state_share(deposit.ledger, deposit.encoded()):
-            return
-        # An opening that ended between two custodians leaves them with shares of different keys, all of them unused.
-        if not self._store.replace_state_share(deposit.ledger, deposit.encoded(), instance=deposit.instance):
-            raise ForkedHistory("this ledger has a state key already")
+        """Lease an enclave what every policy in force allows it, and release the shares."""
+        return self.shares.release(binding, evidence, request, known_head=known_head)
 
     def hand_back(self, hand_back: HandBack) -> None:
-        """End an instance's lease early, at its own request; what it still asks from before is not answered."""
-        hand_back.verify()
-        if hand_back.ledger != ledger_id(hand_back.genesis):
-            raise AccessDenied("not this DAO's ledger")
-        self.catching_up.require(self._history(hand_back.genesis))
-        is_leased = self._store.standing(hand_back.ledger).instance == hand_back.instance
-        self._challenges.forget(hand_back.instance, at=self._clock(), is_leased=is_leased)
-        if not is_leased:
-            return  # anybody can sign a hand-back with a key of their own; it changes nothing on disk
-        if hand_back.anchor is None:
-            self._store.release_instance(hand_back.ledger, hand_back.instance)
-        else:
-            self._store.hand_back(hand_back.ledger, hand_back.instance, hand_back.anchor, hand_back.encoded())
+        """End an instance's lease early, at its own request."""
+        self.shares.hand_back(hand_back)
 
-    def _granted(
-        self, terms: Terms, request: LeaseRequest, before: Anchor, anchor: Anchor, nonce: bytes, now: int
-    ) -> Lease:
-        """Return the signed lease, what it grants being on disk before (rules F1, F3)."""
-        not_after = now + self._history(terms.genesis).charter.lease_s
-        self._histories.entrust(terms.genesis)
-        self._store.grant_lease(
-            terms.ledger,
-            instance=terms.instance,
-            not_after=not_after,
-            anchor_sequence=anchor.sequence,
-            anchor_mac=anchor.mac,
-            at=now,
-            skew_s=self._skew_s,
-            window=terms.window,
-            settled=request.settled if terms.window else (),
-        )
-        self._instances[terms.ledger] = terms.instance
-        windows, returned = self._store.reports(terms.ledger)
-        return Lease(
-            custodian=self._keys.signing.public,
-            nonce=nonce,
-            terms=terms,
-            issued_at=now,
-            not_after=not_after,
-            remembered=before,
-            windows=tuple(window for window in windows if window.instance != terms.instance),
-            returned=HandBack.from_bytes(returned) if returned else None,
-            signature=BLANK,
-        ).signed_by(self._keys.signing)
-
-    def _restored(self, genesis: Cid) -> History:
-        history = founded(Charter.from_bytes(self._blobs.get(genesis)))
-        heads = self._store.heads(genesis)
-        return extended(history, heads[-1], self._blobs.get, at=self._clock()) if heads else history
+    def destroy_share(self, manifest: Manifest, order: Destruction) -> DestructionReceipt:
+        """Destroy this custodian's share of a version's key for good, at its owner's order (rule S3)."""
+        return self.destroying.destroy(manifest, order)
 
     def is_new(self, genesis: Cid) -> bool:
         """Say whether a DAO is not served here yet."""
@@ -353,57 +192,12 @@ class Custody:
         if charter.custodian(self._keys.signing.public) != self.public:
             raise AccessDenied("this DAO's charter does not name this custodian with its present keys")
 
-    def _history(self, genesis: Cid) -> History:
-        return self._histories[genesis]
 
-    def _index(self, charter: Charter) -> int:
-        return [custodian.key for custodian in charter.custodians].index(self._keys.signing.public)
-
-    def _check_lineage(self, manifest: Manifest) -> None:
-        latest = self._store.latest_manifest(lineage(manifest))
-        if latest is None or latest[1] == manifest.cid():
-            return
-        before = self._known.record(Manifest, latest[1])
-        if manifest.version == before.version + 1 and manifest.previous != before.cid():
-            raise ForkedHistory("the manifest does not follow the version registered before")
-
-    def _spent_nonce(self, binding: Binding, now: int) -> bytes:
-        mine = [entry.nonce for entry in binding.nonces if entry.challenger == self._keys.signing.public]
-        if len(mine) != 1 or binding.purpose != RELEASE:
-            raise AccessDenied("the evidence binds no challenge of this custodian; ask for one first")
-        keys = OfferedKeys(hpke=binding.hpke).digest()
-        self._challenges.spend(mine[0], binding.receipt_key, keys, at=now)
-        return mine[0]
-
-    def _blocks(
-        self, history: History, known_head: Cid | None, manifests: Iterable[Cid]
-    ) -> tuple[tuple[Cid, bytes], ...]:
-        """Return the manifests, and the chain after a known head where all of it is short; else it is fetched."""
-        chain: dict[Cid, bytes] = {}
-        if known_head is None or known_head in history.heads:
-            size = 0
-            for cid in (named for head in heads_after(history, known_head) for named in linked(head, self._block)):
-                chain[cid] = self._block(cid)
-                size += len(chain[cid])
-                if size > RELEASED_BYTES:
-                    chain = {}
-                    break
-        return tuple((chain | {cid: self._block(cid) for cid in manifests}).items())
-
-    def _block(self, cid: Cid) -> bytes:
-        return self._known.block(cid)
+def _restored(genesis: Cid, store: CustodyStore, blobs: Blobs, *, at: int) -> History:
+    history = founded(Charter.from_bytes(blobs.get(genesis)))
+    heads = store.heads(genesis)
+    return extended(history, heads[-1], blobs.get, at=at) if heads else history
 
 
 def _nobody() -> None:
     """Tell nobody of a new head."""
-
-
-def _require_own_request(request: LeaseRequest, binding: Binding, custodian: bytes) -> bytes:
-    """Return the binding's report data; raise unless the attested instance asks this custodian, with this evidence."""
-    request.verify()
-    report_data = binding.report_data()
-    if (request.instance, request.report_data) != (binding.receipt_key, report_data):
-        raise AccessDenied("the request was not made for this evidence, or not by the instance it vouches for")
-    if request.custodian != custodian:
-        raise AccessDenied("the request was made to another custodian")
-    return report_data

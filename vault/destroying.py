@@ -10,18 +10,17 @@ destroys it once it hears of the order. What the backup itself holds is out of r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from storage.cid import CID_BYTES, Cid
-from storage.model import Blobs
 from vault.challenges import Challenges
-from vault.custodian import CustodianKeys, CustodyStore
 from vault.destruction import ORDER_BYTES_MAX, Destruction, DestructionReceipt, challenge_facts
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject
 from vault.history import History
 from vault.machine import BLANK
 from vault.manifest import Manifest
+from vault.station import Station
 
 PAGE_ORDERS: Final = 500
 PAGES_MAX: Final = 400
@@ -32,21 +31,14 @@ class Destroying:
 
     def __init__(
         self,
-        keys: CustodianKeys,
-        store: CustodyStore,
-        histories: Mapping[Cid, History],
+        station: Station,
         challenges: Challenges,
         *,
-        blobs: Blobs,
-        clock: Callable[[], int],
         require_caught_up: Callable[[History], None],
     ) -> None:
-        self._keys = keys
-        self._store = store
-        self._histories = histories
+        self._keys, self._store, self._blobs = station.keys, station.store, station.blobs
+        self._histories, self._clock = station.histories, station.clock
         self._challenges = challenges
-        self._blobs = blobs
-        self._clock = clock
         self._require_caught_up = require_caught_up
 
     def destroy(self, manifest: Manifest, order: Destruction) -> DestructionReceipt:

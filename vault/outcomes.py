@@ -14,21 +14,19 @@ from threading import Lock
 
 from storage.cid import DAG_CBOR, Cid
 from storage.errors import BlockNotFound
-from storage.model import Blobs
 from vault.acknowledgment import Acknowledgments
 from vault.ballot import Proposal, Vote
 from vault.ballot_box import Held, is_omitted
 from vault.balloting import PAGE_VOTES
 from vault.charter import Charter
 from vault.closing import BallotPage, Cast, Closing, Period, final_at, pages_of, proven_period
-from vault.custodian import CustodianKeys, CustodyStore
 from vault.decision import Decision, Fetch
 from vault.errors import InvalidDecision, MalformedObject, NotYet, StaleState
 from vault.history import History
 from vault.machine import BLANK
 from vault.offered import held_from
 from vault.polls import ProposalRow, VoteRow
-from vault.served import Served
+from vault.station import Station
 from vault.utc import time_text
 
 BLOCKS_AT_ONCE = 64
@@ -60,19 +58,12 @@ class Outcomes:
 
     def __init__(
         self,
-        keys: CustodianKeys,
-        store: CustodyStore,
-        blobs: Blobs,
-        histories: Served,
+        station: Station,
         *,
-        clock: Callable[[], int],
         require_caught_up: Callable[[History], None],
     ) -> None:
-        self._key = keys.signing
-        self._store = store
-        self._blobs = blobs
-        self._histories = histories
-        self._clock = clock
+        self._key, self._store, self._blobs = station.keys.signing, station.store, station.blobs
+        self._histories, self._clock = station.histories, station.clock
         self._require_caught_up = require_caught_up
         self._refused: dict[Cid, InvalidDecision] = {}  # decisions that do not hold
         self._lock = Lock()  # decisions are verified in threads

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from storage.cid import Cid
-from vault.assembly import charter_then, fetch_from, proposal_on, time_text
+from vault.assembly import charter_then, fetch_from, proposal_on
 from vault.ballot import Proposal, Vote
 from vault.ballot_box import Held, is_omitted
 from vault.board import Board, Kind
@@ -18,6 +18,7 @@ from vault.errors import InvalidDecision, NotYet, VaultError
 from vault.head import Head
 from vault.history import History, verified_history
 from vault.tally import Tally, tally
+from vault.utc import time_text
 from vault.vote_delegation import Delegations, in_force
 
 

@@ -14,15 +14,14 @@ from dataclasses import replace
 
 from storage.cid import Cid
 from storage.errors import StorageError
-from storage.model import Blobs
 from vault.contest import Contest, Leasing
-from vault.custodian import CustodianKeys, CustodyStore
 from vault.errors import NotYet, VaultError
 from vault.head import Head
 from vault.head_vote import HeadVote, verify_votes, voters_of
 from vault.history import History
-from vault.links import Fetch, linked
-from vault.served import Served
+from vault.kept_contests import KeptContests
+from vault.links import Fetch
+from vault.station import Station
 from vault.waiting import Waiting
 
 MISSING_S = 60  # for which a head is waited for that so few voted for that all of them may lie
@@ -35,12 +34,8 @@ class Succession:
 
     def __init__(
         self,
-        keys: CustodianKeys,
-        store: CustodyStore,
-        blobs: Blobs,
-        histories: Served,
+        station: Station,
         *,
-        clock: Callable[[], int],
         require_caught_up: Callable[[History], None],
         require_link: Callable[[Cid, Fetch], None],
         on_rolled_back: Callable[[], None],
@@ -53,16 +48,14 @@ class Succession:
             on_rolled_back: called where a vote is shown that this custodian has forgotten.
             on_new: called when others are to hear of a head or a vote.
         """
-        self._key = keys.signing
-        self._store = store
-        self._blobs = blobs
-        self._histories = histories
-        self._clock = clock
+        self._key, self._store, self._blobs = station.keys.signing, station.store, station.blobs
+        self._histories, self._clock = station.histories, station.clock
         self._require_caught_up = require_caught_up
         self._require_link = require_link
         self._on_rolled_back = on_rolled_back
         self._on_new = on_new
-        self._waiting = Waiting(store, blobs)
+        self._waiting = Waiting(station.store, station.blobs)
+        self._kept = KeptContests(station, self._waiting)
         self._contests: dict[Cid, Contest] = {}
 
     def contest(self, genesis: Cid) -> Contest:
@@ -70,7 +63,7 @@ class Succession:
         self._histories[genesis]  # which raises
         contest = self._contests.get(genesis)
         if contest is None or contest.settled is not self._histories.settled[genesis]:
-            contest = self._contests[genesis] = self._remembered(genesis)
+            contest = self._contests[genesis] = self._kept.contest(genesis)
             self.settle(genesis)
         return contest
 
@@ -111,7 +104,7 @@ class Succession:
         """Take verified histories, each one head longer than the one before, and keep their blocks."""
         contest = self.contest(genesis)
         for history in verified:
-            self._keep_link(history, fetch)
+            self._kept.keep_link(history, fetch)
             contest.histories[history.heads[-1]] = history
         self._make_room(contest)
 
@@ -129,7 +122,7 @@ class Succession:
         for epoch in sorted({vote.epoch for vote in news}):
             if contest.heard(epoch, (vote for vote in news if vote.epoch == epoch)):
                 is_new = True
-                self._keep_votes(contest, epoch)
+                self._kept.keep_votes(contest, epoch)
         return is_new
 
     def settle(self, genesis: Cid, *, is_new: bool = False) -> None:
@@ -159,33 +152,6 @@ class Succession:
                 contest.rebased[cause] = result
         self.settle(genesis)
 
-    def _remembered(self, genesis: Cid) -> Contest:
-        settled = self._histories.settled[genesis]
-        own = self._store.signed_heads(genesis, -1)
-        contest = Contest(settled=settled, followed=settled, proof_from=0, own=own)
-        for vote in self._store.head_votes(genesis):
-            contest.heard(vote.epoch, [vote])
-        for epoch, head in own.items():
-            contest.heard(epoch, [HeadVote.made(self._key, genesis, epoch, head)])
-        proven = [epoch for epoch, head in enumerate(settled.heads) if contest.is_certified(epoch, head)]
-        contest.proof_from = max(proven, default=0)
-        contest.votes = {epoch: some for epoch, some in contest.votes.items() if epoch >= contest.proof_from}
-        for head in contest.voted_beyond():
-            self._remember_branch(contest, head)
-        contest.waiting = dict.fromkeys(self._store.causes(genesis))
-        return contest
-
-    def _remember_branch(self, contest: Contest, head: Cid) -> None:
-        if not self._blobs.has(head):
-            return
-        known = Head.from_bytes(self._blobs.get(head))
-        before = contest.history(known.previous) if known.previous is not None else None
-        if before is None or known.cause is None:
-            return
-        history = self._waiting.carried_out(before, known.cause, at=self._clock())
-        if isinstance(history, History) and history.heads[-1] == head:
-            contest.histories[head] = history
-
     def _follow(self, contest: Contest) -> bool:
         """Follow what the votes say; say whether that is another head than before."""
         settled, followed = self._chosen(contest)
@@ -197,7 +163,7 @@ class Succession:
             before, contest.followed = contest.followed, followed
             if settled is not contest.settled:
                 proof_from = contest.proof_from
-                self._forget(contest, contest.settle(settled))
+                self._kept.forget(contest, contest.settle(settled))
                 if contest.proof_from > proof_from:
                     self._store.drop_head_votes(contest.genesis, contest.proof_from)
             for head in lost:
@@ -244,7 +210,7 @@ class Succession:
             return False
         for history in candidates:
             try:
-                self._require_link(history.heads[-1], self._overlaid(history))
+                self._require_link(history.heads[-1], self._kept.overlaid(history))
             except (VaultError, StorageError):
                 continue
             self._sign(contest, history)
@@ -277,7 +243,7 @@ class Succession:
     def _sign(self, contest: Contest, history: History) -> None:
         genesis, epoch = contest.genesis, history.head.epoch
         self._histories.entrust(genesis)
-        self._keep_link(history, self._blobs.get)
+        self._kept.keep_link(history, self._blobs.get)
         contest.histories[history.heads[-1]] = history
         head = self._store.sign_head(genesis, epoch, history.heads[-1])
         contest.own[epoch] = head
@@ -299,14 +265,6 @@ class Succession:
             log.error("this custodian forgot a vote for a head of DAO %s: it was set back in time", vote.genesis)
             self._on_rolled_back()
 
-    def _keep_votes(self, contest: Contest, epoch: int) -> None:
-        others = [vote for vote in contest.votes[epoch] if vote.custodian != self._key.public]
-        self._store.keep_head_votes(contest.genesis, epoch, others)
-        signers = [vote.custodian for vote in others]
-        for liar in {one for one in signers if signers.count(one) > 1} - contest.liars:
-            contest.liars.add(liar)
-            log.error("custodian %s voted for two heads of epoch %d of DAO %s", liar.hex(), epoch, contest.genesis)
-
     def _keep_losers(self, contest: Contest) -> None:
         """Have what was voted for carried out later, where another head may come next."""
         for history in list(contest.histories.values()):
@@ -326,22 +284,6 @@ class Succession:
         found = {one.heads[-1]: one for one in (contest.followed, *chosen, *waiting)}
         return tuple(one for head, one in found.items() if head != contest.settled.heads[-1])
 
-    def _overlaid(self, history: History) -> Fetch:
-        """Return how to get the blocks of a head that may not be stored itself."""
-        own = history.heads[-1]
-        return lambda cid: history.head.encoded() if cid == own else self._blobs.get(cid)
-
-    def _keep_link(self, history: History, fetch: Fetch) -> None:
-        """Store a link, its head last: where that is, the link is whole."""
-        head = history.heads[-1]
-        if self._blobs.has(head):
-            return
-        own = self._overlaid(history)
-        for cid in linked(head, lambda cid: own(cid) if cid == head else fetch(cid)):
-            if cid != head:
-                self._blobs.put(cid, fetch(cid))
-        self._blobs.put(head, history.head.encoded())
-
     def _make_room(self, contest: Contest) -> None:
         """Forget what was verified first and nobody voted for, where that is too much."""
         if _is_alone(contest):
@@ -349,16 +291,7 @@ class Succession:
         unvoted = [one for one in contest.histories.values() if not contest.supporters(one)]
         for history in unvoted[: max(0, len(unvoted) - VERIFIED_MAX)]:
             del contest.histories[history.heads[-1]]
-            self._forget(contest, [history])
-
-    def _forget(self, contest: Contest, left: Sequence[History]) -> None:
-        """Delete heads that nobody voted for and nothing grew from; what they would have carried out may be needed."""
-        kept = (contest.followed, contest.settled, *contest.histories.values())
-        for history in left:
-            epoch, head = history.head.epoch, history.heads[-1]
-            is_needed = any(one.heads[epoch : epoch + 1] == (head,) for one in kept)
-            if not is_needed and head not in contest.own.values() and not contest.supporters(history):
-                self._blobs.delete(head)
+            self._kept.forget(contest, [history])
 
 
 def _is_alone(contest: Contest) -> bool:

@@ -9,22 +9,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
 from storage.cid import Cid
 from storage.errors import BlockNotFound
-from storage.model import Blobs
 from vault.charter import Charter
 from vault.contest import Contest
 from vault.decision import Decision
 from vault.errors import AccessDenied, ForkedHistory, MalformedObject, NotYet, RateExceeded, StaleState
-from vault.head import EPOCHS_MAX, Head
-from vault.head_vote import VOTES_MAX, HeadVote, verify_votes, voters_of
-from vault.history import Cause, History, advanced, cause_from, founded, verified_history
+from vault.head import Head
+from vault.history import Cause, History, advanced, cause_from, verified_history
 from vault.leading import Leading
 from vault.links import Fetch
-from vault.served import Served
+from vault.offered_chain import Offer, View, Votes, offered
+from vault.station import Station
 from vault.succession import Succession
 
 ASIDE_MAX: Final = 2  # chains verified beside the loop at once
@@ -33,42 +31,14 @@ HEADS_AT_ONCE: Final = 64  # likewise
 TRIES_MAX: Final = 3  # where others bring more of the same DAO meanwhile
 
 
-Votes = Sequence[HeadVote]
-
-
-@dataclass(frozen=True, slots=True)
-class _View:
-    """What was known of a DAO at a moment."""
-
-    genesis: Cid
-    settled: History | None  # None for a DAO that is new here
-    known: Mapping[Cid, History]
-    votes: tuple[HeadVote, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Offer:
-    """A chain as it was handed in, and where it grew from what is known."""
-
-    genesis: Cid
-    is_new: bool
-    missing: tuple[Cid, ...]  # heads, earliest first
-    base: History | None  # what the first of them grew from; None where that is long past
-    past: Cid | None  # its head, then
-    voted: frozenset[Cid]  # heads that somebody voted for
-    certified: int  # so many of the missing heads are certified, or lead to one that is
-
-
 class Taking:
     """Takes over the chains of every DAO served."""
 
     def __init__(
         self,
-        histories: Served,
-        blobs: Blobs,
+        station: Station,
         succession: Succession,
         *,
-        clock: Callable[[], int],
         require_named: Callable[[Charter], None],
         require_link: Callable[[Cid, Fetch], None],
     ) -> None:
@@ -78,10 +48,8 @@ class Taking:
             require_named: raises unless a new DAO's charter names this custodian.
             require_link: raises where this custodian votes for no such head, though it is what its cause leads to.
         """
-        self._histories = histories
-        self._blobs = blobs
+        self._histories, self._blobs, self._clock = station.histories, station.blobs, station.clock
         self._succession = succession
-        self._clock = clock
         self._require_named = require_named
         self._require_link = require_link
         self._turns = asyncio.Semaphore(ASIDE_MAX)
@@ -92,7 +60,7 @@ class Taking:
         """Verify a chain to `tip` from its genesis, vote where there is to vote, and return the epoch followed."""
         view, fetch = self._view(tip, blocks)
         try:
-            offer = _offered(view, tip, fetch, votes)
+            offer = offered(view, tip, fetch, votes)
         except (StaleState, ForkedHistory):
             self._heard(view, votes)
             raise
@@ -147,7 +115,7 @@ class Taking:
             view, fetch = self._view(tip, blocks)
             before = self._histories.get(view.genesis)
             try:
-                offer = await asyncio.to_thread(_offered, view, tip, fetch, votes)
+                offer = await asyncio.to_thread(offered, view, tip, fetch, votes)
                 verified = await asyncio.to_thread(self._verified, offer, fetch)
             except (StaleState, ForkedHistory):
                 self._heard(view, votes)
@@ -162,7 +130,7 @@ class Taking:
         self._peers.discard(peer)
         self._turns.release()
 
-    def _view(self, tip: Cid, blocks: Mapping[Cid, bytes]) -> tuple[_View, Fetch]:
+    def _view(self, tip: Cid, blocks: Mapping[Cid, bytes]) -> tuple[View, Fetch]:
         """Return what is known of the DAO of a chain, and how to get blocks, as any thread may use it."""
 
         def fetch(cid: Cid) -> bytes:
@@ -173,17 +141,17 @@ class Taking:
 
         genesis = Head.from_bytes(fetch(tip)).genesis
         if genesis not in self._histories:
-            return _View(genesis, None, {}, ()), fetch
+            return View(genesis, None, {}, ()), fetch
         contest = self._succession.contest(genesis)
         known = {one.heads[-1]: one for one in (*contest.histories.values(), contest.followed, contest.settled)}
-        return _View(genesis, contest.settled, known, tuple(contest.shown())), fetch
+        return View(genesis, contest.settled, known, tuple(contest.shown())), fetch
 
-    def _heard(self, view: _View, votes: Votes) -> None:
+    def _heard(self, view: View, votes: Votes) -> None:
         """Take votes that came with a chain that is of no use; they were verified."""
         if view.settled is not None and self._succession.hear(view.genesis, votes):
             self._succession.settle(view.genesis, is_new=True)
 
-    def _verified(self, offer: _Offer, fetch: Fetch) -> list[History]:
+    def _verified(self, offer: Offer, fetch: Fetch) -> list[History]:
         """Return the histories to each of the missing heads, the founding one first where the DAO is new."""
         at = self._clock()
         found: list[History] = []
@@ -206,7 +174,7 @@ class Taking:
             _require_apart(free)
         return found
 
-    def _taken(self, offer: _Offer, verified: Sequence[History], fetch: Fetch, votes: Votes) -> int:
+    def _taken(self, offer: Offer, verified: Sequence[History], fetch: Fetch, votes: Votes) -> int:
         genesis, is_new = offer.genesis, False
         if genesis not in self._histories:
             first, *verified = verified
@@ -246,66 +214,3 @@ def _require_not_lost(contest: Contest, verified: Sequence[History]) -> None:
             raise ForkedHistory(
                 f"head {contest.followed.heads[epoch]} won epoch {epoch}, not {head}; carry it out after that"
             )
-
-
-def _is_certified(charter: Charter, epoch: int, head: Cid, votes: Votes) -> bool:
-    voters = voters_of(vote for vote in votes if vote.epoch == epoch)
-    return len(voters.get(head, ())) >= charter.signatures
-
-
-def _offered(view: _View, tip: Cid, fetch: Fetch, votes: Votes) -> _Offer:
-    """Return what is to be verified of a chain, or raise where it does not grow from what is settled here.
-
-    The votes are verified by then, unless they are too many or the chain is malformed.
-    """
-    if len(votes) > VOTES_MAX:
-        raise MalformedObject(f"at most {VOTES_MAX} votes for heads are handed in at once")
-    settled = view.settled
-    charter = settled.charter if settled is not None else Charter.from_bytes(fetch(view.genesis))
-    verify_votes(set(votes).difference(view.votes), charter, genesis=view.genesis)
-    if settled is None:
-        new = founded(charter)
-        view = replace(view, known={new.heads[-1]: new})
-    missing, base, past = _path(view, tip, fetch)
-    epochs = [Head.from_bytes(fetch(cid)).epoch for cid in missing]
-    every = (*view.votes, *votes)
-    signed = [
-        n + 1
-        for n, (cid, epoch) in enumerate(zip(missing, epochs, strict=True))
-        if _is_certified(charter, epoch, cid, every)
-    ]
-    certified = max(signed, default=0)
-    if past is not None and settled is not None:
-        if not missing:
-            raise StaleState(f"head {tip} is older than epoch {settled.head.epoch}, which was accepted before")
-        if not certified or epochs[certified - 1] <= settled.head.epoch:
-            raise ForkedHistory(
-                f"head {tip} does not grow from epoch {settled.head.epoch}, which was accepted before: follow head "
-                f"{settled.heads[-1]}, and carry it out after that"
-            )
-    voted = frozenset(vote.head for vote in every)
-    return _Offer(view.genesis, settled is None, tuple(missing), base, past, voted, certified)
-
-
-def _path(view: _View, tip: Cid, fetch: Fetch) -> tuple[list[Cid], History | None, Cid | None]:
-    """Return the heads to a tip that are not known, what the first grew from, or the name of a head long past.
-
-    Only their names: heads of a chain that nobody signed could be as large as blocks get.
-    """
-    missing: list[Cid] = []
-    settled, cid, above = view.settled, tip, EPOCHS_MAX
-    while True:
-        if (history := view.known.get(cid)) is not None:
-            return missing[::-1], history, None
-        block = fetch(cid)
-        head = Head.from_bytes(block)
-        if not cid.matches(block):
-            raise MalformedObject(f"{cid} is not the CID of the block that came for it")
-        if settled is not None and settled.heads[head.epoch : head.epoch + 1] == (cid,):
-            return missing[::-1], None, cid
-        if head.genesis != view.genesis or not 0 <= head.epoch < above:
-            raise ForkedHistory(f"head {tip} does not grow from the charter {view.genesis}")
-        missing.append(cid)
-        if head.previous is None:
-            raise ForkedHistory(f"head {tip} does not grow from the charter {view.genesis}")
-        cid, above = head.previous, head.epoch

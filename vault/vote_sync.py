@@ -125,13 +125,13 @@ class VoteSync:
         balloting = self._custody.voting.balloting
         waiting = exchange.refused.setdefault(genesis, {})
         for _ in range(PAGES_MAX):
-            page = balloting.proposals(genesis, exchange.told.get(genesis, 0))
+            page = balloting.proposals.page(genesis, exchange.told.get(genesis, 0))
             if not page:
                 break
-            waiting |= {one.proposal.cid().digest: one for one in page if balloting.matters(one.proposal)}
+            waiting |= {one.proposal.cid().digest: one for one in page if balloting.proposals.matters(one.proposal)}
             exchange.told[genesis] = page[-1].position
         for digest, one in list(waiting.items()):
-            if not balloting.matters(one.proposal):
+            if not balloting.proposals.matters(one.proposal):
                 del waiting[digest]
                 continue
             blocks = self._custody.voting.outcomes.blocks(genesis, [one.named]) if one.named is not None else {}
@@ -142,7 +142,7 @@ class VoteSync:
             except VaultError:
                 continue  # it may be behind with the head that the proposal was made against
             del waiting[digest]
-        for proposal in balloting.open_proposals(genesis):
+        for proposal in balloting.proposals.open(genesis):
             if proposal.cid().digest not in waiting:
                 await self._tell_votes(client, proposal, exchange)
 
@@ -175,7 +175,7 @@ class VoteSync:
             while len(waiting) > DOUBTED_MAX:
                 del waiting[next(iter(waiting))]
         for digest, one in list(waiting.items()):
-            if not balloting.matters(one.proposal):
+            if not balloting.proposals.matters(one.proposal):
                 del waiting[digest]
                 continue
             blocks = await self._named(client, genesis, one)
@@ -183,7 +183,7 @@ class VoteSync:
                 balloting.submit_proposal(one.proposal, blocks, one.acknowledgments)
                 del waiting[digest]
         changed = await asyncio.to_thread(client.polls, genesis)
-        for proposal in balloting.open_proposals(genesis):
+        for proposal in balloting.proposals.open(genesis):
             digest = proposal.cid().digest
             is_open = self._custody.catching_up.now() >= proposal.opens_at
             if is_open and changed.get(digest, 0) > exchange.heard_votes.get(digest, 0):

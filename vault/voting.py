@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from storage.cid import Cid
-from storage.model import Blobs
 from vault.acting import Acting, TakeEffect
 from vault.balloting import Balloting
-from vault.custodian import CustodianKeys, CustodyStore
 from vault.decision import Decision, Fetch
 from vault.head import Head
 from vault.history import History, cause_from
 from vault.lapse import require_timely
 from vault.outcomes import Outcomes
-from vault.served import Served
+from vault.station import Station
 from vault.vote_delegation import DelegationBatch
 
 
@@ -24,12 +21,8 @@ class Voting:
 
     def __init__(
         self,
-        keys: CustodianKeys,
-        store: CustodyStore,
-        blobs: Blobs,
-        histories: Served,
+        station: Station,
         *,
-        clock: Callable[[], int],
         production: bool,
         require_caught_up: Callable[[History], None],
         take_effect: TakeEffect,
@@ -40,12 +33,10 @@ class Voting:
             require_caught_up: raises `NotYet` while this custodian may sign nothing for a DAO (rule F5).
             take_effect: has an act or delegations carried out.
         """
-        self._histories = histories
-        self._clock = clock
-        common: dict[str, Any] = {"clock": clock, "require_caught_up": require_caught_up}
-        self.balloting = Balloting(keys, store, blobs, histories, production=production, **common)
-        self.outcomes = Outcomes(keys, store, blobs, histories, **common)
-        self.acting = Acting(store, histories, take_effect=take_effect, **common)
+        self._histories, self._clock = station.histories, station.clock
+        self.balloting = Balloting(station, production=production, require_caught_up=require_caught_up)
+        self.outcomes = Outcomes(station, require_caught_up=require_caught_up)
+        self.acting = Acting(station, require_caught_up=require_caught_up, take_effect=take_effect)
 
     def on_news(self, tell: Callable[[], None]) -> None:
         """Have `tell` called when something is held that the other custodians are to hear of."""

@@ -10,7 +10,7 @@ from storage.cid import Cid
 from vault.acknowledgment import Acknowledgment, Acknowledgments
 from vault.acting import ActState
 from vault.ballot import Proposal, Vote
-from vault.balloting import CHANGES_MAX, VOTES_AT_ONCE
+from vault.balloting import VOTES_AT_ONCE
 from vault.car import blocks_from_car, car_of
 from vault.closing import Closing
 from vault.decision import Decision
@@ -18,6 +18,7 @@ from vault.errors import MalformedObject
 from vault.guardian import GuardianAct
 from vault.offered import Answer, KnownProposal, KnownVote, Offer
 from vault.outcomes import BLOCKS_AT_ONCE, Queued
+from vault.proposals import CHANGES_MAX
 from vault.submitting import MESSAGE_BYTES, SUBMIT_TIMEOUT_S
 from vault.v1 import custody_pb2 as pb
 from vault.vote_delegation import DelegationBatch

@@ -87,7 +87,7 @@ class VotingMethods:
     async def ListProposals(  # noqa: N802, D102
         self, request: pb.ListProposalsRequest, _: Context
     ) -> pb.ListProposalsResponse:
-        known = self._custody.voting.balloting.proposals(Cid(request.genesis), _position(request.after))
+        known = self._custody.voting.balloting.proposals.page(Cid(request.genesis), _position(request.after))
         return pb.ListProposalsResponse(
             proposals=[
                 pb.ListedProposal(
@@ -102,7 +102,7 @@ class VotingMethods:
 
     @answered
     async def ListPolls(self, request: pb.ListPollsRequest, _: Context) -> pb.ListPollsResponse:  # noqa: N802, D102
-        changes = self._custody.voting.balloting.changes(Cid(request.genesis))
+        changes = self._custody.voting.balloting.proposals.changes(Cid(request.genesis))
         return pb.ListPollsResponse(
             polls=[pb.Poll(proposal=proposal, position=position) for proposal, position in changes]
         )

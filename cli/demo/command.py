@@ -17,7 +17,8 @@ from cli.demo.documents import Material, folder_material, halves, passages_of, s
 from cli.demo.narration import Narrator
 from cli.demo.refusals import Refusals
 from cli.options import JsonOption
-from cli.stage import VOTING, Stage, Terms
+from cli.stage import VOTING, Stage
+from cli.stage_policy import Terms
 from enclave.client import Answer
 from rag.model import Document
 from vault.ballot import Support

@@ -22,8 +22,10 @@ from cli.desk.local import LocalDesk
 from cli.home import Home, Settings, settings_from
 from cli.init import CONFIG
 from cli.keyring import read_keys
+from cli.parties import LIGHT_SCRYPT_N
 from cli.sealed_files import write_private
-from cli.stage import LIGHT_SCRYPT_N, VOTING, Stage, Terms
+from cli.stage import VOTING, Stage
+from cli.stage_policy import Terms
 from enclave.client import EnclaveClient
 from rag.model import Document
 from tui.app import CofferApp

@@ -81,7 +81,7 @@ class TestProposals:
         }
         one.clock.seconds += 50
         assert submit(one, on) == said
-        assert [known.proposal for known in one.custodies[0].voting.balloting.proposals(one.genesis, 0)] == [on]
+        assert [known.proposal for known in one.custodies[0].voting.balloting.proposals.page(one.genesis, 0)] == [on]
 
     def test_it_comes_before_the_charters_delay(self, one: Electorate) -> None:
         one.clock.seconds += TOLERANCE_S
@@ -122,7 +122,7 @@ class TestProposals:
     ) -> None:
         with pytest.raises(reaction):
             submit(one, proposal(one.history, **change))
-        assert one.custodies[0].voting.balloting.proposals(one.genesis, 0) == []
+        assert one.custodies[0].voting.balloting.proposals.page(one.genesis, 0) == []
 
     def test_a_forged_one_is_refused(self, one: Electorate) -> None:
         with pytest.raises(InvalidSignature):

@@ -70,7 +70,7 @@ def held(made: Electorate, on: Proposal) -> set[Cid]:
 
 
 def proposals(made: Electorate) -> list[Proposal]:
-    return [one.proposal for one in made.custodies[0].voting.balloting.proposals(made.genesis, 0)]
+    return [one.proposal for one in made.custodies[0].voting.balloting.proposals.page(made.genesis, 0)]
 
 
 def epoch(made: Electorate) -> int:

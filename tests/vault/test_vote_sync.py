@@ -156,7 +156,9 @@ class TestGossip:
         on = proposal(made.history, adoption(policy.cid()))
         said = served.client(0).submit_proposal(on, {policy.cid(): policy.encoded()})
         arrivals([said], made.dao.charter, genesis=made.genesis, subject=on.cid().digest)
-        served.until(lambda: all(custody.voting.balloting.proposals(made.genesis, 0) for custody in made.custodies))
+        served.until(
+            lambda: all(custody.voting.balloting.proposals.page(made.genesis, 0) for custody in made.custodies)
+        )
         for index in range(3):
             assert served.client(index).blocks(made.genesis, [policy.cid()]) == {policy.cid(): policy.encoded()}
 
@@ -175,7 +177,7 @@ class TestGossip:
         served.client(0).submit_proposal(on, {})
         made.clock.seconds = on.opens_at - 31
         votes = [vote(made.history, on, member) for member in range(5)]
-        served.until(lambda: bool(made.custodies[1].voting.balloting.proposals(made.genesis, 0)))
+        served.until(lambda: bool(made.custodies[1].voting.balloting.proposals.page(made.genesis, 0)))
         made.clock.seconds = on.opens_at
         for cast in votes:
             served.client(1).submit_vote(made.genesis, cast)

@@ -21,7 +21,6 @@ from tests.voting import DELAY_S, VOTING, Electorate, pages, proposal, vote, vot
 from vault.acknowledgment import Acknowledgment
 from vault.assembly import found, put
 from vault.ballot import Proposal
-from vault.balloting import OPEN_MAX
 from vault.board import Kind
 from vault.board_sync import synced
 from vault.client import CustodyClient
@@ -33,6 +32,7 @@ from vault.following import followed
 from vault.gathering import next_batch, waiting
 from vault.history import History, advanced
 from vault.pinboard import Pinboard
+from vault.proposals import OPEN_MAX
 from vault.rate import PeerLimit, names_of
 from vault.records.custody import CustodyRecords
 from vault.records.database import open_records
@@ -221,9 +221,9 @@ class Counting:
     def __getattr__(self, name: str) -> Any:
         balloting = self._custody.voting.balloting
         methods: dict[str, Any] = {
-            "proposals": balloting.proposals,
+            "proposals": balloting.proposals.page,
             "votes": balloting.votes,
-            "polls": lambda genesis: dict(balloting.changes(genesis)),
+            "polls": lambda genesis: dict(balloting.proposals.changes(genesis)),
             "submit_votes": balloting.submit_votes,
             "submit_proposal": balloting.submit_proposal,
         }

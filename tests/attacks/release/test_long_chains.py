@@ -29,7 +29,7 @@ Links = tuple[Cid, dict[Cid, bytes]]
 
 @pytest.fixture
 def custodians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Custodians]:
-    monkeypatch.setattr("vault.custody.RELEASED_BYTES", 0)
+    monkeypatch.setattr("vault.shares.RELEASED_BYTES", 0)
     monkeypatch.setattr("vault.links.PIECE_BYTES", 1)
     with Custodians(WORLD, tmp_path) as made:
         yield made
@@ -116,7 +116,7 @@ def test_a_release_brings_a_short_chain_and_none_of_a_long_one(
     opened(custodians, [Noted(custody) for custody in custodians.all], keys=keys)
     assert all(cids == {WORLD.dataset.manifest.cid()} for cids in brought)
     brought.clear()
-    monkeypatch.setattr("vault.custody.RELEASED_BYTES", 1 << 20)
+    monkeypatch.setattr("vault.shares.RELEASED_BYTES", 1 << 20)
     opened(custodians, [Noted(custody) for custody in custodians.all], keys=keys)
     assert all({WORLD.genesis, *WORLD.history.heads} < cids for cids in brought)
 
@@ -221,7 +221,7 @@ def test_what_was_fetched_is_not_fetched_again(custodians: Custodians) -> None:
 
 
 def test_over_real_servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vault.custody.RELEASED_BYTES", 0)
+    monkeypatch.setattr("vault.shares.RELEASED_BYTES", 0)
     monkeypatch.setattr("vault.links.PIECE_BYTES", 1)
     with deployed(tmp_path, world(custodians=3)) as deployment:
         after = further(deployment.world.history, "newer", deployment.world)
