@@ -22,14 +22,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from itertools import count
-from typing import ClassVar, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import cbor2
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.cid import Cid
-from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, decode, encode, parse
+from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, encode, parse
 from vault.errors import MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 from vault.merkle import leaf_hash
@@ -49,6 +49,7 @@ FACT_BYTES_MAX: Final = 1024
 TAG_BYTES: Final = 16
 _NONCE: Final = bytes(12)  # RFC 5116, section 5.2; the key is used once
 _LENGTH_BYTES: Final = 8
+_PLAIN_ROW: Final = [str, int, int, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +198,7 @@ def open_segment(
     if (header.version, header.index) != (version, index):
         raise TamperedSegment(f"{where} is in fact segment {header.index} of version {header.version}")
     try:
-        plain = header.key(data_key).decrypt(_NONCE, sealed[prefix_bytes:], sealed[:prefix_bytes])
+        plain = header.key(data_key).decrypt(_NONCE, memoryview(sealed)[prefix_bytes:], sealed[:prefix_bytes])
     except (InvalidTag, ValueError) as error:
         raise TamperedSegment(f"{where} does not authenticate") from error
     return _passages(plain, where)
@@ -215,17 +216,27 @@ def _passages(plain: bytes, where: str) -> list[bytes]:
 
 
 def _rows(body: bytes) -> list[bytes]:
-    rows = decode(body, bytes_max=SEGMENT_BYTES_MAX)
+    """Return each passage's bytes, found by encoding what was parsed again: together they have to be the body."""
+    rows = parse(body, bytes_max=SEGMENT_BYTES_MAX)
     if not isinstance(rows, list) or len(rows) > PASSAGES_PER_SEGMENT_MAX:
         raise MalformedObject(f"not a list of at most {PASSAGES_PER_SEGMENT_MAX} passages")
-    encoded = [passage_from(row).encoded() for row in rows]
+    encoded = [_row_bytes(row) for row in rows]
+    if b"".join((_list_head(len(encoded)), *encoded)) != body:
+        raise MalformedObject("not the canonical encoding of its passages")
     if max(map(len, encoded), default=0) > PASSAGE_BYTES_MAX:
         raise MalformedObject(f"a passage is over the limit of {PASSAGE_BYTES_MAX} bytes")
     return encoded
 
 
-def passage_from(row: Value) -> Passage:
-    """Return the passage of a decoded row, or raise `MalformedObject`."""
+def _row_bytes(row: Any) -> bytes:
+    """Return the canonical bytes of a parsed row; the plain one, which most are, without a detour over a passage."""
+    if type(row) is list and [type(item) for item in row] == _PLAIN_ROW and 0 <= row[1] <= row[2] <= INTEGER_MAX:
+        return cbor2.dumps(row, canonical=True)
+    return passage_from(row).encoded()
+
+
+def passage_from(row: Any) -> Passage:
+    """Return the passage of a parsed row, or raise `MalformedObject`."""
     match row:
         case [str(document), int(start), int(end), str(text)] if 0 <= start <= end <= INTEGER_MAX:
             if type(start) is int and type(end) is int:  # not False and True, which match and compare like 0 and 1
@@ -245,8 +256,8 @@ def _metadata_from(metadata: dict[str, Value]) -> Metadata:
     if len(metadata) > FACTS_MAX:
         raise MalformedObject(f"a passage has at most {FACTS_MAX} facts")
     for key, fact in metadata.items():
-        if not 1 <= len(key.encode()) <= FACT_KEY_BYTES_MAX:
-            raise MalformedObject(f"a fact's key has 1 … {FACT_KEY_BYTES_MAX} bytes")
+        if type(key) is not str or not 1 <= len(key.encode()) <= FACT_KEY_BYTES_MAX:
+            raise MalformedObject(f"a fact's key is a text of 1 … {FACT_KEY_BYTES_MAX} bytes")
         items = fact if isinstance(fact, list) else [fact]
         if len(items) > FACT_ITEMS_MAX:
             raise MalformedObject(f"a fact has at most {FACT_ITEMS_MAX} texts")

@@ -35,7 +35,7 @@ from vault.share import Dealt, ShareId, dealt
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
 SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
-SEGMENTS_AHEAD = 3  # fetched while one is checked
+SEGMENTS_AHEAD = 2  # fetched while one is checked
 Progress = Callable[[int], None]
 """Called with the number of bytes or passages done so far."""
 
