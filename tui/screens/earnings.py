@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widget import Widget
-from textual.widgets import DataTable, Static, TabbedContent, TabPane
+from textual.widgets import Static, TabbedContent, TabPane
 
 from tui.desk.asking import Link
 from tui.desk.earning import StatementFacts, Statements
@@ -20,6 +20,7 @@ from tui.page import Page
 from tui.widgets.cells import cell
 from tui.widgets.charts import chart
 from tui.widgets.earning import PayeeDialog, TableDialog
+from tui.widgets.table import Table
 from tui.words import CROSS, OPEN, TICK, amount, counted, day, moment, plain, short
 
 DAY_S: Final = 86_400
@@ -62,7 +63,7 @@ class EarningsPage(Page):
     def body(self) -> Iterable[Widget]:
         """Lay out the sums, the statements, and the charts of the chosen one's account."""
         yield Static("[dim]reading statements …[/]", id="earned")
-        table: DataTable[Any] = DataTable(id="statements", cursor_type="row", zebra_stripes=True)
+        table = Table(id="statements", cursor_type="row", zebra_stripes=True)
         yield table
         with TabbedContent(initial=TABS[0], id="charts"):
             for pane, title in zip(TABS, ("By dataset", "By day", "By epoch", "Check"), strict=True):
@@ -71,7 +72,7 @@ class EarningsPage(Page):
 
     def on_mount(self) -> None:
         """Name the columns."""
-        self.query_one("#statements", DataTable).add_columns(
+        self.query_one("#statements", Table).add_columns(
             "Epoch", "Closed (UTC)", "As", "Check", "Due", "In all", "Earned", "Address"
         )
         super().on_mount()
@@ -82,7 +83,7 @@ class EarningsPage(Page):
             self.slow("kept statements", lambda job: self.coffer.desk.earning.statements(), self._show)
 
     def _show(self, statements: Statements) -> None:
-        table = self.query_one("#statements", DataTable)
+        table = self.query_one("#statements", Table)
         chosen = self._chosen_name()
         self._rows = {one.name: one for one in statements.kept}
         self._checked = {one: links for one, links in self._checked.items() if self._rows.get(one.name) == one}
@@ -113,7 +114,7 @@ class EarningsPage(Page):
         ]
 
     def _chosen_name(self) -> str:
-        table = self.query_one("#statements", DataTable)
+        table = self.query_one("#statements", Table)
         if not table.row_count:
             return ""
         return str(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value)
@@ -198,7 +199,7 @@ class EarningsPage(Page):
 
     def _show_check(self, one: StatementFacts, links: tuple[Link, ...]) -> None:
         self._checked[one] = links
-        table = self.query_one("#statements", DataTable)
+        table = self.query_one("#statements", Table)
         if self._rows.get(one.name) == one:
             row = table.get_row_index(one.name)
             for column, value in enumerate(self._cells(one)):

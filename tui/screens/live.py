@@ -9,13 +9,14 @@ from typing import Final
 
 from textual.containers import Grid, Vertical, VerticalScroll
 from textual.widget import Widget
-from textual.widgets import DataTable, Sparkline, Static
+from textual.widgets import Sparkline, Static
 
 from tui.desk.watching import AskedHere, BudgetFacts, Budgets, Counters
 from tui.page import Page
 from tui.rates import Readings, quantile, refusals, total
 from tui.widgets.cells import cell
 from tui.widgets.charts import bar, chart
+from tui.widgets.table import Table
 from tui.words import CROSS, OPEN, amount, counted, moment, plain, short
 from vault.plain_text import error_sentence
 
@@ -72,7 +73,7 @@ class LivePage(Page):
         budgets.border_title = "Extraction budgets"
         asked = Vertical(
             Static(f"[dim]{NO_LICENSES}[/]"),
-            DataTable(id="asked", cursor_type="row"),
+            Table(id="asked", cursor_type="row"),
             classes="panel",
             id="asked-panel",
         )
@@ -81,7 +82,7 @@ class LivePage(Page):
 
     def on_mount(self) -> None:
         """Name the columns, and begin to ask again and again."""
-        self.query_one("#asked", DataTable).add_columns("At (UTC)", "License", "Passages", "Price", "Left")
+        self.query_one("#asked", Table).add_columns("At (UTC)", "License", "Passages", "Price", "Left")
         super().on_mount()
         self.set_interval(self.coffer.beat_s, self._beat)
 
@@ -131,7 +132,7 @@ class LivePage(Page):
         return chart(rows[:REASONS_SHOWN], width=across - PANEL_EDGES, number=lambda n: f"{n:,}", color="$warning")
 
     def _show_asked(self, asked: tuple[AskedHere, ...]) -> None:
-        table = self.query_one("#asked", DataTable)
+        table = self.query_one("#asked", Table)
         table.clear()
         for one in asked[:ASKED_SHOWN]:
             table.add_row(
