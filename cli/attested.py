@@ -14,6 +14,7 @@ from enclave.channel import EnclaveChannel
 from enclave.verified import Grounds, appraised_channel
 from storage.cid import Cid
 from vault.errors import AccessDenied, ServiceUnavailable, VaultError
+from vault.evidence import Appraiser
 from vault.policy import SIMULATED
 
 
@@ -24,6 +25,7 @@ class Attested:
     channel: EnclaveChannel
     grounds: Grounds
     server_nonce: bytes
+    tee: str
 
 
 @contextmanager
@@ -34,34 +36,38 @@ def attested(settings: Settings, genesis: Cid) -> Iterator[Attested]:
     """
     channel = EnclaveChannel(enclave_address(settings))
     try:
-        nonce, at = secrets.token_bytes(32), wiring.clock()
-        claim = channel.claim(nonce, genesis, at=at)
-        grounds = claim.grounds
-        refusal: VaultError = AccessDenied("no policy is in force, so no enclave can be accepted")
-        for cid in grounds.head.policies:
-            try:
-                appraisal = appraised_channel(
-                    claim.binding,
-                    claim.evidence,
-                    nonce=nonce,
-                    tls_key=channel.tls_key,
-                    grounds=grounds,
-                    policy=grounds.policies[cid],
-                    appraiser=wiring.appraiser(settings),
-                    allow_simulated=not settings.production,
-                    at=at,
-                )
-            except (AccessDenied, KeyError) as error:
-                refusal = error if isinstance(error, AccessDenied) else refusal
-            else:
-                break
-        else:
-            raise refusal
-        if appraisal.kind == SIMULATED:
+        found = proved(channel, genesis, wiring.appraiser(settings), allow_simulated=not settings.production)
+        if found.tee == SIMULATED:
             warn_simulated()
-        yield Attested(channel=channel, grounds=grounds, server_nonce=claim.server_nonce)
+        yield found
     finally:
         channel.close()
+
+
+def proved(channel: EnclaveChannel, genesis: Cid, appraiser: Appraiser, *, allow_simulated: bool) -> Attested:
+    """Have the enclave behind a channel prove itself; raise `AccessDenied` where no policy in force accepts it."""
+    nonce, at = secrets.token_bytes(32), wiring.clock()
+    claim = channel.claim(nonce, genesis, at=at)
+    grounds = claim.grounds
+    refusal: VaultError = AccessDenied("no policy is in force, so no enclave can be accepted")
+    for cid in grounds.head.policies:
+        try:
+            appraisal = appraised_channel(
+                claim.binding,
+                claim.evidence,
+                nonce=nonce,
+                tls_key=channel.tls_key,
+                grounds=grounds,
+                policy=grounds.policies[cid],
+                appraiser=appraiser,
+                allow_simulated=allow_simulated,
+                at=at,
+            )
+        except (AccessDenied, KeyError) as error:
+            refusal = error if isinstance(error, AccessDenied) else refusal
+        else:
+            return Attested(channel=channel, grounds=grounds, server_nonce=claim.server_nonce, tee=appraisal.kind)
+    raise refusal
 
 
 def enclave_address(settings: Settings) -> str:

@@ -39,6 +39,7 @@ class Settings(BaseSettings):
     peers: tuple[str, ...] = ()  # custodian: host:port of the others it keeps in touch with
     peers_every_s: int = Field(default=10, ge=1, le=3600)  # custodian: how often it asks each of them
     enclave: str = ""  # host:port
+    metrics: str = ""  # terminal: host:port of the enclave's metrics, where its operator lets you read them
     model: str = ""  # a folder with a model's files; empty: the packaged MiniLM
     model_sha256: str = ""  # of that model's weights; pinned, so required with `model`
     dtype: Literal["", "float32", "bfloat16"] = ""  # empty: what this processor is fast at

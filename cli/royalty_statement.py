@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv as csv_format
-import io
 import sys
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,24 +14,14 @@ from cli.home import settings_from
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, SimulatedOption, WalletOption
 from cli.royalty_chart import show_chart
 from cli.sealed_files import write_private
-from cli.statement_files import (
-    COLUMNS,
-    Names,
-    earlier_statements,
-    kept_statement,
-    known_names,
-    passage_names,
-    read_statement,
-    table_rows,
-)
+from cli.statement_files import Names, earlier_statements, read_statement, statements_table, unchained
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from storage.cid import Cid
-from vault.acts import inquire
 from vault.errors import InvalidReceipt, MalformedObject
 from vault.evidence import Appraiser
 from vault.policy import SIMULATED
 from vault.statement import THE_REST, Statement
-from vault.statement_file import StatementFile, verify_chain, verify_statement_file
+from vault.statement_file import StatementFile, verify_statement_file
 
 
 def statement(
@@ -54,24 +41,14 @@ def statement(
     statement, not the file that ends in .passages. Passages that were shown seldom appear together as the rest.
     """
     from cli.attested import attested
-    from cli.vouching import vouching_of
-    from enclave.public_client import statements
+    from cli.statement_fetching import fetched
 
     with reported():
         settings, place = opened_home(home, enclave=enclave)
         genesis = genesis_meant(settings, dao)
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
-            grounds = found.grounds
-            inquiry = inquire(
-                genesis, grounds.charter, key, server_nonce=found.server_nonce, tls_key=found.channel.tls_key
-            )
-            handed = statements(found.channel, inquiry.encoded(), epoch, grounds.terms)
-        told = []
-        for proven, passage_key in handed:
-            file = StatementFile(proven=proven, vouching=vouching_of(grounds))
-            names = passage_names(proven.statement, passage_key, [*grounds.manifests.values()])
-            told.append(kept_statement(out_folder or place.statements, file, names))
+            told = fetched(found, key, epoch, out_folder or place.statements)
         if json:
             show_json({"statements": [_json(path, file, names) for path, file, names in told]})
             return
@@ -101,7 +78,7 @@ def verify(
             results.append(_verified(path, genesis, judge, held, allow_simulated=allow_simulated, is_json=json))
             if results[-1]["wrong"] is not None:
                 break
-        wrong = results[-1]["wrong"] or _unchained(held)
+        wrong = results[-1]["wrong"] or unchained(held)
         if json:
             show_json({"verified": wrong is None, "wrong": wrong, "statements": results})
         if wrong is not None:
@@ -119,15 +96,11 @@ def export(
     What is due for an epoch is the sum of its rows. Passages bear their names where the .passages file is there.
     """
     with reported():
-        table = io.StringIO()
-        writer = csv_format.writer(table, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for path in files:
-            writer.writerows(table_rows(read_statement(path), known_names(path)))
+        table = statements_table(files)
         if csv == "-":
-            sys.stdout.write(table.getvalue())
+            sys.stdout.write(table)
             return
-        write_private(Path(csv), table.getvalue().encode())
+        write_private(Path(csv), table.encode())
         say(f"{len(files)} statements in {foreign(csv)}")
 
 
@@ -148,18 +121,6 @@ def _verified(
         warn_simulated()
     one = file.statement
     return facts | {"epoch": one.epoch, "account": one.account, "amount": one.amount, "total": one.total}
-
-
-def _unchained(held: list[StatementFile]) -> str | None:
-    """Return what does not fit between statements that follow one another, if anything."""
-    ordered = sorted({(one.statement.account, one.statement.epoch): one for one in held}.items())
-    for (_, one), (_, later) in pairwise(ordered):
-        if (one.statement.account, one.statement.epoch + 1) == (later.statement.account, later.statement.epoch):
-            try:
-                verify_chain(one.statement, later.statement)
-            except InvalidReceipt as error:
-                return f"epochs {one.statement.epoch} and {later.statement.epoch} of {one.statement.account}: {error}"
-    return None
 
 
 def _say(path: Path, file: StatementFile, names: Names, earlier: list[Statement]) -> None:

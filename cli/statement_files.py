@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 from cli.sealed_files import read_bounded, write_private
-from vault.errors import MalformedObject, VaultError
+from vault.errors import InvalidReceipt, MalformedObject, VaultError
 from vault.manifest import Manifest
 from vault.statement import THE_REST, Statement, blinded
-from vault.statement_file import FILE_BYTES_MAX, StatementFile
+from vault.statement_file import FILE_BYTES_MAX, StatementFile, verify_chain
 
 NAMES_BYTES_MAX: Final = 8 << 20
 COLUMNS: Final = (
@@ -96,6 +99,28 @@ def table_rows(file: StatementFile, names: Names) -> Iterator[tuple[object, ...]
     for what, amount in (("refunded", -one.refunded), ("owed before", -one.owed_before), ("owed", one.owed)):
         if amount:
             yield (*head, what, "", "", "", "", amount)
+
+
+def statements_table(paths: Iterable[Path]) -> str:
+    """Return statement files as one CSV table."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for path in paths:
+        writer.writerows(table_rows(read_statement(path), known_names(path)))
+    return table.getvalue()
+
+
+def unchained(held: Iterable[StatementFile]) -> str | None:
+    """Return what does not fit between statements that follow one another, if anything."""
+    ordered = sorted({(one.statement.account, one.statement.epoch): one for one in held}.items())
+    for (_, one), (_, later) in pairwise(ordered):
+        if (one.statement.account, one.statement.epoch + 1) == (later.statement.account, later.statement.epoch):
+            try:
+                verify_chain(one.statement, later.statement)
+            except InvalidReceipt as error:
+                return f"epochs {one.statement.epoch} and {later.statement.epoch} of {one.statement.account}: {error}"
+    return None
 
 
 def earlier_statements(folder: Path, file: StatementFile) -> list[Statement]:

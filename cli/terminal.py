@@ -22,6 +22,9 @@ def tui(
     dao: GenesisOption = None,
     enclave: EnclaveOption = None,
     custodian: CustodianOption = None,
+    metrics: Annotated[
+        str | None, typer.Option(help="host:port of the enclave's metrics, for the screen Live (COFFER_METRICS).")
+    ] = None,
     home: HomeOption = None,
     demo: Annotated[
         bool, typer.Option("--demo", help="Everything on services of this machine, made for it and ended with it.")
@@ -40,7 +43,7 @@ def tui(
         sys.stderr.write("error: the terminal needs textual; install it with: pip install 'coffer[tui]'\n")
         raise typer.Exit(MISUSED)
     if serve:
-        _serve(home, enclave, custodian, dao, listen, is_demo=demo)
+        _serve(home, enclave, custodian, dao, metrics, listen, is_demo=demo)
         return
     if demo:
         from cli.desk.demo import run_demo
@@ -49,7 +52,7 @@ def tui(
         return
     from tui.app import CofferApp
 
-    CofferApp(lambda job: _desk(home, enclave, custodian, dao)).run()
+    CofferApp(lambda job: _desk(home, enclave, custodian, dao, metrics)).run()
 
 
 def _serve(
@@ -57,6 +60,7 @@ def _serve(
     enclave: str | None,
     custodians: list[str] | None,
     dao: str | None,
+    metrics: str | None,
     listen: str,
     *,
     is_demo: bool,
@@ -67,7 +71,7 @@ def _serve(
     from cli.options import host_and_port
     from cli.terminal_web import GuardedServer
 
-    given = {"--home": home, "--enclave": enclave, "--dao": dao}
+    given = {"--home": home, "--enclave": enclave, "--dao": dao, "--metrics": metrics}
     parts = [part for name, value in given.items() if value is not None for part in (name, str(value))]
     parts += [part for address in custodians or () for part in ("--custodian", address)]
     command = [sys.executable, "-m", "cli.entry", "tui", *parts, *(["--demo"] if is_demo else [])]
@@ -78,11 +82,14 @@ def _serve(
     GuardedServer(shlex.join(command), host, port).serve()
 
 
-def _desk(home: Path | None, enclave: str | None, custodians: list[str] | None, dao: str | None) -> Desk:
+def _desk(
+    home: Path | None, enclave: str | None, custodians: list[str] | None, dao: str | None, metrics: str | None
+) -> Desk:
     from cli.desk.local import LocalDesk
     from cli.home import settings_from
 
-    return LocalDesk(settings_from(home=home, enclave=enclave, custodians=tuple(custodians or ())), dao=dao)
+    settings = settings_from(home=home, enclave=enclave, custodians=tuple(custodians or ()), metrics=metrics)
+    return LocalDesk(settings, dao=dao)
 
 
 def run() -> None:

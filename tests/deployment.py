@@ -29,6 +29,7 @@ from enclave.found import AsyncEngine
 from enclave.instance import Instance
 from enclave.keys import InstanceKeys
 from enclave.metering import Journal as JournalProtocol
+from enclave.metrics import Metrics
 from enclave.patience import Patience
 from enclave.server import enclave_server
 from enclave.service import EnclaveService
@@ -113,7 +114,8 @@ class RunningEnclave:
             epoch_s=epoch_s,
             sleep=self._naps,
         )
-        self.service = EnclaveService(self.instance)
+        self.metrics = Metrics()
+        self.service = EnclaveService(self.instance, self.metrics)
         self.server, port = loop.call(enclave_server(self.service, self.keys.tls, listen))
         self.address = f"127.0.0.1:{port}"
         self.running: asyncio.Task[None] = loop.call(_started(self.instance.run(), self._naps.over))

@@ -41,7 +41,7 @@ def page_named(entry: Entry) -> Page:
 
 
 class CofferApp(App[None]):
-    """Seven screens over one desk."""
+    """The numbered screens over one desk."""
 
     TITLE = "Coffer"
     CSS_PATH = "app.tcss"
@@ -97,7 +97,7 @@ class CofferApp(App[None]):
         self._open_desk = open_desk
         self._desk: Desk | None = None
         self._first = first
-        self._beat_s = beat_s
+        self.beat_s = beat_s
         self._beats = 0
         self._is_asking = False
         self.clock = clock
@@ -146,7 +146,7 @@ class CofferApp(App[None]):
             self.switch_mode(FIRST)
         elif isinstance(page, Page):
             page.action_refresh()
-        self.set_interval(self._beat_s, self.beat)
+        self.set_interval(self.beat_s, self.beat)
         self.beat()
 
     def _tell_opening(self, progress: Progress) -> None:

@@ -21,6 +21,8 @@ PAGES: Final = (
     Entry("overview", "Overview", "tui.screens.overview", "OverviewPage"),
     Entry("datasets", "Datasets", "tui.screens.datasets", "DatasetsPage"),
     Entry("governance", "Governance", "tui.screens.governance", "GovernancePage"),
+    Entry("earnings", "Earnings", "tui.screens.earnings", "EarningsPage"),
+    Entry("live", "Live", "tui.screens.live", "LivePage"),
     Entry("ask", "Ask", "tui.screens.ask", "AskPage"),
     Entry("attestation", "Attestation", "tui.screens.attestation", "AttestationPage"),
 )

@@ -57,9 +57,13 @@ class LocalAsking:
         path = next(path for path in credential_paths(self._party.place) if path.name == name)
         self._open[name] = OpenCredential.read(path, password=password)
 
+    def license(self, name: str) -> str:
+        """Return the license of an open credential: its CID."""
+        return str(self._open[name].license.cid())
+
     def terms(self, name: str) -> Terms:
         """Connect to the enclave with an open credential; it has to prove itself first."""
-        with self._session(name) as client:
+        with self.session(name) as client:
             told, account = client.describe(), client.account()
             return Terms(
                 policy=client.policy.title,
@@ -76,7 +80,7 @@ class LocalAsking:
 
     def ask(self, name: str, question: str, *, k: int, mode: str) -> Asked:
         """Ask, keep the receipt, and return the answer."""
-        with self._session(name) as client:
+        with self.session(name) as client:
             titles = {dataset.manifest: dataset.title for dataset in client.describe().datasets}
             begun = time.perf_counter()
             answer, saved = asked(
@@ -85,7 +89,7 @@ class LocalAsking:
             return _asked(answer, saved, titles, time.perf_counter() - begun)
 
     @contextmanager
-    def _session(self, name: str) -> Iterator[EnclaveClient]:
+    def session(self, name: str) -> Iterator[EnclaveClient]:
         """Yield the credential's session, one question at a time; a broken one is opened anew the next time."""
         if name not in self._open:
             raise AccessDenied(f"the credential {name} is not open; give its password first")
@@ -210,6 +214,7 @@ def _facts_at(path: Path) -> ReceiptFacts:
     receipt = verified_receipt(file.message, file.binding.receipt_key)
     return ReceiptFacts(
         at=receipt.at,
+        license=str(receipt.license),
         sequence=receipt.sequence,
         price=receipt.price,
         currency=receipt.currency,

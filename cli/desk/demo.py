@@ -51,6 +51,7 @@ LEASE_S: Final = 20
 CREDIT: Final = 1_000_000  # micro-units
 TERMS: Final = Terms(price=250, k_max=10, passages_max=500, queries_per_minute=120)
 LIFE_EVERY_S: Final = 6.0
+EPOCH_S: Final = 60
 WALLETS: Final = {"owner": "owner", "member": "member-1", "guardian": "guardian", "licensee": "licensee"}
 
 
@@ -86,13 +87,16 @@ def _play(stage: Stage, job: Job) -> tuple[Settings, Policy]:
     stage.found(MEMBERS, voting=voting, lease_s=LEASE_S, guardians=("guardian",))
     home = _home(stage)
     _seal(stage, home, job)
+    _shorten_epochs(stage)
     policy = stage.policy("Ask the library", TERMS)
     votes = {f"member-{n}": Support.AGAINST if n == MEMBERS else Support.FOR for n in range(1, MEMBERS + 1)}
     job.tell(f"five members vote; that takes {VOTING_PERIOD_S + TIMELOCK_S} s", 0, None)
     stage.adopt(policy, votes)
     stage.deposit()
     job.tell("starting the enclave", 0, None)
-    stage.start_enclave(lambda done, total: job.tell("passages opened by the enclave", done, total))
+    stage.start_enclave(
+        lambda done, total: job.tell("passages opened by the enclave", done, total), metrics="127.0.0.1:0"
+    )
     credential = stage.license("licensee", policy)
     write_credential(Home(home.home).credential(str(credential.license.cid())), credential, stage.password)
     for app in ("licensee", "app"):
@@ -117,8 +121,19 @@ def _home(stage: Stage) -> Settings:
 
 def _configure(stage: Stage, home: Settings) -> None:
     addresses = ", ".join(f'"{custodian.address}"' for custodian in stage.custodians)
-    lines = f'\ncustodians = [{addresses}]\nenclave = "{stage.enclave_address()}"\nstorage = "{home.storage}"\n'
+    metrics = stage.enclave.announcement["metrics"] if stage.enclave is not None else ""
+    lines = (
+        f'\ncustodians = [{addresses}]\nenclave = "{stage.enclave_address()}"\nmetrics = "{metrics}"\n'
+        f'storage = "{home.storage}"\n'
+    )
     write_private(Home(home.home).config, (CONFIG + lines).encode())
+
+
+def _shorten_epochs(stage: Stage) -> None:
+    """Have royalty epochs close while somebody watches."""
+    place = Home(stage.settings("enclave").home)
+    place.path.mkdir(mode=0o700, exist_ok=True)
+    write_private(place.config, f"epoch_s = {EPOCH_S}\n".encode())
 
 
 def _seal(stage: Stage, home: Settings, job: Job) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from cli.desk.asking import LocalAsking
+from cli.desk.earning import LocalEarning
 from cli.desk.governing import LocalGoverning
 from cli.desk.overview import LocalOverview
 from cli.desk.party import PartyContext
 from cli.desk.sealing import LocalSealing
 from cli.desk.starting import LocalStarting
 from cli.desk.wallets import LocalWallets
+from cli.desk.watching import LocalWatching
 from cli.home import Settings
 from vault.evidence import Appraiser
 
@@ -30,6 +32,8 @@ class LocalDesk:
         self.asking = LocalAsking(self._party)
         self.sealing = LocalSealing(self._party)
         self.governing = LocalGoverning(self._party, self.wallets)
+        self.earning = LocalEarning(self._party)
+        self.watching = LocalWatching(self._party, self.asking)
         self.starting = LocalStarting(self._party)
         self.overview = LocalOverview(self._party, self.wallets, self.asking)
 

@@ -86,7 +86,7 @@ def test_a_person_seals_votes_and_asks_by_keys_alone(terminal: Tmux) -> None:
     terminal.press("Tab", "Enter")  # with the wallet that voted: it is open, so no password is asked for again
     terminal.wait_for("✓ published")
 
-    terminal.press("4")
+    terminal.press("6")
     terminal.wait_for("is sealed")
     terminal.press("c")
     terminal.wait_for("Password")

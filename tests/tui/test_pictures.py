@@ -5,31 +5,55 @@ They hold nothing real: fixed people, a fixed clock, and hashes replaced (see `s
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client import start_http_server
 from textual.pilot import Pilot
 from textual.widgets import Input, TabbedContent
 
+from cli import wiring
 from cli.home import Settings, settings_from
-from tests.deployment import Deployment
+from tests.deployment import Deployment, deployed
+from tests.people import wallet
 from tests.tui.looking import shown, text_on, until
-from tests.tui.party import PASSWORD, desk_of, proposed, sealed, with_credential
+from tests.tui.party import CREDIT, PASSWORD, desk_of, home_beside, proposed, sealed, with_credential
 from tests.tui.snapshots import compare
 from tui.app import CofferApp
 from tui.pages import PAGES
 from vault.ballot import Support
+from vault.statement import SHOWN_MIN
 
+EPOCH_S = 40
 SIZES = ((80, 24), (140, 45))
 App = Callable[..., CofferApp]
 sizes = pytest.mark.parametrize("size", SIZES, ids=["80x24", "140x45"])
 
 
 @pytest.fixture
+def deployment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Deployment]:
+    """Services whose royalty epochs are short."""
+    with deployed(tmp_path, epoch_s=EPOCH_S) as running:
+        monkeypatch.setattr(wiring, "clock", running.world.clock)
+        yield running
+
+
+@pytest.fixture
+def settings(deployment: Deployment, tmp_path: Path) -> Iterator[Settings]:
+    """A home that knows where the enclave's metrics are."""
+    home = home_beside(deployment, tmp_path)
+    server, thread = start_http_server(0, addr="127.0.0.1", registry=deployment.enclave.metrics.registry)
+    yield home.model_copy(update={"metrics": f"127.0.0.1:{server.server_port}"})
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
 def lived_in(deployment: Deployment, settings: Settings, tmp_path: Path) -> Settings:
-    """A home in which something has happened: datasets, a credential, answered questions, an open proposal."""
+    """A home in which something has happened: datasets, a credential, questions, two epochs, an open proposal."""
     with_credential(deployment, settings)
     letters, logbook = tmp_path / "letters", tmp_path / "logbook"
     for folder, count in ((letters, 3), (logbook, 5)):
@@ -42,9 +66,17 @@ def lived_in(deployment: Deployment, settings: Settings, tmp_path: Path) -> Sett
     deployment.world.clock.advance(60)
     sealed(desk, logbook, "Logbook 1998", is_published=False)
     desk.asking.open("harbor.credential", PASSWORD)
+    app = wallet("app")
+    deployment.add_credit(CREDIT, app)
     for question in ("tide table", "rain on the coast", "when does the harbor close", "harbor"):
         desk.asking.ask("harbor.credential", question, k=2, mode="dense")
-        deployment.world.clock.advance(20)
+        with deployment.client(deployment.credential(app)) as client:
+            for _ in range(SHOWN_MIN):
+                client.search(question, k=1)
+        deployment.world.clock.advance(EPOCH_S // 2)
+        if question == "rain on the coast":
+            desk.earning.fetch("owner", lambda *_: None)
+    desk.earning.fetch("owner", lambda *_: None)
     desk.close()
     proposed(deployment, ("member 1", Support.FOR), ("member 2", Support.AGAINST))
     return settings
@@ -84,6 +116,13 @@ async def test_every_screen_looks_as_it_did(app_of: App, lived_in: Settings, siz
         await settled(pilot, "● open", "left to vote", "█ for 1")
         compare(pilot, "governance")
 
+        await go(pilot, "earnings")
+        await settled(pilot, "earned in all", "By dataset")
+        compare(pilot, "earnings")
+        await pilot.press("v")
+        await settled(pilot, "✓ holds", "adds up")
+        compare(pilot, "statement")
+
         await go(pilot, "ask")
         await settled(pilot, "is sealed")
         await pilot.press("c")
@@ -98,6 +137,10 @@ async def test_every_screen_looks_as_it_did(app_of: App, lived_in: Settings, siz
         await settled(pilot, "what it says", "its check")
         assert PASSWORD not in text_on(pilot)
         compare(pilot, "receipt")
+
+        await go(pilot, "live")
+        await settled(pilot, "25 answered", "0 refused", "in all")
+        compare(pilot, "live")
 
         await go(pilot, "attestation")
         await settled(pilot, "✓ accepted", "measurement")

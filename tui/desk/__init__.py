@@ -9,11 +9,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from tui.desk.asking import AskingDesk
+from tui.desk.earning import EarningDesk
 from tui.desk.governing import GoverningDesk
 from tui.desk.overview import OverviewDesk
 from tui.desk.sealing import SealingDesk
 from tui.desk.starting import StartingDesk
 from tui.desk.wallets import WalletDesk
+from tui.desk.watching import WatchingDesk
 
 
 class Desk(Protocol):
@@ -42,6 +44,16 @@ class Desk(Protocol):
     @property
     def governing(self) -> GoverningDesk:
         """Return what members and guardians can do."""
+        ...
+
+    @property
+    def earning(self) -> EarningDesk:
+        """Return what a payee can do."""
+        ...
+
+    @property
+    def watching(self) -> WatchingDesk:
+        """Return what goes on right now."""
         ...
 
     @property

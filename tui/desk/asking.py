@@ -74,6 +74,7 @@ class ReceiptFacts:
     """A kept receipt, as its list shows it: never the question."""
 
     at: int
+    license: str  # CID
     sequence: int
     price: int
     currency: str

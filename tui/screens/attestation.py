@@ -14,6 +14,7 @@ from textual.widgets import DataTable, Static
 from tui.page import Page
 from tui.pulse import Pulse
 from tui.widgets.bars import tee_badge
+from tui.widgets.table import Table
 from tui.words import CROSS, TICK, moment, plain, short
 from vault.policy import SIMULATED
 
@@ -50,7 +51,7 @@ class AttestationPage(Page):
     def body(self) -> Iterable[Widget]:
         """Lay out a verdict, a table, and the chosen field in full."""
         yield Static("[dim]asking …[/]", id="verdict")
-        table: DataTable[str] = DataTable(id="fields", cursor_type="row", zebra_stripes=True)
+        table = Table(id="fields", cursor_type="row", zebra_stripes=True)
         yield table
         full = Vertical(Static("", id="full"), classes="panel", id="full-panel")
         full.border_title = "Chosen field"
@@ -58,8 +59,8 @@ class AttestationPage(Page):
 
     def on_mount(self) -> None:
         """Name the columns."""
-        self.query_one("#fields", DataTable).add_columns("Of", "Field", "Judged", "Found", "Demanded")
-        self.query_one("#fields", DataTable).focus()
+        self.query_one("#fields", Table).add_columns("Of", "Field", "Judged", "Found", "Demanded")
+        self.query_one("#fields", Table).focus()
         super().on_mount()
 
     def action_refresh(self) -> None:
@@ -116,7 +117,7 @@ class AttestationPage(Page):
         self._show()
 
     def _fill(self, groups: list[tuple[str, tuple[Finding, ...]]]) -> None:
-        table = self.query_one("#fields", DataTable)
+        table = self.query_one("#fields", Table)
         row, first = table.cursor_row, 22 if self.size.width >= WIDE else 9
         table.clear()
         self._findings = tuple(finding for _, findings in groups for finding in findings)
@@ -144,7 +145,7 @@ class AttestationPage(Page):
 
     def copyable(self) -> str:
         """Return the chosen field's value."""
-        row = self.query_one("#fields", DataTable).cursor_row
+        row = self.query_one("#fields", Table).cursor_row
         return self._findings[row].found if row < len(self._findings) else ""
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widget import Widget
-from textual.widgets import DataTable, Static
+from textual.widgets import Static
 
 from tui.desk.overview import SealedFacts
 from tui.desk.sealing import Checked, Done, LeftOut, PaperShares, Published, Wish
@@ -19,6 +19,7 @@ from tui.slow import Job
 from tui.widgets.cells import cell
 from tui.widgets.dialogs import ConfirmDialog
 from tui.widgets.sealing import PaperDialog, SealDialog
+from tui.widgets.table import Table
 from tui.words import CROSS, OPEN, TICK, counted, moment, plain, short, size
 
 LEFT_OUT_SHOWN: Final = 200
@@ -60,7 +61,7 @@ class DatasetsPage(Page):
 
     def body(self) -> Iterable[Widget]:
         """Lay out the table, the chosen dataset, and what was left out."""
-        table: DataTable[Any] = DataTable(id="datasets-table", cursor_type="row", zebra_stripes=True)
+        table = Table(id="datasets-table", cursor_type="row", zebra_stripes=True)
         yield table
         chosen = VerticalScroll(Static("", id="chosen"), classes="panel", id="chosen-panel", can_focus=False)
         chosen.border_title = "Chosen dataset"
@@ -70,7 +71,7 @@ class DatasetsPage(Page):
 
     def on_mount(self) -> None:
         """Name the columns."""
-        self.query_one("#datasets-table", DataTable).add_columns(
+        self.query_one("#datasets-table", Table).add_columns(
             "Title", "Version", "State", "Documents", "Passages", "Size", "Paper"
         )
         super().on_mount()
@@ -81,7 +82,7 @@ class DatasetsPage(Page):
             self.slow("what is sealed", lambda job: self.coffer.desk.overview.sealed(), self._show)
 
     def _show(self, sealed: tuple[SealedFacts, ...]) -> None:
-        table = self.query_one("#datasets-table", DataTable)
+        table = self.query_one("#datasets-table", Table)
         chosen = self._chosen_cid()
         self._rows = {one.manifest: one for one in sealed}
         table.clear()
@@ -105,7 +106,7 @@ class DatasetsPage(Page):
         self._show_chosen()
 
     def _chosen_cid(self) -> str:
-        table = self.query_one("#datasets-table", DataTable)
+        table = self.query_one("#datasets-table", Table)
         if not table.row_count:
             return ""
         return str(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value)

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.coordinate import Coordinate
 from textual.widget import Widget
-from textual.widgets import DataTable, RichLog, Static, TabbedContent, TabPane
+from textual.widgets import RichLog, Static, TabbedContent, TabPane
 
 from tui.desk.governing import ProposalFacts, Proposals, Revocable, Taken
 from tui.page import Page
@@ -18,6 +18,7 @@ from tui.slow import Job
 from tui.widgets.bars import tee_badge
 from tui.widgets.cells import cell
 from tui.widgets.dialogs import ConfirmDialog
+from tui.widgets.table import Table
 from tui.widgets.tally import SIGNS, bars, next_words
 from tui.widgets.voting import RevokeDialog, VoteDialog
 from tui.words import CROSS, OPEN, TICK, counted, duration, plain, short
@@ -64,7 +65,7 @@ class GovernancePage(Page):
         """Lay out the proposals, the chosen one, and the history."""
         with TabbedContent(initial="proposals-tab", id="governance-tabs"):
             with TabPane("Proposals", id="proposals-tab"):
-                table: DataTable[Any] = DataTable(id="proposals", cursor_type="row", zebra_stripes=True)
+                table = Table(id="proposals", cursor_type="row", zebra_stripes=True)
                 yield table
                 chosen = VerticalScroll(Static("[dim]asking …[/]", id="proposal"), classes="panel", id="proposal-panel")
                 chosen.border_title = "Chosen proposal"
@@ -75,7 +76,7 @@ class GovernancePage(Page):
 
     def on_mount(self) -> None:
         """Name the columns, and count down."""
-        self.query_one("#proposals", DataTable).add_columns("State", "What", "For", "Against", "Left")
+        self.query_one("#proposals", Table).add_columns("State", "What", "For", "Against", "Left")
         self.set_interval(COUNTDOWN_S, self._count_down)
         super().on_mount()
 
@@ -92,7 +93,7 @@ class GovernancePage(Page):
             self.action_refresh()
 
     def _show(self, known: Proposals) -> None:
-        table = self.query_one("#proposals", DataTable)
+        table = self.query_one("#proposals", Table)
         chosen = self._chosen_cid()
         self._known = known
         table.clear()
@@ -129,7 +130,7 @@ class GovernancePage(Page):
         is_due = any(self._is_due(one, at) for one in self._known.proposals)
         if is_due:
             self.action_refresh()
-        table = self.query_one("#proposals", DataTable)
+        table = self.query_one("#proposals", Table)
         for row, one in enumerate(self._known.proposals):
             if one.state not in OVER and row < table.row_count:
                 table.update_cell_at(Coordinate(row, 4), cell(self._left(one)))
@@ -142,7 +143,7 @@ class GovernancePage(Page):
         return one.state in ends and at >= ends[one.state]
 
     def _chosen_cid(self) -> str:
-        table = self.query_one("#proposals", DataTable)
+        table = self.query_one("#proposals", Table)
         return str(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value) if table.row_count else ""
 
     def _chosen(self) -> ProposalFacts | None:

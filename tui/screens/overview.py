@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical, VerticalScroll
 from textual.widget import Widget
-from textual.widgets import DataTable, OptionList, Sparkline, Static
+from textual.widgets import OptionList, Sparkline, Static
 from textual.widgets.option_list import Option
 
 from tui.attention import Attention, attention
@@ -16,6 +16,7 @@ from tui.desk.overview import SealedFacts, Today
 from tui.page import Page
 from tui.pulse import Pulse
 from tui.widgets.bars import tee_badge
+from tui.widgets.table import Table
 from tui.words import CROSS, OPEN, TICK, amount, counted, duration, plain, short, size
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ class OverviewPage(Page):
             id="today-panel",
         )
         today.border_title = "Last 24 hours"
-        sealed = Vertical(DataTable(id="sealed", cursor_type="row"), classes="panel", id="sealed-panel")
+        sealed = Vertical(Table(id="sealed", cursor_type="row"), classes="panel", id="sealed-panel")
         sealed.border_title = "Sealed here"
         grid = Grid(attention_panel, enclave, custodians, today, id="overview-grid")
         yield VerticalScroll(grid, sealed, id="overview-body")
 
     def on_mount(self) -> None:
         """Name the columns."""
-        table = self.query_one("#sealed", DataTable)
+        table = self.query_one("#sealed", Table)
         table.add_columns("Title", "Version", "State", "Passages", "Size", "Copies", "Paper")
         super().on_mount()
 
@@ -85,7 +86,7 @@ class OverviewPage(Page):
 
     def _show_sealed(self, sealed: tuple[SealedFacts, ...]) -> None:
         self._sealed = sealed
-        table = self.query_one("#sealed", DataTable)
+        table = self.query_one("#sealed", Table)
         table.clear()
         for one in sealed:
             state = {"published": "published", "pending": "copies pending"}.get(one.state, "sealed only")
@@ -134,7 +135,7 @@ class OverviewPage(Page):
 
     def copyable(self) -> str:
         """Return the chosen dataset's CID, or the DAO's."""
-        table = self.query_one("#sealed", DataTable)
+        table = self.query_one("#sealed", Table)
         if table.has_focus and table.row_count:
             return str(table.coordinate_to_cell_key(table.cursor_coordinate).row_key.value)
         return self.coffer.pulse.dao.genesis if self.coffer.pulse.dao is not None else ""
