@@ -49,6 +49,7 @@ class Promising:
         """Book a voucher of a session's licensee; return what is left to pay."""
         policy, account = self._account_of(session)
         meter = self._instance.meter()
+        self._admission.count_voucher(session, policy, self._instance.now())
         await self._in_window(lambda: meter.channels.pay(account, voucher, policy.vouchers, at=self._instance.now()))
         self._instance.want_renewal()
         return self.debt(session)
