@@ -165,7 +165,11 @@ class AsyncEnclaveClient(ClientCore):
             if is_accepting:
                 self._payer.demand()
             settling = partial(self._payer.settling, is_accepting=is_accepting)
-            return await self._done(settling, timeout_s, pays_first=False)
+            return await self._done(settling, timeout_s)
+
+    async def standing(self, *, timeout_s: float | None = None) -> PaidChannel | None:
+        """Return where the channel stands, None where there is none; nothing is signed."""
+        return await self._done(self._payer.looking, timeout_s)
 
     async def close(self) -> None:
         """Close the channels; the sessions end with them."""
@@ -215,6 +219,8 @@ class AsyncEnclaveClient(ClientCore):
         self, line: Line[AsyncEnclaveChannel], feed: AsyncFeed, number: int, attempts: Attempts
     ) -> AsyncGenerator[tuple[Query, Outcome], None]:
         session, channel = line.session, line.channel
+        if self._is_due(session):
+            await self._pay_by(line, attempts)
 
         async def requests() -> AsyncIterator[pb.SearchRequest]:
             async for pending in feed.taken(number):
@@ -249,25 +255,19 @@ class AsyncEnclaveClient(ClientCore):
             return self._outcome(pending, outcome)
         return await asyncio.to_thread(self._outcome, pending, outcome)
 
-    async def _done(
-        self,
-        operation: Operation[Done],
-        timeout_s: float | None,
-        asked: Sequence[Pending] = (),
-        *,
-        pays_first: bool = True,
-    ) -> Done:
-        return await self._attempted(operation, self._patience.begin(timeout_s), asked, pays_first=pays_first)
+    async def _done(self, operation: Operation[Done], timeout_s: float | None, asked: Sequence[Pending] = ()) -> Done:
+        return await self._attempted(operation, self._patience.begin(timeout_s), asked)
 
-    async def _attempted(
-        self, operation: Operation[Done], attempts: Attempts, asked: Sequence[Pending], *, pays_first: bool = True
-    ) -> Done:
-        """Do it on a line, and again on another one for as long as that is safe and in time; pay first what is due."""
+    async def _attempted(self, operation: Operation[Done], attempts: Attempts, asked: Sequence[Pending]) -> Done:
+        """Do it on a line, and again on another one for as long as that is safe and in time.
+
+        Before a question, what is due for earlier ones is paid.
+        """
         while True:
             sent: Sequence[Pending] = ()
             try:
                 async with self._lines.borrowed(timeout_s=attempts.left_s) as line:
-                    if pays_first and self._is_due(line.session):
+                    if asked and self._is_due(line.session):
                         await self._pay_by(line, attempts)
                     sent = asked
                     done = await line.channel.run(operation(line.session), timeout_s=attempts.left_s)

@@ -103,13 +103,11 @@ class Payer:
         if rules is None:
             return None
         is_demanded, answers = self._is_demanded, self._answers
-        place = session.place(channel_digest(), confirms=FIRST_PREVIOUS)
-        try:
-            state = yield Call(Service.RETRIEVAL, "GetChannel", pb.GetChannelRequest(**place))
-        except AccessDenied:
+        found = yield from self.looking(session)
+        if found is None:
             self._has_looked, self._channel, self._is_demanded = True, b"", False
             return None
-        paid = _wallet_needed(lambda: _checked(session, state, self._credential))
+        paid = found
         self._has_looked, self._channel = True, paid.channel.id
         tally = _wallet_needed(
             lambda: self._signed(session, paid, rules, is_demanded=is_demanded, is_accepting=is_accepting)
@@ -123,6 +121,17 @@ class Payer:
             self._answers -= answers
             self._is_demanded = False
         return paid
+
+    def looking(self, session: ClientSession) -> Exchange[Paid | None]:
+        """Look at the channel and pay nothing; None where there is none."""
+        if session.policy.vouchers is None:
+            return None
+        place = session.place(channel_digest(), confirms=FIRST_PREVIOUS)
+        try:
+            state = yield Call(Service.RETRIEVAL, "GetChannel", pb.GetChannelRequest(**place))
+        except AccessDenied:
+            return None
+        return _wallet_needed(lambda: _checked(session, state, self._credential))
 
     def note(self) -> None:
         """Write down what was received since the last voucher. Raises `OSError` where that fails."""

@@ -200,7 +200,11 @@ class EnclaveClient(ClientCore):
         with self._paying:
             if is_accepting:
                 self._payer.demand()
-            return self._done(partial(self._payer.settling, is_accepting=is_accepting), timeout_s, pays_first=False)
+            return self._done(partial(self._payer.settling, is_accepting=is_accepting), timeout_s)
+
+    def standing(self, *, timeout_s: float | None = None) -> PaidChannel | None:
+        """Return where the channel stands, None where there is none; nothing is signed."""
+        return self._done(self._payer.looking, timeout_s)
 
     @contextmanager
     def log(self) -> Iterator[LogClient]:
@@ -266,6 +270,8 @@ class EnclaveClient(ClientCore):
         self, line: Line[EnclaveChannel], feed: Feed, number: int, attempts: Attempts
     ) -> Iterator[tuple[Query, Outcome]]:
         session = line.session
+        if self._is_due(session):
+            self._pay_by(line, attempts)
         requests = (operations.asking(session, pending) for pending in feed.taken(number))
         for response in line.channel.searches(requests, timeout_s=attempts.left_s):
             pending = self._asked_for(feed.answered(bytes(response.request_id)))
@@ -290,25 +296,19 @@ class EnclaveClient(ClientCore):
             if self._is_due(line.session):
                 line.channel.run(self._payer.settling(line.session), timeout_s=attempts.left_s)
 
-    def _done(
-        self,
-        operation: Operation[Done],
-        timeout_s: float | None,
-        asked: Sequence[Pending] = (),
-        *,
-        pays_first: bool = True,
-    ) -> Done:
-        return self._attempted(operation, self._patience.begin(timeout_s), asked, pays_first=pays_first)
+    def _done(self, operation: Operation[Done], timeout_s: float | None, asked: Sequence[Pending] = ()) -> Done:
+        return self._attempted(operation, self._patience.begin(timeout_s), asked)
 
-    def _attempted(
-        self, operation: Operation[Done], attempts: Attempts, asked: Sequence[Pending], *, pays_first: bool = True
-    ) -> Done:
-        """Do it on a line, and again on another one for as long as that is safe and in time; pay first what is due."""
+    def _attempted(self, operation: Operation[Done], attempts: Attempts, asked: Sequence[Pending]) -> Done:
+        """Do it on a line, and again on another one for as long as that is safe and in time.
+
+        Before a question, what is due for earlier ones is paid.
+        """
         while True:
             sent: Sequence[Pending] = ()
             try:
                 with self._lines.borrowed(timeout_s=attempts.left_s) as line:
-                    if pays_first and self._is_due(line.session):
+                    if asked and self._is_due(line.session):
                         self._pay_by(line, attempts)
                     sent = asked
                     done = line.channel.run(operation(line.session), timeout_s=attempts.left_s)
