@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import wiring
+from cli import vouchers, wiring
 from cli.console import foreign, reported, say, show_json, tee_text
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
 from cli.people import address_option
@@ -18,6 +18,9 @@ from vault.license import AMOUNT_MAX
 from vault.signing import address_text
 
 app = typer.Typer(help="Pay in for a licensee, and see what is left.")
+app.command("channel")(vouchers.channel)
+app.command("pay")(vouchers.pay)
+app.command("signer")(vouchers.signer)
 
 
 @app.command("add")
@@ -69,6 +72,7 @@ def show(
         address, judge = enclave_address(settings), wiring.appraiser(settings)
         with EnclaveClient.connect(address, held, judge, allow_simulated=allowed) as client:
             account, unit, tee = client.account(), client.policy.currency, client.appraisal.kind
+            standing = client.standing()
         if json:
             show_json(
                 {
@@ -88,6 +92,7 @@ def show(
                         }
                         for part in account.parts
                     ],
+                    "channel": vouchers.standing_json(standing) if standing is not None else None,
                     "currency": unit,
                     "tee": tee,
                 }
@@ -95,6 +100,8 @@ def show(
             return
         say(f"{address_text(held.license.licensee)}, TEE {tee_text(tee)}")
         say(f"credit {account.credit} micro-{foreign(unit)}; spent {account.spent} of a cap of {account.spend_cap}")
+        for line in vouchers.standing_lines(standing, unit) if standing is not None else ():
+            say(line)
         say(f"{account.passages_seen} of {account.passages_max} distinct passages seen")
         for part in account.parts:
             share = f"{100 * part.seen / part.passages:.1f} %" if part.passages else "-"

@@ -42,6 +42,7 @@ def policy_json(policy: Policy) -> dict[str, Any]:
         "price_per_passage": policy.price_per_passage,
         "free_queries": policy.free_queries,
         "price_tiers": [tier.value() for tier in policy.tiers],
+        "vouchers": _vouchers_json(policy),
         "currency": policy.currency,
         "k": policy.k_max,
         "per_minute": policy.queries_per_minute,
@@ -63,6 +64,20 @@ def policy_json(policy: Policy) -> dict[str, Any]:
     }
 
 
+def _vouchers_json(policy: Policy) -> dict[str, Any] | None:
+    rules = policy.vouchers
+    if rules is None:
+        return None
+    return {
+        "unpaid": rules.unpaid_max,
+        "unpaid_queries": rules.unpaid_queries_max,
+        "chain": rules.chain_id,
+        "token": address_text(rules.token),
+        "contract": address_text(rules.contract),
+        "withdraw_delay_s": rules.withdraw_delay_least,
+    }
+
+
 def _dataset_json(dataset: DatasetRef) -> dict[str, Any]:
     return {
         "owner": address_text(dataset.owner),
@@ -76,6 +91,9 @@ def _price_lines(policy: dict[str, Any]) -> Iterator[str]:
         yield f"each licensee's first {policy['free_queries']} answers are free"
     for tier in policy["price_tiers"]:
         yield f"after {tier['after']} answers, {tier_words(Tier(**tier), foreign(policy['currency']))}"
+    if (rules := policy["vouchers"]) is not None:
+        unpaid = f"{rules['unpaid']} micro-{foreign(policy['currency'])} and {rules['unpaid_queries']} answers"
+        yield f"vouchers on chain {rules['chain']}; at most {unpaid} of one licensee unpaid"
 
 
 def say_policy(policy: dict[str, Any]) -> None:

@@ -146,6 +146,11 @@ class Home:
         """Royalty statements of this payee."""
         return self.path / "statements"
 
+    @property
+    def vouchers(self) -> Path:
+        """What this app received and promised, by payment channel."""
+        return self.path / "vouchers"
+
     def log_head(self, ledger: bytes) -> Path:
         """Return where the last head of a ledger's public log is kept, to hold the next one against."""
         return self.path / "log-heads" / f"{ledger.hex()}.head"

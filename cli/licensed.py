@@ -47,11 +47,15 @@ def licensed(
     from cli.attested import enclave_address
     from cli.credentials import read_credential
     from enclave.client import EnclaveClient
+    from enclave.payer import Payer
+    from enclave.tallies import TallyFolder
 
     settings, place = opened_home(home, enclave=enclave)
     held = read_credential(settings, credential)
     address, judge = enclave_address(settings), wiring.appraiser(settings)
-    with EnclaveClient.connect(address, held, judge, allow_simulated=allow_simulated, **options) as client:
+    payer = Payer(held, tallies=TallyFolder(place.vouchers), max_spend=options.get("max_spend"))
+    options |= {"allow_simulated": allow_simulated, "payer": payer}
+    with EnclaveClient.connect(address, held, judge, **options) as client:
         if client.appraisal.kind == SIMULATED:
             warn_simulated()
         yield Licensed(client, place, held)

@@ -26,6 +26,7 @@ from vault.output_rules import OutputRules, Redaction
 from vault.policy import AcceptedTee, Policy
 from vault.pricing import Tier
 from vault.signing import address_from
+from vault.voucher_rules import VoucherRules
 
 MICRO = 10**6
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -88,6 +89,7 @@ def policy_from_yaml(
         expires_at=whole.read("expires", lambda text: _expiry(text, at)),
         free_queries=price.read("free_queries", _count),
         tiers=tuple(_tiers(price, currency)),
+        vouchers=_vouchers(whole.section("vouchers"), currency) if whole.has("vouchers") else None,
     )
 
 
@@ -191,6 +193,17 @@ def _tiers(price: _Keys, currency: str) -> Iterable[Tier]:
             price_per_query=keys.read("per_query", lambda text: _money(text, currency)),
             price_per_passage=keys.read("per_passage", lambda text: _money(text, currency)),
         )
+
+
+def _vouchers(keys: _Keys, currency: str) -> VoucherRules:
+    return VoucherRules(
+        unpaid_max=keys.read("unpaid", lambda text: _money(text, currency)),
+        unpaid_queries_max=keys.read("unpaid_queries", _count),
+        chain_id=keys.read("chain", _count),
+        token=keys.read("token", address_from),
+        contract=keys.read("contract", address_from),
+        withdraw_delay_least=keys.read("withdraw_delay", seconds_from),
+    )
 
 
 def _licensees(keys: _Keys) -> Licensees:

@@ -1,6 +1,7 @@
 """The words of a policy file, in one table: what each key means, how its value is written, and what it is by default.
 
-The reader (`cli.policy_file`), the JSON schema for editors and the table in `docs/policy.md` all come from it.
+The reader (`cli.policy_file`), the JSON schema for editors and the table in `docs/policy.md` (both by
+`cli.policy_schema`) all come from it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from vault.licensees import LISTED_MAX
 from vault.output_rules import COUNTS_LEAST, COUNTS_MOST, PROBES_MAX, SCORE_DECIMALS_MAX, Redaction
 from vault.policy import K_LIMIT, PRICE_MAX, TEES_MAX
 from vault.pricing import TIERS_MAX
+from vault.voucher_rules import SETTLEMENT_CONTRACT, UNPAID_MAX, UNPAID_QUERIES_MAX
 
 TITLE_CHARS_MAX: Final = next(bound.most for bound in get_args(Label) if isinstance(bound, Length))
 ADDRESS: Final = "^0x[0-9a-fA-F]{40}$"
@@ -22,6 +24,7 @@ CID: Final = "^b[a-z2-7]{20,120}$"
 SHARE: Final = r"^[0-9]{1,3}(\.[0-9]{1,2})?%$"
 MONEY: Final = r"^[0-9]{1,15}(\.[0-9]{1,6})?( [A-Z0-9]{1,12})?$"
 DURATION_OR_DAY: Final = r"^([0-9]{1,12}[smhdw]|[0-9]{4}-[0-9]{2}-[0-9]{2})$"
+DURATION: Final = "^[0-9]{1,12}[smhdw]$"
 LATEST: Final = "latest"
 
 
@@ -43,6 +46,7 @@ class Section:
     means: str
     words: tuple[Word, ...]
     is_needed: bool = True
+    without: str = "all defaults"  # what leaving it out means
 
 
 def _text(pattern: str, **more: Any) -> dict[str, Any]:
@@ -233,6 +237,40 @@ WORDS: Final[tuple[Word | Section, ...]] = (
             ),
         ),
     ),
+    Section(
+        key="vouchers",
+        means="whether licensees may pay by vouchers on a payment channel, on which chain, and how much may be unpaid",
+        words=(
+            Word(
+                key="unpaid",
+                means="most that a licensee may have been charged and no voucher covers; at least the price of the "
+                "largest answer",
+                schema={"anyOf": [_number(1, UNPAID_MAX), _text(MONEY)]},
+            ),
+            Word(
+                key="unpaid_queries",
+                means="most answers without a voucher, those on their way among them",
+                schema=_number(1, UNPAID_QUERIES_MAX),
+                default="100",
+            ),
+            Word(key="chain", means="id of the chain that channels are on", schema=_number(1, _COUNT_MAX)),
+            Word(key="token", means="contract of the price's currency on that chain", schema=_text(ADDRESS)),
+            Word(
+                key="contract",
+                means="contract that holds channels; x402's by default",
+                schema=_text(ADDRESS),
+                default="0x" + SETTLEMENT_CONTRACT.hex(),
+            ),
+            Word(
+                key="withdraw_delay",
+                means="how long a payer's own withdrawal takes at least, and so how much time there is to claim",
+                schema=_text(DURATION),
+                default="1d",
+            ),
+        ),
+        is_needed=False,
+        without="none are taken",
+    ),
     Word(
         key="expires",
         means="when it ends: after a time, 30d, or at the beginning of a day of UTC, 2027-01-31",
@@ -240,57 +278,3 @@ WORDS: Final[tuple[Word | Section, ...]] = (
         default="30d",
     ),
 )
-
-
-def json_schema() -> dict[str, Any]:
-    """Return the JSON schema (draft 2020-12) by which editors check policy files."""
-    properties, required = {}, []
-    for word in WORDS:
-        properties[word.key] = _schema_of(word)
-        if word.is_needed if isinstance(word, Section) else word.default is None:
-            required.append(word.key)
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "Policy of a Coffer DAO",
-        "type": "object",
-        "additionalProperties": False,
-        "required": required,
-        "properties": properties,
-    }
-
-
-def _schema_of(word: Word | Section) -> dict[str, Any]:
-    if isinstance(word, Word):
-        said = {"default": _default(word)} if word.default else {}
-        return {"description": word.means, **word.schema, **said}
-    one_of = {"minProperties": 1, "maxProperties": 1} if word.key == "licensees" else {}
-    return {
-        "description": word.means,
-        "type": "object",
-        "additionalProperties": False,
-        "required": [inner.key for inner in word.words if inner.default is None],
-        "properties": {inner.key: _schema_of(inner) for inner in word.words},
-        **one_of,
-    }
-
-
-def _default(word: Word) -> str | int:
-    text = word.default or ""
-    return int(text) if text.isdigit() else text
-
-
-def markdown_table() -> str:
-    """Return the table of `docs/policy.md`."""
-    lines = ["| Key | Means | By default |", "|---|---|---|"]
-    for word in WORDS:
-        if isinstance(word, Word):
-            lines.append(_row(word.key, word))
-            continue
-        lines.append(f"| **`{word.key}`** | {word.means} | {'' if word.is_needed else 'all defaults'} |")
-        lines += [_row(f"{word.key}.{inner.key}", inner) for inner in word.words]
-    return "\n".join(lines)
-
-
-def _row(key: str, word: Word) -> str:
-    default = "needed" if word.default is None else f"`{word.default}`" if word.default else ""
-    return f"| `{key}` | {word.means} | {default} |"

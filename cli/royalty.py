@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from cli import royalty_statement
+from cli import royalty_statement, vouchers
 from cli.console import reported, show_json
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
 from cli.tables import show_table
@@ -18,6 +18,7 @@ app = typer.Typer(help="See what owners, treasury and operator have earned.")
 app.command("statement")(royalty_statement.statement)
 app.command("verify")(royalty_statement.verify)
 app.command("export")(royalty_statement.export)
+app.command("vouchers")(vouchers.vouchers)
 
 
 @app.callback()

@@ -26,6 +26,7 @@ LICENSEE_SESSIONS_MAX = 256
 NONCES_MAX = 10_000
 NONCE_LIFETIME_S = 60
 MINUTE_S = 60
+_CALLS = {"query": "queries", "repeat": "queries", "voucher": "vouchers"}
 
 
 @dataclass(slots=True)
@@ -68,7 +69,7 @@ class Admission:
     def __init__(self, keys: InstanceKeys) -> None:
         self._keys = keys
         self._sessions: dict[bytes, Session] = {}
-        self._asked: dict[tuple[bytes, bool], deque[int]] = {}  # licensee, is it a repeat → times in the last minute
+        self._asked: dict[tuple[bytes, str], deque[int]] = {}  # licensee, kind of call → times in the last minute
         self._covers: tuple[Cid, ...] = ()  # the manifests that these are of
         self._coverages: dict[Cid, Coverage] = {}  # by policy
         self.nonces = Nonces()
@@ -192,14 +193,20 @@ class Admission:
 
         What is asked again has the same rate, counted apart: a retry is not in the way of what is new, nor behind it.
         """
-        whose = asked.license.licensee, is_repeat
+        self._count((asked.license.licensee, "repeat" if is_repeat else "query"), asked.policy.queries_per_minute, at)
+
+    def count_voucher(self, session: Session, policy: Policy, at: int) -> None:
+        """Count a voucher: each may take a ledger entry, and nobody needs more of them than questions."""
+        self._count((session.license.licensee, "voucher"), policy.queries_per_minute, at)
+
+    def _count(self, whose: tuple[bytes, str], most: int, at: int) -> None:
         if whose not in self._asked:
             self._make_room(at)
         times = self._asked.setdefault(whose, deque())
         while times and times[0] <= at - MINUTE_S:
             times.popleft()
-        if len(times) >= asked.policy.queries_per_minute:
-            raise RateExceeded(f"more than {asked.policy.queries_per_minute} queries in a minute; wait and ask again")
+        if len(times) >= most:
+            raise RateExceeded(f"more than {most} {_CALLS[whose[1]]} in a minute; wait and ask again")
         times.append(at)
 
     def coverage(self, policy: Policy, grounds: Grounds) -> Coverage:

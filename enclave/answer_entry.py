@@ -62,6 +62,7 @@ def answer_entry(
         "query": Written(encoded_fields(QueryDetail, detail)),
         "lost": (),
         "vectors": None,
+        "promised": None,
     }
     answer = Answered(query.body_digest(), asked.delegation, instance, shown, payload_digest(receipt))
     holder = asked.permit.holder

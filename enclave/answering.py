@@ -147,10 +147,10 @@ class Answering:
         """Keep room for an answer in the window until `reserved` closes; where it is used up, wait for the next one."""
         for _ in range(RENEWALS_MAX):
             try:
-                return reserved.enter_context(meter.reserved(asked))
+                return reserved.enter_context(meter.reserved(asked, at=self._instance.now()))
             except WindowUsedUp:
                 await self._instance.renewal()
-        return reserved.enter_context(meter.reserved(asked))
+        return reserved.enter_context(meter.reserved(asked, at=self._instance.now()))
 
     def _booked(
         self,

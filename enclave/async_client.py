@@ -19,10 +19,12 @@ from enclave.exchange import Exchange
 from enclave.feed import AsyncFeed
 from enclave.lines import LINES_MAX, AsyncLines, Line
 from enclave.patience import Attempts, Patience
+from enclave.payer import Paid as PaidChannel
+from enclave.payer import Payer
 from enclave.v1 import retrieval_pb2 as pb
 from storage.cid import Cid
 from vault.codec import INTEGER_MAX
-from vault.errors import VaultError
+from vault.errors import VaultError, VoucherDue
 from vault.question import BATCH_MAX, PLAIN, Query, Quote
 
 Done = TypeVar("Done")
@@ -40,9 +42,12 @@ class AsyncEnclaveClient(ClientCore):
         keep: Keeper | None = None,
         patience: Patience | None = None,
         lines_max: int = LINES_MAX,
+        payer: Payer | None = None,
     ) -> None:
         """Make one that is not connected yet; `dial` connects it."""
-        super().__init__(dialing, max_spend=max_spend, keep=keep)
+        super().__init__(dialing, max_spend=max_spend, keep=keep, payer=payer)
+        self._paying = asyncio.Lock()  # one payment at a time: whoever comes next finds it made
+        self._has_more_lines = lines_max > 1
         self._patience = patience or Patience()
         self._lines = AsyncLines(dialing, most=lines_max)
 
@@ -154,9 +159,22 @@ class AsyncEnclaveClient(ClientCore):
         """Return what this licensee has left."""
         return await self._done(operations.accounting, timeout_s)
 
+    async def pay(self, *, is_accepting: bool = False, timeout_s: float | None = None) -> PaidChannel | None:
+        """Pay by voucher for what was received, now; see `EnclaveClient.pay`."""
+        async with self._paying:
+            if is_accepting:
+                self._payer.demand()
+            settling = partial(self._payer.settling, is_accepting=is_accepting)
+            return await self._done(settling, timeout_s)
+
+    async def standing(self, *, timeout_s: float | None = None) -> PaidChannel | None:
+        """Return where the channel stands, None where there is none; nothing is signed."""
+        return await self._done(self._payer.looking, timeout_s)
+
     async def close(self) -> None:
         """Close the channels; the sessions end with them."""
         await self._lines.close()
+        await asyncio.to_thread(self._payer.note)
 
     async def __aenter__(self) -> Self:
         return self
@@ -189,6 +207,8 @@ class AsyncEnclaveClient(ClientCore):
         return [await self._noted(pending, outcomes[place]) for place, pending in enumerate(chunk)]
 
     async def _has_waited(self, attempts: Attempts, refusal: Exception) -> bool:
+        if isinstance(refusal, VoucherDue):
+            return True  # paying takes the place of waiting
         try:
             await asyncio.sleep(attempts.pause_s(refusal))
         except VaultError:
@@ -199,6 +219,8 @@ class AsyncEnclaveClient(ClientCore):
         self, line: Line[AsyncEnclaveChannel], feed: AsyncFeed, number: int, attempts: Attempts
     ) -> AsyncGenerator[tuple[Query, Outcome], None]:
         session, channel = line.session, line.channel
+        if self._is_due(session):
+            await self._pay_by(line, attempts)
 
         async def requests() -> AsyncIterator[pb.SearchRequest]:
             async for pending in feed.taken(number):
@@ -209,7 +231,24 @@ class AsyncEnclaveClient(ClientCore):
                 pending = self._asked_for(feed.answered(bytes(response.request_id)))
                 outcome = await channel.run(operations.checked_outcome(session, pending, response.outcome))
                 attempts.succeeded()
+                if isinstance(outcome, VoucherDue) and self._has_more_lines and self._may_pay(outcome):
+                    outcome = await self._asked_alone(pending, attempts)
                 yield pending.query, await self._noted(pending, outcome)
+                if self._has_more_lines and self._is_due(session):
+                    async with self._lines.borrowed(timeout_s=attempts.left_s) as other:
+                        await self._pay_by(other, attempts)
+
+    async def _asked_alone(self, pending: Pending, attempts: Attempts) -> Outcome:
+        """Ask a question of a stream on another line, once what was due is paid."""
+        try:
+            return await self._attempted(partial(operations.searching, pending=pending), attempts, [pending])
+        except VaultError as error:
+            return error
+
+    async def _pay_by(self, line: Line[AsyncEnclaveChannel], attempts: Attempts) -> None:
+        async with self._paying:
+            if self._is_due(line.session):
+                await line.channel.run(self._payer.settling(line.session), timeout_s=attempts.left_s)
 
     async def _noted(self, pending: Pending, outcome: Outcome) -> Outcome:
         if self._keep is None or isinstance(outcome, VaultError):
@@ -220,13 +259,21 @@ class AsyncEnclaveClient(ClientCore):
         return await self._attempted(operation, self._patience.begin(timeout_s), asked)
 
     async def _attempted(self, operation: Operation[Done], attempts: Attempts, asked: Sequence[Pending]) -> Done:
-        """Do it on a line, and again on another one for as long as that is safe and in time."""
+        """Do it on a line, and again on another one for as long as that is safe and in time.
+
+        Before a question, what is due for earlier ones is paid.
+        """
         while True:
+            sent: Sequence[Pending] = ()
             try:
                 async with self._lines.borrowed(timeout_s=attempts.left_s) as line:
+                    if asked and self._is_due(line.session):
+                        await self._pay_by(line, attempts)
+                    sent = asked
                     done = await line.channel.run(operation(line.session), timeout_s=attempts.left_s)
                     self._newest = line.session
                     return done
             except VaultError as error:
-                self._attempt_failed(asked, error)
-                await asyncio.sleep(attempts.pause_s(error))
+                self._attempt_failed(sent, error)
+                if not self._may_pay(error):
+                    await asyncio.sleep(attempts.pause_s(error))

@@ -14,12 +14,16 @@ from enclave.exchange import CALL_TIMEOUT_S, Exchange, Result, Service, Stubs
 from enclave.v1 import attestation_pb2 as attestation
 from enclave.verified import Grounds
 from storage.cid import Cid
+from vault.channel import CHANNEL_BYTES_MAX, VOUCHER_BYTES_MAX, Channel, Voucher
 from vault.errors import VaultError
 from vault.evidence import Binding, Evidence
 from vault.license import Deposit
 from vault.tls import CONNECT_TIMEOUT_S, PinnedCertificate
+from vault.unpaid import Redeemable
 from vault.v1 import ledger_pb2 as ledger
 from vault.wire import error_from
+
+VOUCHERS_TIMEOUT_S = 120.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +84,23 @@ class EnclaveChannel:
         """Hand in a deposit; return the licensee's credit."""
         method = self._stubs.method(Service.LEDGER, "AddCredit")
         return int(self.call(method, ledger.AddCreditRequest(deposit=deposit.encoded())).balance)
+
+    def open_channel(self, channel: Channel) -> None:
+        """Hand in a payment channel, or its raised terms."""
+        method = self._stubs.method(Service.LEDGER, "OpenChannel")
+        self.call(method, ledger.OpenChannelRequest(channel=channel.encoded()))
+
+    def vouchers(self, inquiry: bytes) -> list[Redeemable]:
+        """Return the vouchers that a signed `Inquiry` may see; raise `InvalidSignature` where one does not hold."""
+        method = self._stubs.method(Service.LEDGER, "ListVouchers")
+        found = []
+        request = ledger.ListVouchersRequest(inquiry=inquiry)
+        for part in self.received(method, request, timeout_s=VOUCHERS_TIMEOUT_S):
+            channel = Channel.from_bytes(part.channel, bytes_max=CHANNEL_BYTES_MAX)
+            voucher = Voucher.from_bytes(part.voucher, bytes_max=VOUCHER_BYTES_MAX)
+            voucher.verify(channel)
+            found.append(Redeemable(channel=channel, voucher=voucher, claimable=min(part.claimable, voucher.amount)))
+        return found
 
     def balances(self, inquiry: bytes) -> dict[str, int]:
         """Return the balances that a signed `Inquiry` may see."""

@@ -24,9 +24,11 @@ from enclave.client_core import Asking, Keeper
 from enclave.credential import Credential
 from enclave.dialing import Dialing
 from enclave.patience import TIMEOUT_S, Patience
+from enclave.payer import Payer
 from enclave.proven import PROVEN, ProvenEnclaves
 from enclave.receipt_folder import ReceiptFolder
 from enclave.sync_client import EnclaveClient
+from enclave.tallies import TallyFolder
 from storage.cid import Cid
 from vault.errors import AccessDenied, WrongKey
 
@@ -58,6 +60,7 @@ def connect(
     *,
     max_spend: int | None = None,
     receipts: str | Path | Keeper | None = HOME_RECEIPTS,
+    tallies: str | Path | None = HOME_RECEIPTS,
     timeout_s: float = TIMEOUT_S,
     has_retries: bool = True,
     **rules: Any,
@@ -70,6 +73,8 @@ def connect(
         receipts: a folder to keep each receipt in, what takes it, or None to keep none. By default they go to
             `receipts` in the folder that `COFFER_HOME` names, or `~/.coffer`: with what an offline check needs, so
             with questions and passages, in files that only their owner can read.
+        tallies: a folder to keep in what was received and promised by a payment channel, or None to forget it at the
+            end. By default it is `vouchers` in that same folder. Vouchers are signed by the credential's own key.
         timeout_s: the deadline of each operation, its retries among it.
         has_retries: whether what is safe to ask again is asked again.
         rules: see `dialing`.
@@ -77,8 +82,9 @@ def connect(
         `AccessDenied` for a license that does not hold; `WrongKey`; `ServiceUnavailable`; `OSError`.
     """
     patience = Patience(timeout_s=timeout_s, has_retries=has_retries)
-    keep = _keeper(receipts)
-    return EnclaveClient(dialing(address, credential, **rules), max_spend=max_spend, keep=keep, patience=patience)
+    keep, dialed = _keeper(receipts), dialing(address, credential, **rules)
+    payer = Payer(dialed.credential, tallies=_tallies(tallies), max_spend=max_spend)
+    return EnclaveClient(dialed, max_spend=max_spend, keep=keep, patience=patience, payer=payer)
 
 
 async def connect_async(
@@ -87,16 +93,16 @@ async def connect_async(
     *,
     max_spend: int | None = None,
     receipts: str | Path | Keeper | None = HOME_RECEIPTS,
+    tallies: str | Path | None = HOME_RECEIPTS,
     timeout_s: float = TIMEOUT_S,
     has_retries: bool = True,
     **rules: Any,
 ) -> AsyncEnclaveClient:
     """Do what `connect` does, and return a client whose calls are awaited: `async with await connect_async(…)`."""
     patience = Patience(timeout_s=timeout_s, has_retries=has_retries)
-    keep = _keeper(receipts)
-    return await AsyncEnclaveClient.dial(
-        dialing(address, credential, **rules), max_spend=max_spend, keep=keep, patience=patience
-    )
+    keep, dialed = _keeper(receipts), dialing(address, credential, **rules)
+    payer = Payer(dialed.credential, tallies=_tallies(tallies), max_spend=max_spend)
+    return await AsyncEnclaveClient.dial(dialed, max_spend=max_spend, keep=keep, patience=patience, payer=payer)
 
 
 def dialing(
@@ -149,7 +155,15 @@ def _read(path: Path, password: str | None) -> Credential:
 def _keeper(receipts: str | Path | Keeper | None) -> Keeper | None:
     if receipts is None or callable(receipts):
         return receipts
-    if receipts == HOME_RECEIPTS:
-        home = os.environ.get("COFFER_HOME", "")
-        return ReceiptFolder((Path(home) if home else Path.home() / ".coffer") / "receipts").keep
-    return ReceiptFolder(Path(receipts)).keep
+    return ReceiptFolder(_home() / "receipts" if receipts == HOME_RECEIPTS else Path(receipts)).keep
+
+
+def _tallies(folder: str | Path | None) -> TallyFolder | None:
+    if folder is None:
+        return None
+    return TallyFolder(_home() / "vouchers" if folder == HOME_RECEIPTS else Path(folder))
+
+
+def _home() -> Path:
+    home = os.environ.get("COFFER_HOME", "")
+    return Path(home) if home else Path.home() / ".coffer"

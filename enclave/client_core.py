@@ -12,10 +12,11 @@ from enclave.client_session import ClientSession, Pending
 from enclave.dialing import Dialing
 from enclave.lines import HARMLESS
 from enclave.patience import UNANSWERED, may_be_repeated
+from enclave.payer import Payer
 from enclave.spending import Spending
 from storage.cid import Cid
 from vault.codec import INTEGER_MAX
-from vault.errors import CreditExhausted, InvalidReceipt, VaultError
+from vault.errors import CreditExhausted, InvalidReceipt, VaultError, VoucherDue
 from vault.evidence import Appraisal
 from vault.policy import Policy
 from vault.question import PLAIN, Options, Query
@@ -40,10 +41,13 @@ class Asking(TypedDict, total=False):
 class ClientCore:
     """The rules of a client; how its calls are made is its subclasses'."""
 
-    def __init__(self, dialing: Dialing, *, max_spend: int | None, keep: Keeper | None) -> None:
+    def __init__(
+        self, dialing: Dialing, *, max_spend: int | None, keep: Keeper | None, payer: Payer | None = None
+    ) -> None:
         self._dialing = dialing
         self._spending = Spending(max_spend)
         self._keep = keep
+        self._payer = payer or Payer(dialing.credential, max_spend=max_spend)
         self._drawn: OrderedDict[bytes, None] = OrderedDict()  # request ids that no question was sent with yet
         self._newest: ClientSession | None = None
 
@@ -158,6 +162,8 @@ class ClientCore:
         """Count what an answer cost; one that was paid for before this client asked for it cost nothing now."""
         is_old = paid.is_repeat and pending.first_asked is None and not pending.is_uncertain
         self._spending.settle(pending.query.request, 0 if is_old else paid.receipt.price)
+        if not is_old:
+            self._payer.received(paid.receipt.price)
         return paid
 
     def _kept(self, paid: Paid) -> Paid:
@@ -210,11 +216,18 @@ class ClientCore:
         again, refusal = [], None
         for place in asked:
             outcome = outcomes[place]
-            if isinstance(outcome, VaultError) and may_be_repeated(outcome):
+            if isinstance(outcome, VaultError) and (may_be_repeated(outcome) or self._may_pay(outcome)):
                 self._attempt_failed([chunk[place]], outcome)
                 again.append(place)
                 refusal = refusal or outcome
         return again, refusal
+
+    def _may_pay(self, error: Exception) -> bool:
+        """Say whether what was refused may be asked again once the payer has paid."""
+        return isinstance(error, VoucherDue) and self._payer.demand()
+
+    def _is_due(self, session: ClientSession) -> bool:
+        return self._payer.is_due(session.policy.vouchers)
 
     def _asked_for(self, pending: Pending | None) -> Pending:
         if pending is None:

@@ -8,9 +8,11 @@ from typing import ClassVar, Self
 
 from storage.cid import Cid
 from vault.codec import Digest, Record
+from vault.keys import SecretKey
 from vault.license import Delegation, License
 from vault.machine import MachineKey
 from vault.sealed_files import read_sealed, write_sealed
+from vault.signing import SigningKey
 
 PURPOSE = "credential"
 
@@ -42,6 +44,10 @@ class Credential(Record):
     def key(self) -> MachineKey:
         """Return the session key."""
         return MachineKey(self.seed)
+
+    def voucher_key(self) -> SigningKey:
+        """Return the key that signs vouchers where a channel names it; it follows from the session key's seed."""
+        return SigningKey(SecretKey(self.seed).derive("voucher-key"))
 
     def __repr__(self) -> str:
         return f"Credential(0x{self.license.licensee.hex()})"

@@ -17,6 +17,7 @@ from enclave.allowance import Allowance, Reserved, WindowUsedUp
 from enclave.answer_entry import answer_entry
 from enclave.answer_receipt import answer_receipt
 from enclave.asked import Asked, Metered, Outgoing
+from enclave.channels import Channels
 from enclave.durable_books import DurableBooks, Journal, claimed_anchor
 from enclave.found import Found
 from enclave.grounds import Grounds
@@ -29,6 +30,7 @@ from enclave.selection import Room, room_for, selected
 from storage.cid import Cid
 from vault.attribution import weights_of
 from vault.booking import booking_of
+from vault.codec import INTEGER_MAX
 from vault.earnings import EPOCH_S
 from vault.entry import Entry, SealedVectors
 from vault.errors import CreditExhausted, RequestConflict
@@ -90,6 +92,7 @@ class Meter:
         self._allowance = Allowance()
         self._probes = Probes(state_key.derive("probes", info=ledger))
         self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
+        self.channels = Channels(self._kept, self._allowance)
         self.log = PublicLog(self._kept, receipt_key)
         self.royalties = Royalties(self._kept, self._allowance, self._seal, receipt_key, epoch_s=epoch_s)
 
@@ -200,16 +203,20 @@ class Meter:
         return self.books.receipt_chain(licensee)[0], self._allowance.on_their_way(licensee)
 
     @contextmanager
-    def reserved(self, asked: Asked) -> Iterator[Room]:
+    def reserved(self, asked: Asked, *, at: int = INTEGER_MAX) -> Iterator[Room]:
         """Keep room for one answer while the block runs, and hold the most it could cost; give what it may bring.
 
-        Raises, before anything is searched (rule O3): `BudgetExhausted`, `CreditExhausted`; `WindowUsedUp`, which a
-        renewal mends; `AccessDenied` where the charter's window is smaller than the price.
+        Args:
+            at: UTC seconds; at the end of time no payment channel is in force.
+        Raises, before anything is searched (rule O3): `BudgetExhausted`, `CreditExhausted`, `VoucherDue`;
+            `WindowUsedUp`, which a renewal mends; `AccessDenied` where the charter's window is smaller than the price.
         """
         account = licensee_account(asked.license.licensee, asked.policy.currency)
         window = self._allowance
         room = room_for(self.books, asked)
-        self._require_affordable(asked, account, window.held(account, asked.delegation), asked.permit.price_max)
+        held = window.held(account, asked.delegation)
+        self.channels.require_promised(asked, account, held=held.credit, at=at)
+        self._require_affordable(asked, account, held, asked.permit.price_max)
         at_most = window.passages_at_most(room.passages)
         if at_most < room.passages:
             room = replace(room, passages=at_most)

@@ -69,7 +69,7 @@ class RoyaltyServicer(royalty_pb2_grpc.RoyaltyServiceServicer):  # type: ignore[
     ) -> None:
         handed = await self._service.statements(Inquiry.from_bytes(request.inquiry), request.epoch)
         for part in _parts([(one.proven.encoded(), one.passage_key) for one in handed]):
-            await _written(context, part)
+            await written(context, part)
 
 
 def _parts(statements: list[tuple[bytes, bytes]]) -> Iterator[royalty_pb2.GetStatementResponse]:
@@ -82,9 +82,10 @@ def _parts(statements: list[tuple[bytes, bytes]]) -> Iterator[royalty_pb2.GetSta
             )
 
 
-async def _written(context: Context, part: royalty_pb2.GetStatementResponse) -> None:
+async def written(context: Context, part: Any) -> None:
+    """Write one part of an answer. Raises `ServiceUnavailable` where the client does not take it."""
     try:
         async with asyncio.timeout(WRITE_S_MAX):
             await context.write(part)
     except TimeoutError as error:
-        raise ServiceUnavailable("the client does not take its statement; ask again") from error
+        raise ServiceUnavailable("the client does not take its answer; ask again") from error

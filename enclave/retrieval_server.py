@@ -13,10 +13,13 @@ from enclave.service import EnclaveService
 from enclave.streaming import answer_stream, fitting, outcome_of
 from enclave.v1 import retrieval_pb2 as pb
 from enclave.v1 import retrieval_pb2_grpc as rpc
+from vault.channel import VOUCHER_BYTES_MAX, Voucher
 from vault.errors import MalformedObject
 from vault.license import Delegation, License
-from vault.question import BATCH_MAX, batch_digest
+from vault.question import BATCH_MAX, batch_digest, channel_digest, voucher_digest
+from vault.receipt import FIRST_PREVIOUS
 from vault.session import SessionOpening
+from vault.unpaid import Debt
 from vault.wire import answered
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -160,3 +163,32 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
                 for part in parts
             ],
         )
+
+    @answered
+    async def GetChannel(self, request: pb.GetChannelRequest, _: Context) -> pb.ChannelState:  # noqa: N802, D102
+        session = self._service.authenticated(
+            request.session, request.sequence, request.mac, body=channel_digest(), last_receipt=FIRST_PREVIOUS
+        )
+        return _state_of(self._service.promising.debt(session))
+
+    @answered
+    async def PayVoucher(self, request: pb.PayVoucherRequest, _: Context) -> pb.ChannelState:  # noqa: N802, D102
+        voucher = Voucher.from_bytes(request.voucher, bytes_max=VOUCHER_BYTES_MAX)
+        session = self._service.authenticated(
+            request.session,
+            request.sequence,
+            request.mac,
+            body=voucher_digest(request.voucher),
+            last_receipt=FIRST_PREVIOUS,
+        )
+        return _state_of(await self._service.promising.pay(session, voucher))
+
+
+def _state_of(debt: Debt) -> pb.ChannelState:
+    return pb.ChannelState(
+        channel=debt.channel.encoded(),
+        voucher=debt.voucher.encoded() if debt.voucher is not None else b"",
+        unpaid=debt.unpaid,
+        unpaid_queries=debt.queries,
+        due=debt.due,
+    )

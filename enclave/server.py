@@ -7,7 +7,7 @@ from typing import Any
 import grpc
 
 from enclave.grounds import Grounds
-from enclave.public_server import RoyaltyServicer, TransparencyServicer
+from enclave.public_server import RoyaltyServicer, TransparencyServicer, written
 from enclave.retrieval_server import RetrievalServicer
 from enclave.service import EnclaveService
 from enclave.status import State
@@ -20,6 +20,7 @@ from enclave.v1 import royalty_pb2_grpc as royalty_rpc
 from enclave.v1 import transparency_pb2 as transparency
 from enclave.v1 import transparency_pb2_grpc as transparency_rpc
 from storage.errors import BlockNotFound
+from vault.channel import CHANNEL_BYTES_MAX, Channel
 from vault.custody_server import listening
 from vault.errors import MalformedObject, VaultError
 from vault.guard import guarded_server
@@ -132,6 +133,21 @@ class LedgerServicer(ledger_rpc.LedgerServiceServicer):  # type: ignore[misc]  #
         return ledger.ListBalancesResponse(
             balances=[ledger.Balance(account=name, amount=amount) for name, amount in sorted(balances.items())]
         )
+
+    @answered
+    async def OpenChannel(  # noqa: N802, D102
+        self, request: ledger.OpenChannelRequest, _: Context
+    ) -> ledger.OpenChannelResponse:
+        await self._service.promising.open(Channel.from_bytes(request.channel, bytes_max=CHANNEL_BYTES_MAX))
+        return ledger.OpenChannelResponse()
+
+    @answered
+    async def ListVouchers(self, request: ledger.ListVouchersRequest, context: Context) -> None:  # noqa: N802, D102
+        for one in self._service.redeemable(Inquiry.from_bytes(request.inquiry)):
+            part = ledger.ListVouchersResponse(
+                channel=one.channel.encoded(), voucher=one.voucher.encoded(), claimable=one.claimable
+            )
+            await written(context, part)
 
 
 def _shown(grounds: Grounds) -> attestation.Grounds:

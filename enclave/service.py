@@ -11,6 +11,7 @@ from enclave.found import Answer, IndexFacts
 from enclave.grounds import Grounds
 from enclave.instance import Instance
 from enclave.metrics import Metrics
+from enclave.promising import Promising
 from enclave.public_log import PublicLog
 from enclave.royalties import Handed
 from vault.errors import AccessDenied
@@ -24,6 +25,7 @@ from vault.royalty import licensee_account
 from vault.seen_parts import SeenPart, seen_parts
 from vault.session import SessionOpening
 from vault.transparency import TreeHead
+from vault.unpaid import Redeemable
 
 
 class EnclaveService:
@@ -33,6 +35,7 @@ class EnclaveService:
         self.instance = instance
         self._admission = Admission(instance.keys)
         self._answering = Answering(instance, self._admission, metrics or Metrics())
+        self.promising = Promising(instance, self._admission)
 
     async def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:
         """Return a binding, evidence over a client's nonce, and a server nonce for what it signs next."""
@@ -175,6 +178,11 @@ class EnclaveService:
         if not own:
             raise AccessDenied("this wallet has no account in the books")
         return own
+
+    def redeemable(self, inquiry: Inquiry) -> list[Redeemable]:
+        """Return the vouchers that the signer of an inquiry may see. It needs no lease: nothing is served."""
+        self._require_asked(inquiry, self.instance.last_grounds())
+        return self.promising.redeemable(inquiry.account)
 
     def tree_head(self) -> TreeHead:
         """Return the signed head of the public log."""

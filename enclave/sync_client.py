@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,12 @@ from enclave.exchange import Exchange
 from enclave.feed import Feed
 from enclave.lines import LINES_MAX, Line, Lines
 from enclave.patience import Attempts, Patience
+from enclave.payer import Paid as PaidChannel
+from enclave.payer import Payer
 from enclave.v1 import retrieval_pb2 as pb
 from storage.cid import Cid
 from vault.codec import INTEGER_MAX
-from vault.errors import VaultError
+from vault.errors import VaultError, VoucherDue
 from vault.evidence import Appraiser
 from vault.question import BATCH_MAX, PLAIN, Query, Quote
 
@@ -45,9 +48,12 @@ class EnclaveClient(ClientCore):
         keep: Keeper | None = None,
         patience: Patience | None = None,
         lines_max: int = LINES_MAX,
+        payer: Payer | None = None,
     ) -> None:
         """Verify the enclave and open the first session."""
-        super().__init__(dialing, max_spend=max_spend, keep=keep)
+        super().__init__(dialing, max_spend=max_spend, keep=keep, payer=payer)
+        self._paying = threading.Lock()  # one payment at a time: whoever comes next finds it made
+        self._has_more_lines = lines_max > 1
         self._patience = patience or Patience()
         self._lines = Lines(dialing, most=lines_max)
         with self._lines.borrowed(timeout_s=self._patience.timeout_s) as line:
@@ -63,6 +69,7 @@ class EnclaveClient(ClientCore):
         max_spend: int | None = None,
         keep: Keeper | None = None,
         patience: Patience | None = None,
+        payer: Payer | None = None,
         **rules: Any,
     ) -> Self:
         """Verify the enclave at `host:port`, pin it and open a session.
@@ -70,12 +77,13 @@ class EnclaveClient(ClientCore):
         Args:
             max_spend: micro-units that this client may spend, counted on this side.
             keep: takes each receipt once it is checked.
+            payer: signs vouchers; by default one that forgets with this client what was received and promised.
             rules: `allow_simulated`, `spend_cap`, `clock`, `proven`, as in `Dialing`.
         Raises: `AccessDenied`, `InvalidSignature`, `StaleState` for an enclave that does not prove itself;
             `Revoked` or `AccessDenied` for a license that does not hold; `ServiceUnavailable`.
         """
         dialing = Dialing(address=address, credential=credential, appraiser=appraiser, **rules)
-        return cls(dialing, max_spend=max_spend, keep=keep, patience=patience)
+        return cls(dialing, max_spend=max_spend, keep=keep, patience=patience, payer=payer)
 
     def search(
         self,
@@ -182,6 +190,22 @@ class EnclaveClient(ClientCore):
         """Return what this licensee has left."""
         return self._done(operations.accounting, timeout_s)
 
+    def pay(self, *, is_accepting: bool = False, timeout_s: float | None = None) -> PaidChannel | None:
+        """Pay by voucher for what was received, now; return where the channel stands, None where there is none.
+
+        Args:
+            is_accepting: pay whatever the enclave says is due; a person decides that.
+        Raises: `ExcessiveDemand` where that is more than was received and may be unpaid; `CreditExhausted`.
+        """
+        with self._paying:
+            if is_accepting:
+                self._payer.demand()
+            return self._done(partial(self._payer.settling, is_accepting=is_accepting), timeout_s)
+
+    def standing(self, *, timeout_s: float | None = None) -> PaidChannel | None:
+        """Return where the channel stands, None where there is none; nothing is signed."""
+        return self._done(self._payer.looking, timeout_s)
+
     @contextmanager
     def log(self) -> Iterator[LogClient]:
         """Lend the enclave's public log while the block runs, on a channel whose enclave proved itself."""
@@ -202,6 +226,7 @@ class EnclaveClient(ClientCore):
     def close(self) -> None:
         """Close the channels; the sessions end with them."""
         self._lines.close()
+        self._payer.note()
 
     def __enter__(self) -> Self:
         return self
@@ -233,6 +258,8 @@ class EnclaveClient(ClientCore):
         return [self._outcome(pending, outcomes[place]) for place, pending in enumerate(chunk)]
 
     def _has_waited(self, attempts: Attempts, refusal: Exception) -> bool:
+        if isinstance(refusal, VoucherDue):
+            return True  # paying takes the place of waiting
         try:
             self._sleep(attempts.pause_s(refusal))
         except VaultError:
@@ -243,26 +270,53 @@ class EnclaveClient(ClientCore):
         self, line: Line[EnclaveChannel], feed: Feed, number: int, attempts: Attempts
     ) -> Iterator[tuple[Query, Outcome]]:
         session = line.session
+        if self._is_due(session):
+            self._pay_by(line, attempts)
         requests = (operations.asking(session, pending) for pending in feed.taken(number))
         for response in line.channel.searches(requests, timeout_s=attempts.left_s):
             pending = self._asked_for(feed.answered(bytes(response.request_id)))
             outcome = line.channel.run(operations.checked_outcome(session, pending, response.outcome))
             attempts.succeeded()
+            if isinstance(outcome, VoucherDue) and self._has_more_lines and self._may_pay(outcome):
+                outcome = self._asked_alone(pending, attempts)
             yield pending.query, self._outcome(pending, outcome)
+            if self._has_more_lines and self._is_due(session):
+                with self._lines.borrowed(timeout_s=attempts.left_s) as other:
+                    self._pay_by(other, attempts)
+
+    def _asked_alone(self, pending: Pending, attempts: Attempts) -> Outcome:
+        """Ask a question of a stream on another line, once what was due is paid."""
+        try:
+            return self._attempted(partial(operations.searching, pending=pending), attempts, [pending])
+        except VaultError as error:
+            return error
+
+    def _pay_by(self, line: Line[EnclaveChannel], attempts: Attempts) -> None:
+        with self._paying:
+            if self._is_due(line.session):
+                line.channel.run(self._payer.settling(line.session), timeout_s=attempts.left_s)
 
     def _done(self, operation: Operation[Done], timeout_s: float | None, asked: Sequence[Pending] = ()) -> Done:
         return self._attempted(operation, self._patience.begin(timeout_s), asked)
 
     def _attempted(self, operation: Operation[Done], attempts: Attempts, asked: Sequence[Pending]) -> Done:
-        """Do it on a line, and again on another one for as long as that is safe and in time."""
+        """Do it on a line, and again on another one for as long as that is safe and in time.
+
+        Before a question, what is due for earlier ones is paid.
+        """
         while True:
+            sent: Sequence[Pending] = ()
             try:
                 with self._lines.borrowed(timeout_s=attempts.left_s) as line:
+                    if asked and self._is_due(line.session):
+                        self._pay_by(line, attempts)
+                    sent = asked
                     done = line.channel.run(operation(line.session), timeout_s=attempts.left_s)
                     self._newest = line.session
                     return done
             except VaultError as error:
-                self._attempt_failed(asked, error)
-                self._sleep(attempts.pause_s(error))
+                self._attempt_failed(sent, error)
+                if not self._may_pay(error):
+                    self._sleep(attempts.pause_s(error))
 
     _sleep = staticmethod(time.sleep)

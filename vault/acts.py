@@ -7,6 +7,7 @@ import secrets
 from storage.cid import Cid
 from vault.action import Action, Scope
 from vault.ballot import Ballot, Proposal, Support, Vote
+from vault.channel import Channel, ChannelConfig, channel_salt
 from vault.charter import Charter
 from vault.guardian import Act
 from vault.history import History
@@ -17,6 +18,7 @@ from vault.policy import Policy
 from vault.roll import Roll
 from vault.signing import BLANK_SIGNATURE, SigningKey
 from vault.vote_delegation import ProvenDelegation, VoteDelegation
+from vault.voucher_rules import VoucherRules
 
 
 def propose(history: History, roll: Roll, action: Action, proposer: SigningKey, *, at: int) -> Proposal:
@@ -148,6 +150,53 @@ def deposit_credit(
         signature=BLANK_SIGNATURE,
     )
     return deposit.signed_by(treasury, charter.domain(genesis))
+
+
+def open_channel(
+    genesis: Cid,
+    charter: Charter,
+    treasury: SigningKey,
+    rules: VoucherRules,
+    *,
+    licensee: bytes,
+    payer: bytes,
+    signer: bytes,
+    currency: str,
+    limit: int,
+    expires_at: int,
+    number: int = 0,
+) -> Channel:
+    """Attest that so much lies in escrow for a licensee's questions; again, with more or longer, to raise it.
+
+    Args:
+        payer: whose tokens these are.
+        signer: who signs vouchers.
+        number: of the licensee's channels; an account's next channel takes a higher one.
+    """
+    ledger = ledger_id(genesis)
+    config = ChannelConfig(
+        payer=payer,
+        payer_authorizer=signer,
+        receiver=treasury.address,
+        receiver_authorizer=treasury.address,
+        token=rules.token,
+        withdraw_delay=rules.withdraw_delay_least,
+        salt=channel_salt(genesis, ledger, licensee, currency, number),
+    )
+    channel = Channel(
+        genesis=genesis,
+        ledger=ledger,
+        licensee=licensee,
+        currency=currency,
+        number=number,
+        chain_id=rules.chain_id,
+        contract=rules.contract,
+        config=config,
+        limit=limit,
+        expires_at=expires_at,
+        signature=BLANK_SIGNATURE,
+    )
+    return channel.signed_by(treasury, charter.domain(genesis))
 
 
 def inquire(genesis: Cid, charter: Charter, person: SigningKey, *, server_nonce: bytes, tls_key: bytes) -> Inquiry:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from storage.cid import Cid
+from vault.channel import Promised
 from vault.entry import Entry, Kind, PassageId, QueryDetail, SealedVectors
 from vault.receipt_message import payload_digest
 from vault.royalty import Transfer
@@ -47,6 +48,7 @@ class Booking(NamedTuple):
     answer: Answered | None
     lost: tuple[OpenWindow, ...] = ()
     vectors: SealedVectors | None = None
+    promised: Promised | None = None
 
     @property
     def amount(self) -> int:
@@ -67,6 +69,7 @@ def booking_of(entry: Entry) -> Booking:
         answer=_answered(entry.query) if entry.query is not None else None,
         lost=entry.lost,
         vectors=entry.vectors,
+        promised=entry.promised,
     )
 
 

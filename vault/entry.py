@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
+from vault.channel import Promised
 from vault.codec import Address, Digest, Length, PublicKey, Record
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.errors import MalformedObject
@@ -32,6 +33,8 @@ class Kind(StrEnum):
     REFUND = "refund"  # credit that such an opening put in suspense comes back
     EPOCH = "epoch"  # a royalty epoch closes: what follows is the next one's
     SNAPSHOT = "snapshot"  # the vectors of a dataset version were sealed beside it
+    CHANNEL = "channel"  # a payment channel was opened, or its terms were raised
+    VOUCHER = "voucher"  # a licensee promised more by a channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +95,7 @@ class Entry(Record):
     query: QueryDetail | None
     lost: Annotated[tuple[OpenWindow, ...], Length(0, REPORTED_MAX)] = ()
     vectors: SealedVectors | None = None
+    promised: Promised | None = None
 
     def holder(self) -> bytes:
         """Return whose extraction budget the entry counts against."""
@@ -109,3 +113,5 @@ class Entry(Record):
             raise MalformedObject("windows are lost at an opening")
         if (self.vectors is not None) != (self.kind is Kind.SNAPSHOT):
             raise MalformedObject("exactly the snapshot entries name sealed vectors")
+        if (self.promised is not None) != (self.kind in (Kind.CHANNEL, Kind.VOUCHER)):
+            raise MalformedObject("exactly the entries of channels and vouchers hold one")

@@ -47,6 +47,10 @@ class CreditExhausted(VaultError):
     """The licensee's prepaid credit, or the session's spend cap, does not cover the price."""
 
 
+class VoucherDue(CreditExhausted):
+    """As much as may be unpaid is unpaid, or would be; hand in a voucher for it, and ask again."""
+
+
 class BudgetExhausted(VaultError):
     """The license has been shown as many distinct passages as its policy allows."""
 
@@ -97,6 +101,10 @@ class RecordsUnavailable(VaultError):
 
 class ServiceUnavailable(VaultError):
     """A service cannot be reached, or did not answer in time; nothing was charged that a retry would not find."""
+
+
+class ExcessiveDemand(VaultError):
+    """An enclave, named, asks to be paid for more than it delivered; keep what it said, and ask it no more."""
 
 
 class InvalidReceipt(VaultError):

@@ -19,12 +19,13 @@ from vault.errors import CreditExhausted, LedgerTampered, RequestConflict
 from vault.license import Deposit
 from vault.limits import Quota
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
+from vault.promises import PROMISED, Promises
 from vault.receipt import FIRST_PREVIOUS
 from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in
 from vault.seen import Seen
 from vault.window import OpenWindow
 
-_OUTSIDE = f"{PAID_IN}/"
+_OUTSIDE = (f"{PAID_IN}/", f"{PROMISED}/")
 
 
 class Effect(NamedTuple):
@@ -57,6 +58,7 @@ class Books:
         self._voided: set[bytes] = set()
         self._licensees: dict[bytes, _Licensee] = {}
         self._losses = Losses()
+        self.promises = Promises()
         self._snapshots: dict[Cid, Cid] = {}  # by manifest
         self.opened_by = b""  # the instance of the last opening
 
@@ -186,6 +188,8 @@ class Books:
                 raise LedgerTampered("a deposit was booked twice")
             case Kind.VOID if key not in self._queries or key in self._voided:
                 raise LedgerTampered("nothing to void")
+            case Kind.CHANNEL | Kind.VOUCHER if booking.promised is not None:
+                self.promises.after(booking.promised, booking.amount, answers=0)
 
     def _note(self, booking: Booking, key: bytes, encoded: bytes) -> None:
         match booking.kind:
@@ -203,6 +207,9 @@ class Books:
                 self._deposits.add(booking.reference)
             case Kind.SNAPSHOT if booking.vectors is not None:
                 self._snapshots[booking.vectors.manifest] = booking.vectors.root
+            case Kind.CHANNEL | Kind.VOUCHER if booking.promised is not None:
+                answers = self.receipt_chain(booking.licensee)[0]
+                self.promises.note(booking.promised, booking.amount, answers=answers)
             case Kind.VOID:
                 self._voided.add(key)
                 if (voided := self._entry(key).query) is not None:

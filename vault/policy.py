@@ -21,6 +21,7 @@ from vault.licensees import Licensees
 from vault.output_rules import OutputRules
 from vault.pricing import PRICE_MAX as PRICE_MAX
 from vault.pricing import TIERS_MAX, Tier, check_tiers, tier_at
+from vault.voucher_rules import VoucherRules
 
 TEES_MAX = 32
 K_LIMIT = 100  # answers stay far below gRPC's 4 MiB
@@ -107,6 +108,7 @@ class Policy(Record):
     expires_at: int  # UTC seconds; at this very second it is already too late
     free_queries: int = 0  # each licensee's first answers, which cost nothing
     tiers: Annotated[tuple[Tier, ...], Length(0, TIERS_MAX)] = ()  # other prices, after so many answers
+    vouchers: VoucherRules | None = None  # None: prepaid credit alone
 
     def check(self) -> None:
         """Refuse a policy that could never admit anyone, or that divides more than there is."""
@@ -155,6 +157,10 @@ class Policy(Record):
                 )
         if self.licensees.shares_budget and self.free_queries:
             raise MalformedObject("anyone who pays may ask, and fresh addresses cost nothing: then nothing can be free")
+        if self.vouchers is not None and self.vouchers.unpaid_max < self.price_ever(self.k_max):
+            raise MalformedObject(
+                f"an answer costs up to {self.price_ever(self.k_max)}, so at least as much has to be allowed unpaid"
+            )
         if self.treasury_bps + self.operator_bps > BASIS_POINTS:
             raise MalformedObject("treasury and operator shares are together at most 10000 basis points")
 

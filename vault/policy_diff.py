@@ -13,6 +13,7 @@ from vault.machine_diff import machine_changes
 from vault.policy import Policy
 from vault.pricing import Tier
 from vault.signing import address_text
+from vault.voucher_rules import VoucherRules
 
 _REDACTED = {"card": "card numbers", "email": "e-mail addresses", "phone": "phone numbers"}
 _ATTRIBUTION = {
@@ -49,6 +50,7 @@ def changes(
         *_licensees(before, after, most),
         *_prices(before, after),
         *_tiers(before, after),
+        *_vouchers(before, after),
         *_figures(before, after),
         *_attribution(before, after),
         *_output(before, after),
@@ -150,6 +152,29 @@ def _tiers(before: Policy | None, after: Policy) -> Iterator[str]:
         if old.pop(tier.after, None) != tier:
             yield f"after {tier.after} answers, {tier_words(tier, after.currency)}"
     yield from (f"after {count} answers, the price is no other one any more" for count in old)
+
+
+def _vouchers(before: Policy | None, after: Policy) -> Iterator[str]:
+    old, new = before.vouchers if before else None, after.vouchers
+    if old == new:
+        return
+    if new is None:
+        yield "vouchers are not taken any more: questions are paid for in advance"
+        return
+    was = ""
+    if old is not None:
+        was = f"; before: {old.unpaid_max} and {old.unpaid_queries_max} answers, {_chain_words(old)}"
+    yield (
+        f"vouchers are taken; {new.unpaid_max} micro-{after.currency} and {new.unpaid_queries_max} answers "
+        f"of one licensee may be unpaid, {_chain_words(new)}{was}"
+    )
+
+
+def _chain_words(rules: VoucherRules) -> str:
+    return (
+        f"token {address_text(rules.token)} on chain {rules.chain_id}, held by {address_text(rules.contract)}, "
+        f"withdrawn after {rules.withdraw_delay_least} s at least"
+    )
 
 
 def tier_words(tier: Tier, currency: str) -> str:

@@ -128,6 +128,16 @@ def account_digest() -> bytes:
     return sha256(encode(["coffer/account/v1"])).digest()
 
 
+def channel_digest() -> bytes:
+    """Return what a MAC over a request for a payment channel covers."""
+    return sha256(encode(["coffer/get-channel/v1"])).digest()
+
+
+def voucher_digest(voucher: bytes) -> bytes:
+    """Return what a MAC over a call that hands in an encoded voucher covers."""
+    return sha256(encode(["coffer/pay-voucher/v1", voucher])).digest()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
     """What an answer would cost and what is left: bounds from policy and books, found without searching."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 from vault.errors import MalformedObject
 
@@ -76,20 +76,23 @@ class Struct:
 DOMAIN_STRUCT = Struct(
     "EIP712Domain", (("name", "string"), ("version", "string"), ("chainId", "uint256"), ("salt", "bytes32"))
 )
+CONTRACT_DOMAIN_STRUCT = Struct(
+    "EIP712Domain",
+    (("name", "string"), ("version", "string"), ("chainId", "uint256"), ("verifyingContract", "address")),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Domain:
-    """Which DAO, on which chain, a signature is for."""
+class AnyDomain:
+    """What a signature over typed data is for."""
 
-    chain_id: int
-    dao_id: bytes  # digest of the genesis charter's CID, 32 bytes
+    STRUCT: ClassVar[Struct]
 
     _separator: bytes | None = field(default=None, init=False, repr=False, compare=False)  # made when first asked for
 
     def values(self) -> dict[str, Any]:
         """Return the domain's fields as a wallet shows them."""
-        return {"name": DOMAIN_NAME, "version": DOMAIN_VERSION, "chainId": self.chain_id, "salt": self.dao_id}
+        raise TypeError("a subclass says what its domain is")
 
     def digest(self, struct: Struct, values: Mapping[str, Any]) -> bytes:
         """Return the 32 bytes that a wallet signs (EIP-712, `encode`)."""
@@ -98,7 +101,7 @@ class Domain:
     def separator(self) -> bytes:
         """Return `domainSeparator` of EIP-712."""
         if self._separator is None:
-            object.__setattr__(self, "_separator", DOMAIN_STRUCT.hash(self.values()))
+            object.__setattr__(self, "_separator", self.STRUCT.hash(self.values()))
         return self._separator  # type: ignore[return-value]  # set above
 
     def typed_data(self, struct: Struct, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,11 +110,46 @@ class Domain:
         return {
             "types": {
                 item.name: [{"name": name, "type": kind} for name, kind in item.fields]
-                for item in (DOMAIN_STRUCT, struct)
+                for item in (self.STRUCT, struct)
             },
             "primaryType": struct.name,
             "domain": {name: _shown(value) for name, value in self.values().items()},
             "message": {name: _shown(value) for name, value in values.items()},
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Domain(AnyDomain):
+    """Which DAO, on which chain, a signature is for."""
+
+    STRUCT: ClassVar[Struct] = DOMAIN_STRUCT
+
+    chain_id: int
+    dao_id: bytes  # digest of the genesis charter's CID, 32 bytes
+
+    def values(self) -> dict[str, Any]:
+        """Return the domain's fields as a wallet shows them."""
+        return {"name": DOMAIN_NAME, "version": DOMAIN_VERSION, "chainId": self.chain_id, "salt": self.dao_id}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContractDomain(AnyDomain):
+    """Which contract, on which chain, a signature is for."""
+
+    STRUCT: ClassVar[Struct] = CONTRACT_DOMAIN_STRUCT
+
+    name: str
+    version: str
+    chain_id: int
+    contract: bytes  # address
+
+    def values(self) -> dict[str, Any]:
+        """Return the domain's fields as a wallet shows them."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "chainId": self.chain_id,
+            "verifyingContract": self.contract,
         }
 
 

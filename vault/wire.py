@@ -32,6 +32,7 @@ TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
     (errors.Revoked, _Code.PERMISSION_DENIED, "REVOKED"),
     (errors.SessionOver, _Code.UNAUTHENTICATED, "SESSION_OVER"),
     (errors.AccessDenied, _Code.PERMISSION_DENIED, "ACCESS_DENIED"),
+    (errors.VoucherDue, _Code.RESOURCE_EXHAUSTED, "VOUCHER_DUE"),
     (errors.CreditExhausted, _Code.RESOURCE_EXHAUSTED, "CREDIT_EXHAUSTED"),
     (errors.BudgetExhausted, _Code.RESOURCE_EXHAUSTED, "BUDGET_EXHAUSTED"),
     (errors.RateExceeded, _Code.RESOURCE_EXHAUSTED, "RATE_EXCEEDED"),

@@ -356,3 +356,39 @@ class SeenPart(_message.Message):
     passages_max: int
     passages: int
     def __init__(self, owner: _Optional[bytes] = ..., manifest: _Optional[bytes] = ..., seen: _Optional[int] = ..., passages_max: _Optional[int] = ..., passages: _Optional[int] = ...) -> None: ...
+
+class GetChannelRequest(_message.Message):
+    __slots__ = ("session", "sequence", "mac")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    sequence: int
+    mac: bytes
+    def __init__(self, session: _Optional[bytes] = ..., sequence: _Optional[int] = ..., mac: _Optional[bytes] = ...) -> None: ...
+
+class PayVoucherRequest(_message.Message):
+    __slots__ = ("session", "sequence", "mac", "voucher")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    MAC_FIELD_NUMBER: _ClassVar[int]
+    VOUCHER_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    sequence: int
+    mac: bytes
+    voucher: bytes
+    def __init__(self, session: _Optional[bytes] = ..., sequence: _Optional[int] = ..., mac: _Optional[bytes] = ..., voucher: _Optional[bytes] = ...) -> None: ...
+
+class ChannelState(_message.Message):
+    __slots__ = ("channel", "voucher", "unpaid", "unpaid_queries", "due")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    VOUCHER_FIELD_NUMBER: _ClassVar[int]
+    UNPAID_FIELD_NUMBER: _ClassVar[int]
+    UNPAID_QUERIES_FIELD_NUMBER: _ClassVar[int]
+    DUE_FIELD_NUMBER: _ClassVar[int]
+    channel: bytes
+    voucher: bytes
+    unpaid: int
+    unpaid_queries: int
+    due: int
+    def __init__(self, channel: _Optional[bytes] = ..., voucher: _Optional[bytes] = ..., unpaid: _Optional[int] = ..., unpaid_queries: _Optional[int] = ..., due: _Optional[int] = ...) -> None: ...

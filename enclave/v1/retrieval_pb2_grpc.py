@@ -80,6 +80,16 @@ class RetrievalServiceStub:
                 request_serializer=enclave_dot_v1_dot_retrieval__pb2.GetAccountRequest.SerializeToString,
                 response_deserializer=enclave_dot_v1_dot_retrieval__pb2.GetAccountResponse.FromString,
                 _registered_method=True)
+        self.GetChannel = channel.unary_unary(
+                '/enclave.v1.RetrievalService/GetChannel',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.GetChannelRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.ChannelState.FromString,
+                _registered_method=True)
+        self.PayVoucher = channel.unary_unary(
+                '/enclave.v1.RetrievalService/PayVoucher',
+                request_serializer=enclave_dot_v1_dot_retrieval__pb2.PayVoucherRequest.SerializeToString,
+                response_deserializer=enclave_dot_v1_dot_retrieval__pb2.ChannelState.FromString,
+                _registered_method=True)
 
 
 class RetrievalServiceServicer:
@@ -155,6 +165,27 @@ class RetrievalServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetChannel(self, request, context):
+        """Shows the session's licensee its payment channel, the highest voucher on it and what is unpaid.
+        PERMISSION_DENIED where it has none.
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PayVoucher(self, request, context):
+        """Hands in a voucher on that channel, and answers once it is durable; the same one again changes nothing.
+        PERMISSION_DENIED for another channel or one that has ended, UNAUTHENTICATED for another's signature,
+        ALREADY_EXISTS for a lower one than is held, RESOURCE_EXHAUSTED for more than the channel holds.
+        buf:lint:ignore RPC_REQUEST_RESPONSE_UNIQUE
+        buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RetrievalServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -202,6 +233,16 @@ def add_RetrievalServiceServicer_to_server(servicer, server):
                     servicer.GetAccount,
                     request_deserializer=enclave_dot_v1_dot_retrieval__pb2.GetAccountRequest.FromString,
                     response_serializer=enclave_dot_v1_dot_retrieval__pb2.GetAccountResponse.SerializeToString,
+            ),
+            'GetChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetChannel,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.GetChannelRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.ChannelState.SerializeToString,
+            ),
+            'PayVoucher': grpc.unary_unary_rpc_method_handler(
+                    servicer.PayVoucher,
+                    request_deserializer=enclave_dot_v1_dot_retrieval__pb2.PayVoucherRequest.FromString,
+                    response_serializer=enclave_dot_v1_dot_retrieval__pb2.ChannelState.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -448,6 +489,60 @@ class RetrievalService:
             '/enclave.v1.RetrievalService/GetAccount',
             enclave_dot_v1_dot_retrieval__pb2.GetAccountRequest.SerializeToString,
             enclave_dot_v1_dot_retrieval__pb2.GetAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/GetChannel',
+            enclave_dot_v1_dot_retrieval__pb2.GetChannelRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.ChannelState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PayVoucher(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/enclave.v1.RetrievalService/PayVoucher',
+            enclave_dot_v1_dot_retrieval__pb2.PayVoucherRequest.SerializeToString,
+            enclave_dot_v1_dot_retrieval__pb2.ChannelState.FromString,
             options,
             channel_credentials,
             insecure,

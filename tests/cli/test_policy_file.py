@@ -15,7 +15,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from cli.policy_file import policy_from_yaml
-from cli.policy_words import WORDS, Section, json_schema, markdown_table
+from cli.policy_schema import json_schema, markdown_table
+from cli.policy_words import WORDS, Section
 from cli.strict_yaml import BYTES_MAX, DEPTH_MAX, NODES_MAX, tree_from
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import NOW, dao, policy, wallet
@@ -26,6 +27,7 @@ from vault.output_rules import OutputRules, Redaction
 from vault.policy import Policy
 from vault.pricing import Tier
 from vault.signing import address_text
+from vault.voucher_rules import SETTLEMENT_CONTRACT, VoucherRules
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples" / "policies").glob("*.yaml"))
@@ -47,6 +49,8 @@ enclaves: [enclave.json]
 output: {{owners: 2, score_decimals: 3, redact: [phone, email]}}
 split: {{operator: {OPERATOR}, operator_share: 5%, treasury: {ISSUER}, treasury_share: 0%}}
 expires: 90d
+vouchers: {{unpaid: 0.002 USDC, unpaid_queries: 20, chain: 8453, token: {OPERATOR}, contract: {ISSUER}, \
+withdraw_delay: 2d}}
 """
 LEAST = f"""\
 datasets: [{ONE}]
@@ -103,6 +107,14 @@ def test_every_key_says_what_the_policy_then_says() -> None:
         treasury_bps=0,
         operator_bps=500,
         expires_at=NOW + 90 * 86_400,
+        vouchers=VoucherRules(
+            unpaid_max=2_000,
+            unpaid_queries_max=20,
+            chain_id=8453,
+            token=wallet("operator").address,
+            contract=wallet("issuer").address,
+            withdraw_delay_least=2 * 86_400,
+        ),
     )
 
 
@@ -112,6 +124,13 @@ def test_what_is_left_out_is_as_the_table_says() -> None:
     assert (made.corpus_bps, made.owner_bps, made.treasury_bps, made.operator_bps) == (10_000, 10_000, 1_000, 1_000)
     assert (made.treasury, made.price_per_passage, made.currency) == (wallet("treasury").address, 0, "USDC")
     assert (made.output.owners_min, made.output.redacts, made.expires_at) == (1, (), NOW + 30 * 86_400)
+    assert made.vouchers is None
+
+
+def test_vouchers_are_taken_where_the_file_says_so_and_their_usual_terms_follow() -> None:
+    rules = read(LEAST + f"vouchers: {{unpaid: 1000, chain: 1, token: {OPERATOR}}}").vouchers
+    assert rules is not None
+    assert (rules.unpaid_queries_max, rules.contract, rules.withdraw_delay_least) == (100, SETTLEMENT_CONTRACT, 86_400)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -37,3 +37,29 @@ class Balance(_message.Message):
     account: str
     amount: int
     def __init__(self, account: _Optional[str] = ..., amount: _Optional[int] = ...) -> None: ...
+
+class OpenChannelRequest(_message.Message):
+    __slots__ = ("channel",)
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    channel: bytes
+    def __init__(self, channel: _Optional[bytes] = ...) -> None: ...
+
+class OpenChannelResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListVouchersRequest(_message.Message):
+    __slots__ = ("inquiry",)
+    INQUIRY_FIELD_NUMBER: _ClassVar[int]
+    inquiry: bytes
+    def __init__(self, inquiry: _Optional[bytes] = ...) -> None: ...
+
+class ListVouchersResponse(_message.Message):
+    __slots__ = ("channel", "voucher", "claimable")
+    CHANNEL_FIELD_NUMBER: _ClassVar[int]
+    VOUCHER_FIELD_NUMBER: _ClassVar[int]
+    CLAIMABLE_FIELD_NUMBER: _ClassVar[int]
+    channel: bytes
+    voucher: bytes
+    claimable: int
+    def __init__(self, channel: _Optional[bytes] = ..., voucher: _Optional[bytes] = ..., claimable: _Optional[int] = ...) -> None: ...

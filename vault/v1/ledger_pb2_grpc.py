@@ -45,6 +45,16 @@ class LedgerServiceStub:
                 request_serializer=vault_dot_v1_dot_ledger__pb2.ListBalancesRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_ledger__pb2.ListBalancesResponse.FromString,
                 _registered_method=True)
+        self.OpenChannel = channel.unary_unary(
+                '/vault.v1.LedgerService/OpenChannel',
+                request_serializer=vault_dot_v1_dot_ledger__pb2.OpenChannelRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_ledger__pb2.OpenChannelResponse.FromString,
+                _registered_method=True)
+        self.ListVouchers = channel.unary_stream(
+                '/vault.v1.LedgerService/ListVouchers',
+                request_serializer=vault_dot_v1_dot_ledger__pb2.ListVouchersRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_ledger__pb2.ListVouchersResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -66,6 +76,22 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def OpenChannel(self, request, context):
+        """Books a payment channel that a policy's treasury signed, or its raised terms. PERMISSION_DENIED where it is not on
+        that policy's terms or has ended, ALREADY_EXISTS where the books have it, or a later one.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVouchers(self, request, context):
+        """Lists the last voucher of each channel for whoever may claim it or has signed it; the charter's treasury and
+        operators see all.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +104,16 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListBalances,
                     request_deserializer=vault_dot_v1_dot_ledger__pb2.ListBalancesRequest.FromString,
                     response_serializer=vault_dot_v1_dot_ledger__pb2.ListBalancesResponse.SerializeToString,
+            ),
+            'OpenChannel': grpc.unary_unary_rpc_method_handler(
+                    servicer.OpenChannel,
+                    request_deserializer=vault_dot_v1_dot_ledger__pb2.OpenChannelRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_ledger__pb2.OpenChannelResponse.SerializeToString,
+            ),
+            'ListVouchers': grpc.unary_stream_rpc_method_handler(
+                    servicer.ListVouchers,
+                    request_deserializer=vault_dot_v1_dot_ledger__pb2.ListVouchersRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_ledger__pb2.ListVouchersResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +171,60 @@ class LedgerService:
             '/vault.v1.LedgerService/ListBalances',
             vault_dot_v1_dot_ledger__pb2.ListBalancesRequest.SerializeToString,
             vault_dot_v1_dot_ledger__pb2.ListBalancesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def OpenChannel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.LedgerService/OpenChannel',
+            vault_dot_v1_dot_ledger__pb2.OpenChannelRequest.SerializeToString,
+            vault_dot_v1_dot_ledger__pb2.OpenChannelResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVouchers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/vault.v1.LedgerService/ListVouchers',
+            vault_dot_v1_dot_ledger__pb2.ListVouchersRequest.SerializeToString,
+            vault_dot_v1_dot_ledger__pb2.ListVouchersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,94 @@
+"""What a serving enclave answers about payment channels; the gRPC edge only translates to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from enclave.admission import Admission, Session
+from enclave.allowance import WindowUsedUp
+from enclave.answering import RENEWALS_MAX
+from enclave.instance import Instance
+from vault.channel import Channel, Voucher
+from vault.errors import AccessDenied
+from vault.policy import Policy
+from vault.royalty import licensee_account
+from vault.unpaid import Debt, Redeemable
+
+
+class Promising:
+    """The channels of one instance's licensees."""
+
+    def __init__(self, instance: Instance, admission: Admission) -> None:
+        self._instance = instance
+        self._admission = admission
+
+    async def open(self, channel: Channel) -> None:
+        """Book a channel that a policy's treasury signed, on that policy's terms.
+
+        It returns once custodians have anchored it, or have not answered; then it counts from the next renewal on.
+        """
+        instance, grounds, meter = self._instance, self._instance.serving(), self._instance.meter()
+        channel.verify(grounds.history.charter.domain(instance.genesis))
+        policy = _policy_of(channel, [*grounds.history.policies.values()])
+        rules = policy.vouchers
+        if rules is None:
+            raise AccessDenied("no policy in force takes vouchers in this currency, to this treasury")
+        channel.require_for(
+            rules,
+            genesis=instance.genesis,
+            ledger=instance.ledger,
+            treasury=policy.treasury,
+            currency=policy.currency,
+        )
+        await self._in_window(lambda: meter.channels.open(channel, rules, at=instance.now()))
+        for _ in range(RENEWALS_MAX):
+            if meter.has_fresh_credit(channel.licensee, channel.currency):
+                await instance.renewal()
+
+    async def pay(self, session: Session, voucher: Voucher) -> Debt:
+        """Book a voucher of a session's licensee; return what is left to pay."""
+        policy, account = self._account_of(session)
+        meter = self._instance.meter()
+        self._admission.count_voucher(session, policy, self._instance.now())
+        await self._in_window(lambda: meter.channels.pay(account, voucher, policy.vouchers, at=self._instance.now()))
+        self._instance.want_renewal()
+        return self.debt(session)
+
+    def debt(self, session: Session) -> Debt:
+        """Return what a session's licensee owes by its channel. Raises `AccessDenied` where it has none."""
+        debt = self._instance.meter().channels.debt(self._account_of(session)[1])
+        if debt is None:
+            raise AccessDenied("there is no channel for this license; credit is prepaid, or have the treasury open one")
+        return debt
+
+    def redeemable(self, person: bytes) -> list[Redeemable]:
+        """Return the last vouchers that a person may see: receiver, payer, licensee, and the charter's treasury all."""
+        history = self._instance.last_grounds().history
+        operators = {policy.operator for policy in history.policies.values()}
+        sees_all = person == history.charter.treasury or person in operators
+        return [
+            one
+            for one in self._instance.meter().channels.redeemable()
+            if sees_all or person in (one.channel.config.receiver, one.channel.config.payer, one.channel.licensee)
+        ]
+
+    def _account_of(self, session: Session) -> tuple[Policy, str]:
+        policy = self._admission.policy(session.license, self._instance.served().grounds)
+        return policy, licensee_account(session.license.licensee, policy.currency)
+
+    async def _in_window(self, book: Callable[[], Awaitable[None]]) -> None:
+        """Book, and where the window has no room for an entry, once more after the next renewals."""
+        for _ in range(RENEWALS_MAX):
+            try:
+                return await book()
+            except WindowUsedUp:
+                await self._instance.renewal()
+        await book()
+
+
+def _policy_of(channel: Channel, policies: list[Policy]) -> Policy:
+    """Return the policy by whose terms a channel is to be judged."""
+    own = [one for one in policies if (one.treasury, one.currency) == (channel.config.receiver, channel.currency)]
+    if not own:
+        raise AccessDenied("the channel is not signed by the treasury of a policy in force, or in its currency")
+    return max(own, key=lambda policy: policy.vouchers.unpaid_max if policy.vouchers is not None else -1)
