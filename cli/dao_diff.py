@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from cli.console import foreign, say, show_json, warn, warn_simulated
@@ -13,7 +14,7 @@ from cli.dao_rolls import seen_in, seen_roll
 from cli.home import Settings
 from cli.options import GenesisOption, HomeOption, JsonOption
 from vault.action import named_by
-from vault.assembly import charter_of_proposal, charter_then, policy_of
+from vault.assembly import charter_of_proposal, charter_then, policies_then, policy_of
 from vault.policy import Policy
 from vault.policy_diff import changes
 
@@ -51,12 +52,13 @@ def diff(
 def changes_of(
     settings: Settings, board: Board, history: History, proposal: Proposal, *, most: int | None = MEMBERS_SHOWN
 ) -> list[str]:
-    """Return what a proposal would change, a line for each.
+    """Return what a proposal would change, a line for each; of one that was carried out, what it did change.
 
     Args:
         most: how many changes of members, or of licensees, are told; None for all.
     """
     policy, charter = policy_of(board, proposal), charter_of_proposal(board, proposal)
+    history = replace(history, policies=policies_then(board, history, proposal))
     if policy is not None:
         return _policy_changes(settings, history, proposal, policy, most=most)
     if charter is not None:

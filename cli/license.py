@@ -42,6 +42,7 @@ def grant(
     wallet: WalletOption,
     file: Annotated[Path, typer.Option("--out", help="Where to write the license file for the licensee.")],
     expires: Annotated[str, typer.Option(help="How long it holds: 30d.")] = "30d",
+    force: Annotated[bool, typer.Option("--force", help="Replace the file where there is one.")] = False,
     dao: GenesisOption = None,
     home: HomeOption = None,
     json: JsonOption = False,
@@ -53,6 +54,8 @@ def grant(
     with reported():
         settings, _ = opened_home(home)
         cid, address = cid_option(policy), address_option(licensee)
+        if file.exists() and not force:
+            raise FileExistsError(f"there is a file at {file} already; name another, or replace it with --force")
         with wiring.open_database(settings) as records:
             board, history = history_meant(records, dao)
             history.head.require_policy(cid)

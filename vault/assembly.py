@@ -8,6 +8,7 @@ history from the genesis charter and raw signatures, and checks each block again
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 
 from storage.cid import DAG_CBOR, Cid
 from vault.action import Action
@@ -21,7 +22,7 @@ from vault.errors import InvalidDecision, MalformedObject
 from vault.guardian import GuardianAct
 from vault.handing import Handed, HeadTaker, handed_to_all
 from vault.head import Head
-from vault.history import Cause, History, advanced, founded, link_cids, verified_history
+from vault.history import Cause, History, advanced, cause_from, founded, link_cids, verified_history
 from vault.policy import Policy
 from vault.roll import Roll, roll_from
 from vault.signing import SigningKey
@@ -117,6 +118,19 @@ def charter_then(board: Board, history: History, proposal: Proposal) -> Charter:
         return history.charter
     fetch = fetch_from(board)
     return Charter.from_bytes(fetch(Head.from_bytes(fetch(proposal.head)).charter))
+
+
+def policies_then(board: Board, history: History, proposal: Proposal) -> Mapping[Cid, Policy]:
+    """Return the policies in force right before a proposal was carried out; those of today where it was not yet."""
+    if not history.is_carried(proposal.cid()):
+        return history.policies
+    fetch = fetch_from(board)
+    for before, head in pairwise(history.heads[proposal.epoch :]):
+        cause = Head.from_bytes(fetch(head)).cause
+        decided = cause_from(fetch(cause)) if cause is not None else None
+        if isinstance(decided, Decision) and decided.proposal.cid() == proposal.cid():
+            return {cid: Policy.from_bytes(fetch(cid)) for cid in Head.from_bytes(fetch(before)).policies}
+    raise InvalidDecision("no head on the board carries out that proposal")
 
 
 def policy_of(board: Board, proposal: Proposal) -> Policy | None:

@@ -155,6 +155,7 @@ def test_a_dataset_is_revoked_by_any_of_its_manifests(dao: Founded, enclave_file
     assert len(revoking["changes"]) == 1 and "Tides" in revoking["changes"][0]
     carried(dao, clock, revoking["proposal"])
     assert dao.party.json("dao", "show")["policies"] == []
+    assert dao.party.json("dao", "diff", revoking["proposal"])["changes"] == revoking["changes"]
 
 
 def test_another_policy_takes_the_place_of_one_that_is_dropped(dao: Founded, enclave_file: Path, clock: Clock) -> None:
@@ -166,6 +167,7 @@ def test_another_policy_takes_the_place_of_one_that_is_dropped(dao: Founded, enc
     assert f"dropped: policy {policy}" in told and "price per query goes from 250 to 100 micro-USDC" in told
     carried(dao, clock, second)
     assert [one["price"] for one in dao.party.json("dao", "show")["policies"]] == [100]
+    assert dao.party.json("dao", "diff", second)["changes"] == told
     file = policy_file(dao, enclave_file)
     assert "not in force" in dao.party.refused(
         "dao", "propose", "--wallet", "alice", "--policy", file, "--drop", policy

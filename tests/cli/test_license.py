@@ -34,6 +34,19 @@ def test_a_license_becomes_a_sealed_credential(dao: Founded, policy: str, tmp_pa
     assert "already" in dao.party.refused(*again)
 
 
+def test_a_license_file_is_replaced_only_where_that_is_asked_for(dao: Founded, policy: str, tmp_path: Path) -> None:
+    file = tmp_path / "license"
+    granted(dao, policy, file)
+    first, licensee = file.read_bytes(), dao.addresses["bob"]
+    who = ("license", "grant", licensee, "--policy", policy, "--wallet", "issuer", "--out", file)
+    assert "already; name another, or replace it with --force" in dao.party.refused(*who)
+    assert file.read_bytes() == first
+    assert len(dao.party.json("license", "list")["granted"]) == 1
+    second = dao.party.json(*who, "--expires", "2d", "--force")["license"]
+    assert file.read_bytes() != first
+    assert second in [row["license"] for row in dao.party.json("license", "list")["granted"]]
+
+
 def test_only_the_issuer_grants_and_only_under_a_policy_in_force(dao: Founded, policy: str, tmp_path: Path) -> None:
     who = (dao.addresses["licensee"], "--out", str(tmp_path / "license"))
     said = dao.party.refused("license", "grant", *who, "--policy", policy, "--wallet", "owner")

@@ -30,6 +30,8 @@ from vault.errors import AccessDenied, RateExceeded, VaultError
 from vault.guard import MESSAGE_TIMEOUT_S
 from vault.lease import EMPTY_ANCHOR, ledger_id
 from vault.rate import PeerLimit
+from vault.releasing import Released
+from vault.share import ShareId
 from vault.tls import SERVER_NAME, TlsIdentity
 from vault.v1 import custody_pb2
 
@@ -40,6 +42,26 @@ def setting(**fields: Any) -> World:
     return replace(world(**fields), clock=Clock())
 
 
+def assert_released(released: Released, asking: Asking) -> None:
+    """Check that an instance was leased the dataset, and given the share of its key, which it can open."""
+    manifest, custodian = asking.world.dataset.manifest, asking.custody.public.key
+    terms = released.lease.terms
+    assert (terms.instance, terms.manifests) == (asking.keys.instance, (manifest.cid(),))
+    (share,) = released.shares
+    assert (share.subject, share.custodian, share.index) == (manifest.dataset, custodian, 0)
+    id = ShareId(
+        genesis=manifest.genesis, subject=share.subject, key_version=share.key_version, custodian=custodian, index=0
+    )
+    opened = id.opened_release(
+        asking.keys.hpke,
+        share.suite,
+        share.sealed,
+        report_data=share.report_data,
+        commitment=manifest.share_commitments[0],
+    )
+    assert opened
+
+
 class TestChallenges:
     def test_asking_in_an_instances_name_takes_nothing_from_it(self, tmp_path: Path) -> None:
         with Custodians(setting(), tmp_path) as custodians:
@@ -47,14 +69,19 @@ class TestChallenges:
             mine = asking.binding()
             for _ in range(20_000):
                 asking.custody.challenge(asking.keys.instance, bytes(32))
-            asking.release(mine)
-            asking.renew()
+            assert_released(asking.release(mine), asking)
+            renewed = asking.renew()
+            assert (renewed.lease.terms.instance, renewed.lease.terms.window) == (
+                asking.keys.instance,
+                asking.world.dao.charter.window,
+            )
 
     def test_asking_in_everybodys_names_takes_nothing_from_anybody(self, tmp_path: Path) -> None:
         with Custodians(setting(), tmp_path) as custodians:
             for _ in range(20_000):
                 custodians.all[0].challenge(secrets.token_bytes(32), bytes(32))
-            Asking(custodians.world, custodians).release()
+            asking = Asking(custodians.world, custodians)
+            assert_released(asking.release(), asking)
 
     def test_guessing_at_an_instances_nonce_does_not_use_it_up(self, tmp_path: Path) -> None:
         with Custodians(setting(), tmp_path) as custodians:
@@ -62,7 +89,7 @@ class TestChallenges:
             mine = asking.binding()
             with pytest.raises(AccessDenied, match="unknown, used or too old"):
                 stranger.release(stranger.binding(nonces=mine.nonces))
-            asking.release(mine)
+            assert_released(asking.release(mine), asking)
 
 
 class TestFounding:
