@@ -1,22 +1,23 @@
 """How much of a corpus a crawler carries away, without a budget and with one, and what the rules cost others.
 
-The corpus is SciFact, a passage for each abstract. The crawler adapts (`benchmarks.crawler`), asks by many keys in turn
-and, once it is refused, tries what else there is: filters, neighbors, few passages at a time, a version cut anew.
+The corpus is SciFact, a passage for each abstract. The crawler adapts (`benchmarks.crawler`), asks by many keys in
+turn, of strangers or of one licensee, and, once it is refused, tries what else there is: filters, neighbors, few
+passages at a time, counts, a version cut anew.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.crawl_vault import Given, Known, Vault, Version, replaced, sealed_version, vault
+from benchmarks.crawl_vault import Given, Key, Known, Vault, Version, replaced, sealed_version, vault
 from benchmarks.crawler import Crawler
-from benchmarks.harness import Row, result, row
+from benchmarks.harness import Row, result, row, tell
 from benchmarks.sentences import SCIFACT, cache_folder
 from cli import wiring
 from cli.home import settings_from
@@ -25,7 +26,7 @@ from rag.evaluate import evaluate
 from rag.model import Embedder
 from vault.codec import encode
 from vault.licensees import Licensees
-from vault.output_rules import EVERYTHING
+from vault.output_rules import COUNTS_LEAST, EVERYTHING
 from vault.question import PLAIN
 
 QUESTIONS = 3_000  # of the crawler
@@ -34,6 +35,11 @@ PUBLISHED = 0.844  # coverage within a fixed number of questions: RAGCrawler, ar
 BUDGET = 2_000
 RECUT = 600  # documents of which a second version is cut in two
 SYBILS = 8
+KEYS = 16  # of one licensee, each under a license of its own
+LICENSEE_BUDGET = 500
+LICENSEE_QUESTIONS = 600
+COUNTS_FROM = COUNTS_LEAST  # the most that a policy may let be counted
+COUNTED = 20  # documents named in one filter
 LOSS_MAX = 0.01  # of nDCG@10
 PROBES = 20
 VARIANTS = 60
@@ -57,13 +63,20 @@ class Setting:
 def run() -> dict[str, Any]:
     """Crawl with and without a budget, ask the corpus's own questions, and measure each rule by itself."""
     setting = prepared(load(SCIFACT), wiring.make_embedder(settings_from()))
-    free, bounded = unbounded_crawl(setting), bounded_crawl(setting)
+    tell("crawling without a budget")
+    free = unbounded_crawl(setting)
+    tell("crawling with one: strangers")
+    bounded = bounded_crawl(setting)
+    tell("crawling with one: many keys of one licensee")
+    licensed = licensed_crawl(setting)
+    tell("the corpus's own questions, under each rule")
     passages = len(setting.texts)
     share = free[-1][1] / passages
     crawled = f"of SciFact's {passages:,} passages, crawled by {QUESTIONS:,} questions without a budget"
     rows = [
         row(crawled, "%", 100 * share, "published", 100 * PUBLISHED, goal=1.0, less=False),
-        row("passages crawled, by every way there is", "", bounded["seen"], "the budget", BUDGET, goal=1.0, less=True),
+        _held(f"passages crawled by {SYBILS} strangers, by every way there is", bounded["seen"], BUDGET),
+        _held(f"passages crawled by {KEYS} keys of one licensee", licensed["seen"], LICENSEE_BUDGET),
         *_honest(setting),
     ]
     curves = {"no budget": free, f"a budget of {BUDGET:,}": bounded["curve"]}
@@ -75,7 +88,7 @@ def prepared(corpus: BeirCorpus, embedder: Embedder) -> Setting:
     texts = list(dict.fromkeys(document.text for _, document in corpus.documents))
     recut = [part for text in texts[:RECUT] for part in _halves(text)] + texts[RECUT:]
     needed = list(dict.fromkeys([*texts, *recut]))
-    name = hashlib.sha256("\0".join([embedder.model_hash.hex(), embedder.dtype, *needed]).encode()).hexdigest()[:16]
+    name = sha256("\0".join([embedder.model_hash.hex(), embedder.dtype, *needed]).encode()).hexdigest()[:16]
     cached = cache_folder() / f"crawl-{name}.npy"
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)
@@ -90,28 +103,40 @@ def unbounded_crawl(setting: Setting, questions: int = QUESTIONS) -> list[tuple[
     """Return how many passages were crawled after how many questions, where nothing is held back."""
     version = sealed_version("owner", setting.texts, setting.embedder)
     with vault([version], setting.embedder, {}, ["crawler"]) as served:
-        return _crawled(served, Crawler(setting.row_of), ["crawler"], questions)
+        return _crawled(served, Crawler(setting.row_of), [Key("crawler")], questions)
 
 
 def bounded_crawl(setting: Setting, budget: int = BUDGET, questions: int = QUESTIONS) -> dict[str, Any]:
-    """Return how many distinct passages leave under a budget, whatever the crawler tries once it is used up."""
+    """Return how many distinct passages leave to strangers under a budget, whatever they try once it is used up."""
+    sybils = [Key(f"sybil {number}") for number in range(SYBILS)]
+    return _bounded(setting, {"passages_max": budget, "licensees": Licensees.anyone()}, sybils, questions)
+
+
+def licensed_crawl(
+    setting: Setting, budget: int = LICENSEE_BUDGET, questions: int = LICENSEE_QUESTIONS
+) -> dict[str, Any]:
+    """Return the same of one licensee, who asks by many keys, under licenses renewed again and again."""
+    return _bounded(setting, {"passages_max": budget}, [Key("licensee", number) for number in range(KEYS)], questions)
+
+
+def _bounded(setting: Setting, policy: Mapping[str, Any], keys: Sequence[Key], questions: int) -> dict[str, Any]:
     version = sealed_version("owner", setting.texts, setting.embedder)
-    sybils = [f"sybil {number}" for number in range(SYBILS)]
-    policy = {"passages_max": budget, "licensees": Licensees.anyone()}
-    with vault([version], setting.embedder, policy, sybils) as served:
+    output = replace(EVERYTHING, counts_from=COUNTS_FROM)
+    with vault([version], setting.embedder, {**policy, "output": output}, [key.who for key in keys]) as served:
         crawler = Crawler(setting.row_of)
         names: set[str] = set()
-        curve = _crawled(served, crawler, sybils, questions, names)
+        curve = _crawled(served, crawler, keys, questions, names)
         before = len(names)
-        _try_everything(served, crawler, sybils, names)
+        counted = _try_everything(served, crawler, keys, names)
         replaced(served, [sealed_version("owner", setting.recut, setting.embedder, version)], setting.embedder)
-        _crawled(served, crawler, sybils, questions // 10, names)
-        _try_everything(served, crawler, sybils, names)
-        return {"curve": curve, "seen": len(names), "by asking": before, "texts": len(crawler.known)}
+        _crawled(served, crawler, keys, questions // 10, names)
+        counted += _try_everything(served, crawler, keys, names)
+        texts = len(crawler.known)
+        return {"curve": curve, "seen": len(names), "by asking": before, "texts": texts, "counted": counted}
 
 
 def _crawled(
-    served: Vault, crawler: Crawler, keys: Sequence[str], questions: int, names: set[str] | None = None
+    served: Vault, crawler: Crawler, keys: Sequence[Key], questions: int, names: set[str] | None = None
 ) -> list[tuple[int, int]]:
     """Ask so many questions, by one key after another; return the points of the curve."""
     names = set() if names is None else names
@@ -126,11 +151,10 @@ def _crawled(
     return curve
 
 
-def _try_everything(served: Vault, crawler: Crawler, keys: Sequence[str], names: set[str]) -> None:
-    """Ask by filters, few passages, many, neighbors, repetitions left out, and for nothing but the vector."""
-    filters = [
-        {"key": "document", "equals": hashlib.sha256(text.encode()).hexdigest()[:16]} for text in crawler.texts[:20]
-    ]
+def _try_everything(served: Vault, crawler: Crawler, keys: Sequence[Key], names: set[str]) -> int:
+    """Ask by filters, few passages, many, neighbors, repetitions left out; return how many counts were told."""
+    documents = [sha256(text.encode()).hexdigest()[:16] for text in crawler.texts[:COUNTED]]
+    filters = [{"key": "document", "equals": document} for document in documents]
     options = [replace(PLAIN, where=encode(one)) for one in filters]  # type: ignore[arg-type]
     options += [replace(PLAIN, distinct=True), replace(PLAIN, diversity=900), replace(PLAIN, neighbors=1)]
     for number, option in enumerate(options):
@@ -140,6 +164,12 @@ def _try_everything(served: Vault, crawler: Crawler, keys: Sequence[str], names:
             given: Given | None = served.asked(keys[number % len(keys)], text, k=k, options=option)
             names.update(given.names if given else ())
             crawler.learn(given.texts if given else ())
+    every = replace(PLAIN, where=encode({"key": "document", "in": documents}))  # type: ignore[dict-item]
+    return sum(served.asked(key, k=0, options=every) is not None for key in keys)
+
+
+def _held(what: str, seen: int, budget: int) -> Row:
+    return row(what, "", seen, "the budget", budget, goal=1.0, less=True)
 
 
 def _honest(setting: Setting) -> list[Row]:
@@ -165,7 +195,7 @@ def _quality(setting: Setting, versions: Sequence[Version], policy: Mapping[str,
     ids = {document.text: id for id, document in setting.corpus.documents}
     judged = {id: text for id, text in setting.corpus.queries.items() if any(setting.corpus.qrels.get(id, {}).values())}
     with vault(versions, setting.embedder, policy, ["honest"]) as served:
-        answers = {id: served.asked("honest", text, k=K) for id, text in judged.items()}
+        answers = {id: served.asked(Key("honest"), text, k=K) for id, text in judged.items()}
     ranking = {id: [ids[text] for text in given.texts] if given else [] for id, given in answers.items()}
     return evaluate(ranking, setting.corpus.qrels).ndcg_at_10, sum(given is None for given in answers.values())
 
@@ -176,7 +206,7 @@ def _probed(setting: Setting, versions: Sequence[Version]) -> Row:
     output = replace(EVERYTHING, probes_per_hour=PROBES)
     with vault(versions, setting.embedder, {"output": output}, ["prober"]) as served:
         variants = [" ".join(words[:n] + words[n + 1 :]) for n in range(min(VARIANTS, len(words)))]
-        answered = sum(served.asked("prober", text[:4000], k=1) is not None for text in variants)
+        answered = sum(served.asked(Key("prober"), text[:4000], k=1) is not None for text in variants)
     what = f"variants of one passage that are answered, of {len(variants)} tried"
     return row(what, "", answered, "the rule", PROBES, goal=1.0, less=True)
 

@@ -37,7 +37,7 @@ from vault.limits import Coverage, coverage
 from vault.manifest import dataset_id
 from vault.policy import Policy
 from vault.publishing import Draft, Sealed, seal_dataset
-from vault.question import PLAIN, Options, Query
+from vault.question import PLAIN, Options, Query, count_bytes
 from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.signing import BLANK_SIGNATURE, SigningKey
@@ -67,13 +67,22 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What an answer shows: texts with their scores, best first, and how much of the budget is left."""
+    """What an answer shows: texts with their scores, best first, how much of the budget is left, or a count."""
 
     texts: tuple[str, ...]
     names: tuple[str, ...]
     scores: tuple[float, ...]
     budget_left: int
     is_partial: bool
+    count: int | None  # of what meets a filter, as far as it is told
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that somebody asks with, under a license of its own: one person may have many of both."""
+
+    who: str
+    number: int = 0
 
 
 @dataclass(slots=True)
@@ -90,9 +99,9 @@ class Vault:
     _numbers: Iterator[int] = field(default_factory=count)
 
     def asked(
-        self, who: str, text: str = "", vector: bytes = b"", *, k: int = 10, options: Options = PLAIN
+        self, key: Key, text: str = "", vector: bytes = b"", *, k: int = 10, options: Options = PLAIN
     ) -> Given | None:
-        """Return what a licensee is given, or None where it is refused."""
+        """Return what is given to who asks with a key, or None where it is refused. With k 0 and a filter it counts."""
         number = next(self._numbers)
         query = Query(
             request=number.to_bytes(32, "big"),
@@ -103,7 +112,7 @@ class Vault:
             salt=bytes(32),
             options=options,
         )
-        license = self.license(who)
+        license = self.license(key)
         asked = Asked(
             license=license,
             delegation=license.cid().digest,
@@ -132,6 +141,8 @@ class Vault:
             )
             if not isinstance(found, Answer):
                 raise found
+            if query.is_count:
+                found = replace(found, vector=count_bytes(self.policy.output.told_count(found.matching)))
             booked = self.desk.book_answer(asked, found.found, found.vector, meter.GROUNDS, at=self.at, room=room)
             await self.desk.metered(booked)
         names = {(one.manifest, one.index): one for one in found.found}
@@ -143,18 +154,19 @@ class Vault:
             scores=tuple(passage.score for passage in booked.passages),
             budget_left=left,
             is_partial=booked.is_partial,
+            count=int.from_bytes(found.vector, "big") if query.is_count else None,
         )
 
-    def license(self, who: str) -> License:
-        """Return the license that somebody asks with."""
-        address = _address(who)
+    def license(self, key: Key) -> License:
+        """Return the license that a key asks under: each has its own."""
+        address = _address(key.who)
         return License(
             genesis=meter.GENESIS,
             policy=self.policy.cid(),
             issuer=self.policy.licensees.signer_of(address),
             licensee=address,
             epoch=0,
-            issued_at=meter.AT - 1,
+            issued_at=meter.AT - 1 - key.number,
             expires_at=meter.AT + 86_400,
             signature=BLANK_SIGNATURE,
         )
@@ -203,7 +215,7 @@ def vault(
         journal = Journal(records, meter.LEDGER)
         desk = Meter(journal, SecretKey(bytes(32)), meter.LEDGER, meter.KEY, claimed_anchor(journal))
         served = Vault(made, opened(versions, embedder), desk, coverage(made, _manifests(versions)), loop)
-        loop.run_until_complete(_funded(desk, [served.license(one) for one in who]))
+        loop.run_until_complete(_funded(desk, [served.license(Key(one)) for one in who]))
         yield served
         loop.run_until_complete(desk.close())
 

@@ -36,6 +36,7 @@ from vault.license import Deposit, License
 from vault.licensees import Licensees
 from vault.limits import Coverage, Place, Quota
 from vault.machine import MachineKey
+from vault.merkle import EMPTY_ROOT
 from vault.output_rules import EVERYTHING
 from vault.policy import AcceptedTee, Policy
 from vault.question import Query
@@ -301,6 +302,7 @@ def _grounds() -> Grounds:
         instance=KEY.public,
         evidence=evidence.digest(),
         window=WIDE,
+        log=EMPTY_ROOT,
     )
     return Grounds(
         binding=binding,

@@ -59,13 +59,19 @@ def _quality(results: list[dict[str, Any]]) -> list[str]:
         for path, agreed in (("sealed", agreement), ("plain", ""), ("hybrid", "")):
             if path not in one:
                 continue
-            values = " | ".join(f"{one[path][metric]:.5f}" for metric in metrics)
-            lines.append(f"| {corpus} | {_PATHS[path]} | {values} | {agreed} |")
+            lines.append(f"| {corpus} | {_PATHS[path]} | {_values(one[path], metrics)} | {agreed} |")
+        for index in one.get("indexes", ()):
+            path = f"{index['kind']}, recall {index['recall']:.1%} ({index['stated']:.1%} stated)"
+            lines.append(f"| {corpus} | {path} | {_values(index, metrics)} |  |")
     return lines
 
 
 def _machines(results: list[dict[str, Any]]) -> str:
     return "; ".join(sorted({f"{one['machine']['cpu']}, {one['machine']['cores']} cores" for one in results}))
+
+
+def _values(scores: dict[str, float], metrics: list[str]) -> str:
+    return " | ".join(f"{scores[metric]:.5f}" for metric in metrics)
 
 
 def _line(name: str, row: dict[str, Any]) -> str:

@@ -82,9 +82,12 @@ def log(
         write_private(out_file, made.encoded())
         if json:
             facts = {"size": head.size, "root": head.root.hex(), "at": head.at, "file": str(out_file)}
+            facts |= {"witnessed": client.witnessed, "witnesses": made.witnesses()}
             show_json(facts | {"leaves": len(leaves), "refunds": len(refunds), "settlements": len(earlier)})
             return
         say(f"log of {head.size} entries, root {head.root.hex()}")
+        custodians = len(vouching.charter.custodians)
+        say(f"  the first {client.witnessed} signed by {made.witnesses()} of {custodians} custodians")
         say(f"  {len(leaves)} receipts, {len(refunds)} refunds and {len(earlier)} settlements proven")
         say(f"  kept in {foreign(str(out_file))}")
 

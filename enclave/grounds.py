@@ -69,6 +69,7 @@ def agreed_grounds(
     answers: Sequence[Answer],
     *,
     anchor: Anchor,
+    log: bytes | None,
     known: History | None,
     chain: Chain,
     asked_at: float,
@@ -76,7 +77,7 @@ def agreed_grounds(
     """Return the grounds that the custodians' answers give, or raise why they give none.
 
     Args:
-        anchor: how far the ledger had come when the leases were asked for.
+        anchor, log: how far the ledger had come when the leases were asked for, and its public log's root then.
         known: the history so far, if this is a renewal.
         chain: fetches what of the DAO's chain did not come with the leases.
         asked_at: monotonic seconds, before the leases were asked for.
@@ -87,7 +88,7 @@ def agreed_grounds(
     leases = tuple(answer.lease for answer in answers if charter.custodian(answer.lease.custodian) is not None)
     time_base = _time(leases, charter)
     terms = agreed_terms(leases, charter, genesis=genesis, at=time_base)
-    _require_own(terms, binding, evidence, anchor=anchor, is_renewal=known is not None)
+    _require_own(terms, binding, evidence, anchor=anchor, log=log, is_renewal=known is not None)
     agreeing = tuple(lease for lease in leases if lease.terms == terms)
     history = chain.reached(known, terms.head, blocks, [lease.custodian for lease in agreeing], at=time_base)
     if terms.window != (history.charter.window if known is not None else None):
@@ -126,11 +127,15 @@ def _lifetime_s(agreeing: Sequence[Lease], charter: Charter) -> int:
     return min(charter.lease_s, lifetimes[charter.signatures - 1])
 
 
-def _require_own(terms: Terms, binding: Binding, evidence: Evidence, *, anchor: Anchor, is_renewal: bool) -> None:
+def _require_own(
+    terms: Terms, binding: Binding, evidence: Evidence, *, anchor: Anchor, log: bytes | None, is_renewal: bool
+) -> None:
     if (terms.instance, terms.evidence, terms.anchor) != (binding.receipt_key, evidence.digest(), anchor):
         raise InvalidSignature("the leases are for another instance, evidence or ledger state than ours")
     if is_renewal and terms.window is None:
         raise StaleState("another instance has held this ledger meanwhile; opening again")
+    if terms.log != log:
+        raise InvalidSignature("the leases name another root of the log than ours")
 
 
 def _others(lease: Lease, instance: bytes) -> list[OpenWindow]:

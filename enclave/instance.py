@@ -172,7 +172,7 @@ class Instance:
         await meter.royalties.close_due(at=begun.grounds.now(self._monotonic()))
         # The anchor was only claimed until now: renewing has the custodians remember the verified one.
         known = begun.grounds
-        leased = await asyncio.to_thread(self.opening.renew, meter.anchor, known.history, known.reported)
+        leased = await asyncio.to_thread(self.opening.renew, *meter.reached, known.history, known.reported)
         if leased.terms.manifests != known.terms.manifests:
             raise StaleState("the DAO changed which datasets are served; opening again")
         self.status = Status(state=State.OPENING)

@@ -106,6 +106,12 @@ class Meter:
         """Return the last entry that is durable: what custodians may be told."""
         return self._kept.anchor
 
+    @property
+    def reached(self) -> tuple[Anchor, bytes]:
+        """Return the last durable entry and the public log's root as far as it: what a renewal has custodians sign."""
+        anchor = self._kept.anchor
+        return anchor, self._kept.log.root(anchor.sequence)
+
     async def resume(self) -> None:
         """Take in rows appended meanwhile by others. Raises `ForkedHistory` where the host has restored older ones."""
         await self._kept.resume()

@@ -56,17 +56,18 @@ class Opening:
 
     def open(self, anchor: Anchor) -> tuple[Grounds, Secrets]:
         """Return leases and keys for a fresh instance, or raise why the custodians or the chain do not allow it."""
-        grounds, answers = self._ask(anchor, None, ())
+        grounds, answers = self._ask(anchor, None, None, ())
         return grounds, Combining(self._keys.hpke, grounds, answers).secrets()
 
-    def renew(self, anchor: Anchor, known: History, settled: Sequence[WindowId] = ()) -> Grounds:
+    def renew(self, anchor: Anchor, log: bytes, known: History, settled: Sequence[WindowId] = ()) -> Grounds:
         """Return fresh leases with a window, on fresh evidence, for an instance that holds its keys already.
 
         Args:
             anchor: of books that were verified.
+            log: the public log's root as far as the anchor, for the custodians to sign.
             settled: others' windows that these books account for; the custodians close them.
         """
-        return self._ask(anchor, known, settled)[0]
+        return self._ask(anchor, log, known, settled)[0]
 
     def close(self, back: HandBack) -> list[VaultError]:
         """Hand the leases back to all custodians, after a renewal under way; none follows. Return what failed."""
@@ -95,12 +96,14 @@ class Opening:
             genesis=self._genesis,
         )
 
-    def _ask(self, anchor: Anchor, known: History | None, settled: Sequence[WindowId]) -> tuple[Grounds, list[Answer]]:
+    def _ask(
+        self, anchor: Anchor, log: bytes | None, known: History | None, settled: Sequence[WindowId]
+    ) -> tuple[Grounds, list[Answer]]:
         with self._turn:
-            return self._asked(anchor, known, settled)
+            return self._asked(anchor, log, known, settled)
 
     def _asked(
-        self, anchor: Anchor, known: History | None, settled: Sequence[WindowId]
+        self, anchor: Anchor, log: bytes | None, known: History | None, settled: Sequence[WindowId]
     ) -> tuple[Grounds, list[Answer]]:
         """Ask for leases; with shares where no history is known yet."""
         if known is None:
@@ -120,6 +123,7 @@ class Opening:
                 custodian=custodian,
                 report_data=report_data,
                 anchor=anchor,
+                log=log,
                 wants_shares=known is None,
                 settled=tuple(settled),
                 signature=BLANK,
@@ -136,7 +140,7 @@ class Opening:
         self._is_patient = known is not None
         try:
             grounds = agreed_grounds(
-                binding, evidence, answers, anchor=anchor, known=known, chain=self._chain, asked_at=asked_at
+                binding, evidence, answers, anchor=anchor, log=log, known=known, chain=self._chain, asked_at=asked_at
             )
         except StaleState as error:
             raise (reason_of(failures, liars=liars) if failures else error) from error

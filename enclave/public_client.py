@@ -21,6 +21,7 @@ from vault.receipt import FIRST_PREVIOUS
 from vault.statement import STATEMENT_BYTES_MAX, Proven, Settlement, Vouched, verified_settlement
 from vault.statement_file import verify_proven
 from vault.transparency import TreeHead, refund_leaf, require_extends
+from vault.witness import needs_proof, require_witnessed, witnessed_size
 
 PROOFS_MAX = 1024  # in one call
 STATEMENT_TIMEOUT_S = 300.0
@@ -35,6 +36,7 @@ class LogClient:
         self._genesis: Cid = terms.genesis
         self._ledger = terms.ledger
         self._instance = terms.instance
+        self._terms = terms
         self._stub = transparency_pb2_grpc.TransparencyServiceStub(channel.channel)
 
     @property
@@ -43,13 +45,23 @@ class LogClient:
         return self._ledger
 
     def head(self) -> TreeHead:
-        """Return the log's head, signed by the attested instance; raise `InvalidSignature`."""
+        """Return the log's head, signed by the attested instance; its log begins with what custodians signed.
+
+        Raises: `InvalidSignature`, or `ForkedHistory` where it does not.
+        """
         answer = self._channel.call(self._stub.GetTreeHead, transparency_pb2.GetTreeHeadRequest())
         head = TreeHead.from_bytes(answer.head)
         head.verify()
         if (head.instance, head.genesis, head.ledger) != (self._instance, self._genesis, self._ledger):
             raise InvalidSignature("the log's head is of another instance or ledger than the attested one")
+        proof = self.consistency(self.witnessed, head.size) if needs_proof(self._terms, head) else ()
+        require_witnessed(head, self._terms, proof)
         return head
+
+    @property
+    def witnessed(self) -> int:
+        """Return how many entries of the log q custodians signed, with the leases that were verified here."""
+        return witnessed_size(self._terms)
 
     def followed(self, last: TreeHead | None) -> TreeHead:
         """Return the log's head, proven to hold all that `last` held; raise `ForkedHistory` where it does not.
@@ -116,7 +128,7 @@ def log_proofs(
     leaves = tuple(log.paths(indices, head.size))
     digests = {one.digest for one in held} | {one.receipt.previous for one in held} - {FIRST_PREVIOUS}
     refunds = tuple(log.refunds(sorted(digests), head.size))
-    sizes = sorted({one.last for one in settlements if one.last <= head.size})
+    sizes = sorted({one.last for one in settlements if one.last <= head.size} | {log.witnessed})
     earlier = tuple(Earlier(size=size, proof=log.consistency(size, head.size)) for size in sizes)
     return leaves, refunds, earlier
 

@@ -158,7 +158,7 @@ class Renewing:
         try:
             await meter.refund_due(at=known.now(self._monotonic()))
             await meter.royalties.close_due(at=known.now(self._monotonic()))
-            newest = await asyncio.to_thread(self._opening.renew, meter.anchor, known.history, known.reported)
+            newest = await asyncio.to_thread(self._opening.renew, *meter.reached, known.history, known.reported)
             newest.require_branch(meter.has_come_by)
         except (AccessDenied, ForkedHistory):
             raise  # by more custodians than can lie, or by what they signed

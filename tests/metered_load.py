@@ -45,6 +45,7 @@ from vault.ledger_seal import LedgerSeal
 from vault.license import License
 from vault.limits import coverage
 from vault.machine import MachineKey
+from vault.merkle import EMPTY_ROOT
 from vault.question import Query
 from vault.receipt import verified_receipt
 from vault.records.database import open_records
@@ -83,6 +84,7 @@ def grounds_of(made: World, key: MachineKey) -> Grounds:
         instance=key.public,
         evidence=evidence.digest(),
         window=WIDE,
+        log=EMPTY_ROOT,
     )
     return Grounds(
         binding=binding,

@@ -33,6 +33,7 @@ from vault.statement import Proven, Settlement, Vouched
 from vault.statement_file import StatementFile
 from vault.transparency import TreeHead, booking_leaf
 from vault.vouching import Vouching
+from vault.witness import witnessed_size
 
 EPOCH_S = 60
 SECOND = wallet("second licensee")
@@ -145,9 +146,11 @@ class World:
                 if charge.query is not None
             ),
             earlier=tuple(
-                Earlier(size=entry.sequence, proof=log.consistency(entry.sequence, log.size))
-                for entry in entries
-                if entry.kind is Kind.EPOCH and entry.sequence <= log.size
+                Earlier(size=size, proof=log.consistency(size, log.size))
+                for size in sorted(
+                    {witnessed_size(self.terms), *(one.sequence for one in entries if one.kind is Kind.EPOCH)}
+                )
+                if size <= log.size
             ),
             vouching=self.vouching,
         )

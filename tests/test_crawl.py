@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from benchmarks.crawl import Setting, bounded_crawl, unbounded_crawl
-from benchmarks.crawl_vault import Known, sealed_version, vault
+from benchmarks.crawl import Setting, bounded_crawl, licensed_crawl, unbounded_crawl
+from benchmarks.crawl_vault import Key, Known, sealed_version, vault
 from rag.beir import BeirCorpus
 from tests.people import seeded
 from tests.toy import ToyEmbedder
@@ -35,11 +36,14 @@ def test_without_a_budget_it_finds_nearly_all(setting: Setting) -> None:
     assert [found for _, found in curve] == sorted(found for _, found in curve)
 
 
-@pytest.mark.parametrize("budget", [1, 7, 30])
-def test_with_one_it_never_exceeds_it_by_a_single_passage(setting: Setting, budget: int) -> None:
-    crawled = bounded_crawl(setting, budget=budget, questions=60)
+@pytest.mark.parametrize(("crawl", "budget"), [(bounded_crawl, 1), (bounded_crawl, 30), (licensed_crawl, 7)])
+def test_with_one_it_never_exceeds_it_by_a_single_passage(
+    setting: Setting, crawl: Callable[..., dict[str, Any]], budget: int
+) -> None:
+    crawled = crawl(setting, budget=budget, questions=40)
     assert crawled["by asking"] == crawled["seen"] == budget
     assert crawled["curve"][-1][1] >= budget
+    assert crawled["counted"] == 0  # what is used up refuses before anything is searched or counted
 
 
 def test_what_the_crawler_counts_is_what_the_books_count(setting: Setting) -> None:
@@ -48,7 +52,7 @@ def test_what_the_crawler_counts_is_what_the_books_count(setting: Setting) -> No
     with vault([version], setting.embedder, policy, ["one", "other"]) as served:
         names: set[str] = set()
         for number, text in enumerate(TEXTS[:12]):
-            given = served.asked("one" if number % 2 else "other", text, k=2)
+            given = served.asked(Key("one" if number % 2 else "other"), text, k=2)
             names.update(given.names if given else ())
             assert len(names) == served.seen("one") == served.seen("other") <= 9
         assert served.refusals == {"BudgetExhausted": 7} or served.refusals["BudgetExhausted"] > 0

@@ -21,6 +21,7 @@ from vault.receipt import FIRST_PREVIOUS
 from vault.statement import Settlement, Statement
 from vault.statement_file import StatementFile, verify_chain
 from vault.transparency import receipt_leaf, refund_leaf
+from vault.witness import witnessed_size
 
 
 def audited(receipts: Sequence[Held], statements: Sequence[StatementFile], log: LogFile | None) -> Audited:
@@ -137,6 +138,19 @@ def _check_log(receipts: Iterable[Held], settlements: dict[int, Settlement], log
         except VaultError:
             found.findings.append(Finding(Lie.SPLIT, f"the log does not begin with the one that settled epoch {epoch}"))
     found.held.append(f"the log has {log.head.size} entries")
+    _check_witnessed(receipts, log, found)
+
+
+def _check_witnessed(receipts: Iterable[Held], log: LogFile, found: Audited) -> None:
+    """Say how much of the log custodians signed: what lies beyond rests on the enclave's word alone (rule R3)."""
+    size, custodians = witnessed_size(log.leased()), len(log.vouching.charter.custodians)
+    found.held.append(f"its first {size} entries are signed by {log.witnesses()} of {custodians} custodians")
+    later = [one for one in receipts if size < one.receipt.entry <= log.head.size]
+    if later:
+        found.open.append(
+            f"{len(later)} receipts, from ledger entry {min(one.receipt.entry for one in later)} on: custodians have "
+            "not signed the log that far; fetch it again once the enclave has renewed its leases"
+        )
 
 
 def _check_epochs(statements: Sequence[StatementFile], settlements: dict[int, Settlement], found: Audited) -> None:

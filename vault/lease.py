@@ -39,6 +39,7 @@ class Terms(Record):
     instance: PublicKey
     evidence: Digest  # the evidence it was appraised by
     window: Window | None  # past the anchor; None while shares are released, since nothing is served on that lease
+    log: Digest | None  # root of the public log as far as the anchor: who signs the lease is its witness (rule R3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

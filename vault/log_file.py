@@ -8,11 +8,13 @@ from typing import Annotated, ClassVar, Final
 
 from storage.cid import Cid
 from vault.codec import Digest, Length, Record
-from vault.errors import InvalidReceipt, VaultError
+from vault.errors import ForkedHistory, InvalidReceipt, VaultError
 from vault.evidence import Appraiser
+from vault.lease import Terms, agreed_terms
 from vault.merkle import PATH_MAX
 from vault.transparency import TreeHead
 from vault.vouching import Signed, Vouching
+from vault.witness import needs_proof, require_witnessed, witnessed_size
 
 FILE_BYTES_MAX: Final = 64 << 20
 PROOFS_MAX: Final = 1 << 15
@@ -55,6 +57,16 @@ class LogFile(Record):
     earlier: Annotated[tuple[Earlier, ...], Length(0, PROOFS_MAX)]
     vouching: Vouching
 
+    def leased(self) -> Terms:
+        """Return what the custodians agreed on that leased the instance; they signed the log as far as their anchor."""
+        head, vouching = self.head, self.vouching
+        return agreed_terms(vouching.leases, vouching.charter, genesis=head.genesis, at=head.at)
+
+    def witnesses(self) -> int:
+        """Return how many custodians signed that."""
+        terms = self.leased()
+        return len({lease.custodian for lease in self.vouching.leases if lease.terms == terms})
+
 
 def verify_log_file(file: LogFile, *, genesis: Cid, appraiser: Appraiser, allow_simulated: bool) -> Iterator[str]:
     """Check the head's signature down to the evidence, yielding a sentence for each link that holds.
@@ -71,3 +83,17 @@ def verify_log_file(file: LogFile, *, genesis: Cid, appraiser: Appraiser, allow_
     yield f"log of {head.size} entries signed by enclave instance {head.instance.hex()[:16]}…"
     signed = Signed(instance=head.instance, evidence=head.evidence, ledger=head.ledger, head=head.head, at=head.at)
     yield from file.vouching.verify(signed, genesis=genesis, appraiser=appraiser, allow_simulated=allow_simulated)
+    yield _witnessed(file)
+
+
+def _witnessed(file: LogFile) -> str:
+    terms, head = file.leased(), file.head
+    size = witnessed_size(terms)
+    proofs = {one.size: one.proof for one in file.earlier}
+    if needs_proof(terms, head) and size not in proofs:
+        raise InvalidReceipt(f"witnesses: no proof that the log begins with the {size} entries that custodians signed")
+    try:
+        require_witnessed(head, terms, proofs[size] if needs_proof(terms, head) else ())
+    except ForkedHistory as error:
+        raise InvalidReceipt(f"witnesses: {error}") from error
+    return f"first {size} entries signed by {file.witnesses()} of {len(file.vouching.charter.custodians)} custodians"

@@ -12,6 +12,7 @@ from vault.codec import Digest, Label, Length, PublicKey, Record
 from vault.errors import MalformedObject
 from vault.hpke import context
 from vault.machine import MachineSigned
+from vault.merkle import EMPTY_ROOT
 from vault.window import Anchor, Settled
 from vault.window import HandBack as HandBack
 
@@ -43,6 +44,7 @@ class LeaseRequest(MachineSigned):
     custodian: PublicKey  # that is asked; another one cannot hand it on and so spend that one's challenge
     report_data: ReportData  # of the binding that this goes with, and so of its nonces
     anchor: Anchor  # how far the ledger has come: claimed where shares are wanted, verified otherwise
+    log: Digest | None  # the public log's root as far as the anchor; None where shares are wanted: it is not known yet
     wants_shares: bool  # False: a renewal, which grants a window
     settled: Settled  # others' windows that this ledger accounts for, to be closed
 
@@ -51,9 +53,13 @@ class LeaseRequest(MachineSigned):
         return self.instance
 
     def check(self) -> None:
-        """Refuse to settle anything before the books are verified."""
+        """Refuse to settle anything, or to name the log's root, before the books are verified; then it has to."""
         if self.wants_shares and self.settled:
             raise MalformedObject("windows are settled by a renewal")
+        if self.wants_shares != (self.log is None):
+            raise MalformedObject("a renewal names the log's root, and nothing else does")
+        if self.log is not None and (self.anchor.sequence == 0) != (self.log == EMPTY_ROOT):
+            raise MalformedObject("exactly the empty log has the empty root")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

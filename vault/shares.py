@@ -133,6 +133,7 @@ class Shares:
             instance=binding.receipt_key,
             evidence=evidence.digest(),
             window=history.charter.window if is_renewal else None,
+            log=request.log if is_renewal else None,
         )
         before = Anchor(sequence=kept.anchor[0], mac=kept.anchor[1]) if kept.anchor else EMPTY_ANCHOR
         lease = self._granted(terms, request, before, anchor, nonce, now)

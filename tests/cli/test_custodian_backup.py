@@ -17,7 +17,7 @@ from cli.sealed_stream import CHUNK_BYTES, SealedReader, SealedWriter
 from enclave.keys import InstanceKeys
 from storage.errors import StorageFull
 from tests import builders
-from tests.attacks.release.asking import Asking
+from tests.attacks.release.asking import Asking, log_root
 from tests.builders import Scope, seeded
 from tests.cli.conftest import PASSWORD, Party
 from tests.enclaves import Clock, Custodians, LocalCustodian, World, opening, world
@@ -146,7 +146,7 @@ def test_restored_among_the_others_it_catches_up_and_agrees_with_them(
             served.asking(custody, served.instance).renew(BEFORE)
         three = [custody, *served.custodians.all[1:]]
         asked = opening(setting, [LocalCustodian(one) for one in three], keys=served.instance)
-        assert len(asked.renew(LATER, setting.history).leases) == 3
+        assert len(asked.renew(LATER, log_root(LATER), setting.history).leases) == 3
         custody.deposit_share(second.manifest, second.deposits[0])
 
 

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.builders import seeded
+from tests.builders import custodian, seeded
 from tests.enclaves import APPRAISER
 from tests.settled import SECOND, Told, World, royalty_world
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.entry import Entry, Kind
+from vault.errors import InvalidReceipt
 from vault.finding import Lie
+from vault.lease import Anchor, Terms
 from vault.ledger import Books, void_entry
 from vault.log_file import verify_log_file
 from vault.receipt import Receipt, ReceiptFile, verified_receipt
@@ -71,9 +73,32 @@ def resigned(left: World, file: ReceiptFile, **changed: Any) -> ReceiptFile:
 
 def test_an_honest_world_has_nothing_to_find(left: World) -> None:
     found = verified(left.told(), left).audited()
-    assert found.findings == [] and found.open == []
-    assert len(found.held) == 4
+    assert found.findings == [] and len(found.held) == 5
+    (unwitnessed,) = found.open  # no lease was renewed since the first question
+    assert unwitnessed.startswith("7 receipts, from ledger entry 4 on: custodians have not signed the log that far")
     assert len(left.told().statements) == 9  # of owner, treasury and operator, in three epochs
+
+
+def test_what_custodians_signed_of_the_log_is_told(left: World) -> None:
+    whole = witnessed_by(left, left.terms, entries=len(left.entries))
+    found = verified(whole.told(), whole).audited()
+    assert found.findings == [] and found.open == []
+    assert f"its first {len(left.entries)} entries are signed by 1 of 1 custodians" in found.held
+
+
+def test_a_log_of_another_past_than_custodians_signed_is_refused(left: World) -> None:
+    whole = witnessed_by(left, left.terms, entries=len(left.entries))
+    altered = whole.log(without(queries(left)[0])([*left.entries]))
+    with pytest.raises(InvalidReceipt, match="witnesses: shrunken log"):
+        list(verify_log_file(altered, genesis=left.genesis, appraiser=APPRAISER, allow_simulated=True))
+
+
+def witnessed_by(left: World, terms: Terms, *, entries: int) -> World:
+    """Return the same world, its leases renewed when the log had come so far."""
+    anchor = Anchor(sequence=entries, mac=left.macs[entries - 1])
+    renewed = replace(terms, anchor=anchor, log=left.merkle(left.entries).root(entries))
+    leases = tuple(replace(lease, terms=renewed).signed_by(custodian("0").signing) for lease in left.vouching.leases)
+    return replace(left, terms=renewed, vouching=replace(left.vouching, leases=leases))
 
 
 @pytest.mark.parametrize("number", range(7))
@@ -210,9 +235,10 @@ class TestTheLog:
     def test_a_proof_that_is_not_given_is_not_taken_for_granted(self, left: World) -> None:
         told = left.told()
         assert told.log is not None
-        bare = replace(told, log=replace(told.log, leaves=(), earlier=()))
+        witnessed = tuple(one for one in told.log.earlier if one.size == left.terms.anchor.sequence)
+        bare = replace(told, log=replace(told.log, leaves=(), earlier=witnessed))
         assert all("holds no proof of it" in about for about in lies(bare, left)[Lie.UNLOGGED])
-        assert len(bare.audited().open) == 3
+        assert sum("epoch" in about for about in bare.audited().open) == 3
         assert replace(told, log=None).audited().open[0].startswith("the log: no log file was given")
 
 
@@ -275,7 +301,8 @@ class TestSettlements:
         told = left.told()
         found = replace(told, statements=told.statements[:3]).audited()
         assert found.findings == []
-        assert len(found.open) == sum(entry.sequence > closes(left)[0] for entry in queries(left)) - 1
+        still_open = [about for about in found.open if "custodians" not in about]
+        assert len(still_open) == sum(entry.sequence > closes(left)[0] for entry in queries(left)) - 1
 
     def test_one_owners_statements_alone_are_enough_for_that_owner(self, left: World) -> None:
         told = left.told(settle=without(queries(left)[0]))

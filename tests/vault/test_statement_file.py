@@ -182,11 +182,23 @@ def verified_log(left: World, log: LogFile) -> list[str]:
 def test_one_wrong_fact_of_a_logs_head_is_enough(left: World, changed: dict[str, Any]) -> None:
     log = left.told().log
     assert log is not None
-    assert len(verified_log(left, log)) == 3
+    assert len(verified_log(left, log)) == 4
     with pytest.raises(InvalidReceipt):
         verified_log(left, replace(log, head=replace(log.head, **changed)))
     with pytest.raises(InvalidReceipt, match="another DAO"):
         list(verify_log_file(log, genesis=left.terms.head, appraiser=APPRAISER, allow_simulated=True))
+
+
+def test_a_log_that_does_not_show_what_custodians_signed_is_refused(left: World) -> None:
+    log = left.told().log
+    assert log is not None
+    assert verified_log(left, log)[-1] == "first 3 entries signed by 1 of 1 custodians"
+    others = tuple(one for one in log.earlier if one.size != 3)
+    with pytest.raises(InvalidReceipt, match="witnesses: no proof that the log begins with the 3 entries"):
+        verified_log(left, replace(log, earlier=others))
+    wrong = tuple(replace(one, proof=(*one.proof[:-1], OTHER)) if one.size == 3 else one for one in log.earlier)
+    with pytest.raises(InvalidReceipt, match="witnesses: split view"):
+        verified_log(left, replace(log, earlier=wrong))
 
 
 class TestOneAfterTheOther:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
 from enclave.public_client import LogClient, statements
 from enclave.public_log import PublicLog
+from enclave.status import State
 from enclave.v1 import transparency_pb2, transparency_pb2_grpc
 from tests.attacks.ledger.failing import FailingJournal
 from tests.builders import resigned, seeded, wallet
@@ -134,6 +136,41 @@ class TestOneWhoKeepsTheLastHead:
             later = log_of(client).followed(head)
             with pytest.raises(InvalidSignature):
                 later.require_leaf(seeded("the receipt's leaf"), head.size, log_of(client).path(head.size, later.size))
+
+
+@contextmanager
+def renewed_log(deployment: Deployment) -> Iterator[LogClient]:
+    """Have the custodians sign how far the log has come; lend it to somebody who verified that alone."""
+    assert deployment.enclave.step() is State.SERVING
+    channel = EnclaveChannel(deployment.enclave.address)
+    try:
+        yield LogClient(channel, deployment.enclave.instance.serving().terms)
+    finally:
+        channel.close()
+
+
+class TestWhatCustodiansSigned:
+    """Their leases name the log's root: nobody who steals an enclave's keys later can sign another past (rule R3)."""
+
+    def test_grows_with_each_renewal(self, deployment: Deployment) -> None:
+        with deployment.client() as client:
+            ask(client, "rain")
+            with renewed_log(deployment) as log:
+                size = log.head().size
+                assert log.witnessed == size
+                ask(client, "wind")
+                assert (log.witnessed, log.head().size) == (size, size + 1)
+
+    @pytest.mark.parametrize(("start", "more", "why"), [(-1, 0, "split view"), (0, -1, "shrunken log")])
+    def test_is_not_shown_otherwise_to_who_sees_the_log_for_the_first_time(
+        self, deployment: Deployment, start: int, more: int, why: str
+    ) -> None:
+        with deployment.client() as client:
+            ask(client, "rain")
+        with renewed_log(deployment) as log:
+            lie(deployment, start=log.witnessed + start, more=more)
+            with pytest.raises(ForkedHistory, match=rf"{why}.* custodians signed"):
+                log.head()
 
 
 class TestAHead:

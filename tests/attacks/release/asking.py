@@ -7,11 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from enclave.keys import InstanceKeys
+from tests.builders import seeded
 from tests.enclaves import Custodians, World, attester, opening
 from vault.custody import Custody
 from vault.evidence import RELEASE, Binding, Evidence, Nonce
 from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
 from vault.machine import BLANK
+from vault.merkle import EMPTY_ROOT
 from vault.release import HandBack, LeaseRequest, OfferedKeys
 from vault.releasing import Released
 from vault.window import WindowId
@@ -67,6 +69,7 @@ class Asking:
             custodian=self.custody.public.key,
             report_data=binding.report_data(),
             anchor=anchor,
+            log=None if wants_shares else log_root(anchor),
             wants_shares=wants_shares,
             settled=tuple(settled),
             signature=BLANK,
@@ -101,3 +104,8 @@ class Asking:
 
 
 _ATTESTER = attester()
+
+
+def log_root(anchor: Anchor) -> bytes:
+    """Return some root of a log that has come as far as the anchor."""
+    return seeded(f"log of {anchor.sequence}") if anchor.sequence else EMPTY_ROOT

@@ -27,6 +27,7 @@ from vault.errors import InvalidSignature, ServiceUnavailable, StaleState, Vault
 from vault.hpke import CLASSIC, HYBRID, seal
 from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Lease
 from vault.machine import BLANK
+from vault.merkle import EMPTY_ROOT
 from vault.release import HandBack, StateDeposit, release_context
 
 LEASE_S = 600
@@ -194,7 +195,7 @@ class TestSplits:
             enclave = opening(custodians.world, [custodian], keys=keys)
             grounds, _ = enclave.open(EMPTY_ANCHOR)
             with pytest.raises(InvalidSignature, match="answers another request"):
-                enclave.renew(EMPTY_ANCHOR, grounds.history)
+                enclave.renew(EMPTY_ANCHOR, EMPTY_ROOT, grounds.history)
 
     def test_a_lease_does_not_outlive_its_custodians_clock(self, deployment: Deployment) -> None:
         """A client that is shown leases from before refuses them by its own clock."""
@@ -263,7 +264,7 @@ class TestHandBack:
             enclave = opening(custodians.world, [slow], keys=keys)
             grounds, _ = enclave.open(EMPTY_ANCHOR)
             slow.is_slow = True
-            renewing = pool.submit(enclave.renew, EMPTY_ANCHOR, grounds.history)
+            renewing = pool.submit(enclave.renew, EMPTY_ANCHOR, EMPTY_ROOT, grounds.history)
             assert asked.wait(10)
             back = HandBack(
                 genesis=grounds.terms.genesis,

@@ -11,7 +11,7 @@ import pytest
 
 from enclave.state_key import deposit_state_key
 from tests import builders
-from tests.attacks.release.asking import Asking
+from tests.attacks.release.asking import Asking, log_root
 from tests.builders import seeded
 from tests.enclaves import Clock, Custodians, LocalCustodian, opening, world
 from vault.errors import (
@@ -28,11 +28,13 @@ from vault.errors import (
 from vault.keys import SecretKey
 from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Anchor, agreed_terms, ledger_id
 from vault.machine import BLANK, MachineKey
+from vault.merkle import EMPTY_ROOT
 from vault.release import HandBack, StateDeposit
 
 WORLD = world()
 LEASE_S = WORLD.dao.charter.lease_s
 LEDGER = ledger_id(WORLD.genesis)
+ENTRY = Anchor(sequence=5, mac=seeded("entry 5"))
 
 
 @pytest.fixture
@@ -118,6 +120,35 @@ class TestAnchors:
         asking.release(anchor=Anchor(sequence=10**9, mac=seeded("invented")))
         lease = asking.release(anchor=EMPTY_ANCHOR).lease
         assert (lease.terms.anchor, lease.remembered) == (EMPTY_ANCHOR, EMPTY_ANCHOR)
+
+
+class TestTheLogsRoot:
+    """Custodians sign it with every window, and so when it was what it was (rule R3)."""
+
+    def test_is_signed_with_a_window_and_with_nothing_else(self, custodians: Custodians) -> None:
+        asking = Asking(custodians.world, custodians)
+        anchor = Anchor(sequence=5, mac=seeded("entry 5"))
+        assert asking.release().lease.terms.log is None
+        lease = asking.renew(anchor).lease
+        assert (lease.terms.anchor, lease.terms.log) == (anchor, log_root(anchor))
+        later = Asking(custodians.world, custodians)
+        custodians.world.clock.advance(LEASE_S + CLOCK_SKEW_S)
+        taken_over = later.renew(anchor).lease  # another instance held the ledger: this one has yet to read the books
+        assert (taken_over.terms.window, taken_over.terms.log) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("asked", "why"),
+        [
+            ({"wants_shares": True, "log": seeded("root")}, "a renewal names the log's root"),
+            ({"wants_shares": False, "log": None}, "a renewal names the log's root"),
+            ({"wants_shares": False, "log": seeded("root")}, "the empty log has the empty root"),
+            ({"wants_shares": False, "log": EMPTY_ROOT, "anchor": ENTRY}, "the empty log has the empty root"),
+        ],
+    )
+    def test_is_named_by_a_renewal_alone(self, custodians: Custodians, asked: dict[str, Any], why: str) -> None:
+        asking = Asking(custodians.world, custodians)
+        with pytest.raises(MalformedObject, match=why):
+            asking.release(**asked)
 
 
 class TestStateKey:

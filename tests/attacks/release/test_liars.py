@@ -20,6 +20,7 @@ from vault.errors import InvalidSignature, LyingCustodian, Revoked, ServiceUnava
 from vault.hpke import seal, strongest
 from vault.lease import EMPTY_ANCHOR
 from vault.machine import MachineKey
+from vault.merkle import EMPTY_ROOT
 from vault.release import ShareRelease, release_context
 
 WORLD = world(custodians=3)
@@ -222,7 +223,7 @@ class TestReasons:
         asked = [LocalCustodian(custodians.all[0]), *(Down(custody) for custody in custodians.all[1:])]
         silent = opening(WORLD, asked, keys=keys)
         with pytest.raises(ServiceUnavailable):
-            silent.renew(EMPTY_ANCHOR, grounds.history)
+            silent.renew(EMPTY_ANCHOR, EMPTY_ROOT, grounds.history)
 
     def test_an_enclave_on_an_older_head_than_the_custodians_takes_the_newer(self, custodians: Custodians) -> None:
         keys = InstanceKeys.fresh()
@@ -230,10 +231,10 @@ class TestReasons:
         before, _ = enclave.open(EMPTY_ANCHOR)
         moved = WORLD.decided(builders.carried(WORLD.history, builders.revoking(builders.Scope.LICENSEE, bytes(20))))
         custodians.submit(moved)
-        after = enclave.renew(EMPTY_ANCHOR, before.history)
+        after = enclave.renew(EMPTY_ANCHOR, EMPTY_ROOT, before.history)
         assert (before.terms.epoch, after.terms.epoch) == (1, 2)
         with pytest.raises(StaleState):
-            self.replayed(custodians, before.terms.head, keys).renew(EMPTY_ANCHOR, after.history)
+            self.replayed(custodians, before.terms.head, keys).renew(EMPTY_ANCHOR, EMPTY_ROOT, after.history)
 
     def replayed(self, custodians: Custodians, head: Cid, keys: InstanceKeys) -> Any:
         """Return an opening whose custodians all lease an older head."""

@@ -21,6 +21,7 @@ from tests.people import NOW
 from vault.errors import MalformedObject, ServiceUnavailable, VaultError
 from vault.history import History
 from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR
+from vault.merkle import EMPTY_ROOT
 
 WORLD = world(custodians=4, liars=1, signatures=3, shares=2)
 LIAR = 0  # is asked first
@@ -135,7 +136,7 @@ def test_nor_from_renewing_on_a_newer_head(custodians: Custodians, lie: Any) -> 
     enclave = opening(WORLD, [Serving(custodians, LIAR, lie), *custodians.local()[1:]])
     grounds, _ = enclave.open(EMPTY_ANCHOR)
     custodians.submit(further(after, f"newest {lie.__name__}"))
-    renewed = enclave.renew(EMPTY_ANCHOR, grounds.history)
+    renewed = enclave.renew(EMPTY_ANCHOR, EMPTY_ROOT, grounds.history)
     assert renewed.history.head.epoch == 3
     assert renewed.history.heads[2] == after.head.cid()
 
@@ -186,7 +187,7 @@ def test_a_branch_that_one_custodian_serves_is_left(custodians: Custodians) -> N
     assert grounds.history.head == ours.head
     assert liar.served
     custodians.submit(further(ours, "then"))
-    assert enclave.renew(EMPTY_ANCHOR, grounds.history).history.heads[2] == ours.head.cid()
+    assert enclave.renew(EMPTY_ANCHOR, EMPTY_ROOT, grounds.history).history.heads[2] == ours.head.cid()
 
 
 @pytest.mark.parametrize("off_s", [-(10**8), -CLOCK_SKEW_S, 0, 5, 10**8])

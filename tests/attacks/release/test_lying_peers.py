@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from enclave.keys import InstanceKeys
-from tests.attacks.release.asking import Asking
+from tests.attacks.release.asking import Asking, log_root
 from tests.builders import sealed_dataset, seeded
 from tests.enclaves import Clock, Custodians, LocalCustodian, World, opening, world
 from tests.peers import Backup, LocalPeer, others, visit
@@ -134,7 +134,7 @@ def test_a_window_is_not_crowded_out(scene: Scene, restored: Custody, is_said_to
     grounds, _ = asked.open(AT)
     assert scene.first.instance in {window.instance for window in grounds.lost}
     assert scene.first.instance in {window.instance for window in grounds.reported}
-    asked.renew(AT, grounds.history)  # although the liar's windows are many
+    asked.renew(AT, log_root(AT), grounds.history)  # although the liar's windows are many
 
 
 class TestListsOfManifests:

@@ -11,7 +11,7 @@ import pytest
 
 from enclave.keys import InstanceKeys
 from tests import builders
-from tests.attacks.release.asking import Asking
+from tests.attacks.release.asking import Asking, log_root
 from tests.builders import Scope, sealed_dataset, seeded
 from tests.enclaves import Clock, Custodians, LocalCustodian, opening, world
 from tests.peers import Backup, LocalPeer, Unreachable, others, visit
@@ -205,7 +205,7 @@ class TestWithOthers:
         past.caught_up(restored)
         three = [restored, *past.custodians.all[1:]]
         asked = opening(past.world, [LocalCustodian(custody) for custody in three], keys=past.second)
-        grounds = asked.renew(NOW_AT, past.world.history)
+        grounds = asked.renew(NOW_AT, log_root(NOW_AT), past.world.history)
         assert {lease.custodian for lease in grounds.leases} == {custody.public.key for custody in three}
         assert agreed_terms(grounds.leases, past.world.dao.charter, genesis=WORLD.genesis, at=grounds.time_base)
         assert restored.catching_up.answer(past.question(1)).standing.anchor == NOW_AT

@@ -13,7 +13,7 @@ from enclave.status import State
 from rag.kinship import RESEMBLING_MAX
 from storage.cid import Cid
 from tests.deployment import Deployment, deployed
-from tests.enclaves import world
+from tests.enclaves import NOW, license_of, world
 from tests.people import seeded, wallet
 from tests.policies import ANYONE, own_credential
 from tests.versions import versions
@@ -104,6 +104,20 @@ def test_a_dozen_strangers_see_no_more_than_one(tmp_path: Path) -> None:
                 seen |= drained(client, k=2, most=4)
     assert len(seen) <= 6
     assert all(re.search(re.escape(one), STORY) for one in seen)
+
+
+def test_all_keys_of_one_licensee_see_no_more_than_one(tmp_path: Path) -> None:
+    setting = world(texts=windows(120, 120), policy={"passages_max": 6})
+    seen: set[str] = set()
+    with deployed(tmp_path, setting) as deployment:
+        deployment.add_credit(10_000)
+        for number in range(6):  # fresh session keys, and renewed licenses
+            license = license_of(setting, wallet("licensee"), issued_at=NOW - number)
+            asking = deployment.credential(license=license, seed=seeded(f"key {number}"))
+            with deployment.client(asking) as client:
+                seen |= drained(client, k=2, most=4)
+                assert client.quote(k=2).passages_left == 6 - len(seen)
+    assert len(seen) == 6
 
 
 def test_what_is_left_is_said_by_every_receipt_and_never_grows(tmp_path: Path) -> None:
