@@ -1,8 +1,9 @@
 """Questions through TLS, sessions, policy, metering and receipts, against the bare engine and Chroma in this process.
 
-The vectors are those of `coffer bench retrieve`: SciFact's sentences and, beyond them, the same with noise. Passages
-have a kilobyte of text. Two machines' worth of work shares these cores: the asking side builds requests and parses
-answers on them too. It checks no receipts where the row does not say so: that is the asking app's time.
+The bare engine has a process of its own, set up as the enclave's engine is (`benchmarks.bare`). The vectors are those
+of `coffer bench retrieve`: SciFact's sentences and, beyond them, the same with noise. Passages have a kilobyte of text.
+Two machines' worth of work shares these cores: the asking side builds requests and parses answers on them too. It
+checks no receipts where the row does not say so: that is the asking app's time.
 """
 
 from __future__ import annotations
@@ -15,25 +16,24 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.bare import BareEngine, bare_engine, bare_text_engine
 from benchmarks.harness import Row, result, row, tell
 from benchmarks.peer_documents import chroma_with_documents
 from benchmarks.retrieve import vectors_of
 from benchmarks.sentences import sentences
 from benchmarks.synthetic import VECTORS_VARIABLE, passage
-from cli import wiring
-from cli.home import settings_from
 from cli.stage import Stage
 from cli.stage_policy import Terms
 from enclave.client import Answer, EnclaveClient
 from enclave.credential import Credential
 from enclave.v1 import retrieval_pb2 as pb
-from rag.chosen import made_index
 from vault.ballot import Support
 from vault.envelope import Passage
 from vault.policy import Policy
@@ -52,6 +52,7 @@ SINGLE = 100  # questions of a round, one at a time
 CONCURRENT = 32
 TEXT_PASSAGES = 2000
 TEXT_S = 6.0
+TEXT_BATCHES = 60  # of the bare engine, a round
 UNBOUNDED = 10**9
 PRICE = 250
 QUESTIONS = ("where is the archive of the ledger", "which digest does the header name", "how does a filter index work")
@@ -70,13 +71,13 @@ def run() -> dict[str, Any]:
 
 
 def _by_vector(vectors: NDArray[np.float32], queries: Queries) -> list[Row]:
-    count, index = len(vectors), made_index(vectors)
+    count = len(vectors)
     name = f"{count // 1000} k passages"
     rates: list[list[float]] = [[], [], []]
-    with _serving(vectors) as (stage, credential):
+    with bare_engine(vectors) as bare_one, _serving(vectors) as (stage, credential):
         for number in range(ROUNDS):  # in turns, so that a slow minute slows all of them
             tell(f"{name}: batches, round {number + 1} of {ROUNDS}")
-            rates[0].append(_bare_rate(index, queries))
+            rates[0].append(bare_one.rate([_batch(queries, number) for number in range(BATCHES)], k=K))
             rates[1].append(_batch_rate(stage, credential, queries))
             rates[2].append(_checked_rate(stage, credential, queries))
         bare, whole, checked = map(statistics.median, rates)
@@ -87,7 +88,7 @@ def _by_vector(vectors: NDArray[np.float32], queries: Queries) -> list[Row]:
             row(f"the same, checked by one client, {name}", "queries/s", checked, against, bare, goal=None, less=False),
         ]
         goal = CHROMA_GOALS["exact"] if count == SMALL else None
-        rows += _singles(stage, credential, vectors, queries, name=f"exact, {name}", goal=goal, alone=index)
+        rows += _singles(stage, credential, vectors, queries, name=f"exact, {name}", goal=goal, alone=bare_one)
     return rows
 
 
@@ -108,18 +109,18 @@ def _singles(
     *,
     name: str,
     goal: float | None,
-    alone: Any,
+    alone: BareEngine | None,
 ) -> list[Row]:
     """Measure one question at a time, beside Chroma with the same vectors and documents, and the bare index."""
     texts = [passage(number).text for number in range(len(vectors))] if goal is not None else []
-    asks: dict[str, Callable[[Queries], object]] = {}
+    asks: dict[str, Callable[[Queries], float]] = {}
     with stage.connect(credential) as client, chroma_with_documents(vectors, texts) as peer:
-        asks["ours"] = lambda query: client.search(k=K, vector=query.tobytes())
-        asks["unchecked"] = lambda query: client.unchecked(client.question(k=K, vector=query.tobytes()))
+        asks["ours"] = _timed(lambda query: client.search(k=K, vector=query.tobytes()))
+        asks["unchecked"] = _timed(lambda query: client.unchecked(client.question(k=K, vector=query.tobytes())))
         if peer is not None:
-            asks[peer.name] = peer.ask
+            asks[peer.name] = _timed(peer.ask)
         if alone is not None:
-            asks["the bare engine"] = lambda query: alone.search(query[None], k=K, allowed=None)
+            asks["the bare engine"] = partial(alone.ask, k=K)
         tell(f"{name}: single questions")
         ms = _medians_ms(asks, queries)
     ours, unchecked = ms.pop("ours"), ms.pop("unchecked")
@@ -132,30 +133,38 @@ def _singles(
     return rows
 
 
-def _medians_ms(asks: dict[str, Callable[[Queries], object]], queries: Queries) -> dict[str, float]:
+def _timed(ask: Callable[[Queries], object]) -> Callable[[Queries], float]:
+    def asked(query: Queries) -> float:
+        started = time.perf_counter()
+        ask(query)
+        return 1000 * (time.perf_counter() - started)
+
+    return asked
+
+
+def _medians_ms(asks: dict[str, Callable[[Queries], float]], queries: Queries) -> dict[str, float]:
     """Return each one's median milliseconds; they take turns, query by query."""
     taken: dict[str, list[float]] = {name: [] for name in asks}
     for number in range(-10, ROUNDS * SINGLE):  # the first ones warm up
-        query = queries[number % len(queries)]
         for name, ask in asks.items():
-            started = time.perf_counter()
-            ask(query)
+            ms = ask(queries[number % len(queries)])
             if number >= 0:
-                taken[name].append(1000 * (time.perf_counter() - started))
+                taken[name].append(ms)
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
 def _by_text() -> list[Row]:
     """Measure single questions by text, many at once, against embedding and searching in one process."""
     made = [passage(number) for number in range(TEXT_PASSAGES)]
-    embedder = wiring.make_embedder(settings_from())
-    index = made_index(embedder.embed_passages([one.text for one in made]))
-    with _staged(made, module="cli.entry") as (stage, credential):
+    with (
+        bare_text_engine([one.text for one in made]) as bare_one,
+        _staged(made, module="cli.entry") as (stage, credential),
+    ):
         whole, bare = [], []
         for number in range(ROUNDS):
             tell(f"{CONCURRENT} questions by text at once, round {number + 1} of {ROUNDS}")
             whole.append(_text_rate(stage, credential))
-            bare.append(_embedded_rate(embedder, index))
+            bare.append(bare_one.text_rate([_texts(asked) for asked in range(TEXT_BATCHES)], k=K))
     ours, theirs = statistics.median(whole), statistics.median(bare)
     what = f"{CONCURRENT} single questions by text at once"
     against = f"embedding and searching {CONCURRENT} at a time in one process"
@@ -208,13 +217,6 @@ def _staged(passages: Sequence[Passage], *, module: str) -> Iterator[tuple[Stage
         credential = stage.license("app", policy)
         stage.credit("app", 10**9, policy.currency)
         yield stage, credential
-
-
-def _bare_rate(index: Any, queries: Queries) -> float:
-    started = time.perf_counter()
-    for number in range(BATCHES):
-        index.search(_batch(queries, number), k=K, allowed=None)
-    return BATCHES * BATCH / (time.perf_counter() - started)
 
 
 def _batch(queries: Queries, number: int) -> Queries:
@@ -277,10 +279,5 @@ def _text_rate(stage: Stage, credential: Credential) -> float:
         return sum(pool.map(ask, range(CONCURRENT))) / TEXT_S
 
 
-def _embedded_rate(embedder: Any, index: Any) -> float:
-    until, asked, started = time.perf_counter() + TEXT_S / 2, 0, time.perf_counter()
-    while time.perf_counter() < until:
-        texts = [f"{QUESTIONS[asked % 3]} {number} {asked}" for number in range(CONCURRENT)]
-        index.search(embedder.embed_queries(texts), k=K, allowed=None)
-        asked += CONCURRENT
-    return asked / (time.perf_counter() - started)
+def _texts(asked: int) -> list[str]:
+    return [f"{QUESTIONS[asked % 3]} {number} {asked}" for number in range(CONCURRENT)]

@@ -38,14 +38,21 @@ def serve(link: Connection, factory: EngineFactory) -> None:
     """Answer the far end of `link` with the engine that `factory` makes, until it is closed."""
     harden()
     die_with_parent()
-    # Idle OpenMP threads would spin on the cores that the front process and its clients need (read when torch loads).
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    have_threads_sleep()
     os.environ.setdefault("JOBLIB_MULTIPROCESSING", "0")  # its semaphore would outlive a killed child
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C at the terminal is the parent's to handle
     engine = factory()
     gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then
     with contextlib.suppress(EOFError, KeyboardInterrupt):
         _Child(engine, link).serve()
+
+
+def have_threads_sleep() -> None:
+    """Have idle OpenMP threads sleep, for torch that is still to be loaded: it reads this once.
+
+    They would spin on the cores that the front process and its clients need.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 class _Child:
