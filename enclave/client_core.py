@@ -160,11 +160,15 @@ class ClientCore:
 
     def _settled(self, pending: Pending, paid: Paid) -> Paid:
         """Count what an answer cost; one that was paid for before this client asked for it cost nothing now."""
-        is_old = paid.is_repeat and pending.first_asked is None and not pending.is_uncertain
-        self._spending.settle(pending.query.request, 0 if is_old else paid.receipt.price)
-        if not is_old:
-            self._payer.received(paid.receipt.price)
+        self._spending.settle(pending.query.request, 0 if _is_old(pending, paid) else paid.receipt.price)
+        self._counted(pending, paid)
         return paid
+
+    def _counted(self, pending: Pending, paid: Paid) -> None:
+        """Count a checked answer, once, among what vouchers are signed for."""
+        if not pending.is_counted and not _is_old(pending, paid):
+            self._payer.received(paid.receipt.price)
+        pending.is_counted = True
 
     def _kept(self, paid: Paid) -> Paid:
         """Keep an answer's receipt. Raises `ReceiptNotKept`, which bears the answer."""
@@ -220,6 +224,8 @@ class ClientCore:
                 self._attempt_failed([chunk[place]], outcome)
                 again.append(place)
                 refusal = refusal or outcome
+            elif isinstance(outcome, Answer):
+                self._counted(chunk[place], outcome)
         return again, refusal
 
     def _may_pay(self, error: Exception) -> bool:
@@ -233,3 +239,8 @@ class ClientCore:
         if pending is None:
             raise InvalidReceipt("request: an answer to a question that was never asked")
         return pending
+
+
+def _is_old(pending: Pending, paid: Answer | Embedding | Count) -> bool:
+    """Say whether an answer was paid for before this client asked for it."""
+    return paid.is_repeat and pending.first_asked is None and not pending.is_uncertain

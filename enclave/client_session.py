@@ -47,6 +47,7 @@ class Pending:
     epoch: int = 0  # the newest that was known as it was sent last: no answer rests on an older one
     confirmed: bytes = FIRST_PREVIOUS  # the receipt that it confirmed as it was sent last (rule R4)
     is_uncertain: bool = False  # an attempt had no answer, so it may have been charged
+    is_counted: bool = False  # its answer is among what vouchers are signed for
 
 
 class Place(TypedDict):

@@ -50,6 +50,7 @@ TABLE: Final[tuple[tuple[type[Exception], grpc.StatusCode, str], ...]] = (
     (errors.NotYet, _Code.FAILED_PRECONDITION, "NOT_YET"),
     (errors.LedgerTampered, _Code.DATA_LOSS, "LEDGER_TAMPERED"),
     (errors.RecordsUnavailable, _Code.UNAVAILABLE, "RECORDS_UNAVAILABLE"),
+    (errors.ExcessiveDemand, _Code.FAILED_PRECONDITION, "EXCESSIVE_DEMAND"),
     (errors.InvalidReceipt, _Code.INVALID_ARGUMENT, "INVALID_RECEIPT"),
     (errors.ServiceUnavailable, _Code.UNAVAILABLE, "SERVICE_UNAVAILABLE"),
     (storage_errors.InvalidCid, _Code.INVALID_ARGUMENT, "MALFORMED"),

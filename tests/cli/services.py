@@ -65,8 +65,12 @@ expires: 30d
 
 
 @contextmanager
-def one_party(root: Path, first_home: Path) -> Iterator[Party]:
-    """Run one party that plays everybody, with an enclave that serves one small dataset."""
+def one_party(root: Path, first_home: Path, *, policy_too: str = "") -> Iterator[Party]:
+    """Run one party that plays everybody, with an enclave that serves one small dataset.
+
+    Args:
+        policy_too: further lines of its policy.
+    """
     shutil.copytree(first_home, root / "home")
     with (root / "home" / "coffer.toml").open("a") as settings:
         settings.write(f"\nepoch_s = {EPOCH_S}\n")
@@ -78,7 +82,7 @@ def one_party(root: Path, first_home: Path) -> Iterator[Party]:
     with ExitStack() as stack:
         custodian = stack.enter_context(service(root / "custodian", "custodian", "serve"))
         (root / "address").write_text(custodian)
-        policy = _adopted(party, root, custodian)
+        policy = _adopted(party, root, custodian, POLICY + policy_too)
         enclave = stack.enter_context(
             service(party.home, "enclave", "serve", policy["genesis"], "--custodian", custodian)
         )
@@ -91,7 +95,7 @@ def one_party(root: Path, first_home: Path) -> Iterator[Party]:
         yield party
 
 
-def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
+def _adopted(party: Party, root: Path, custodian: str, policy: str) -> dict[str, str]:
     member = party.wallet("member")
     waits = ("--voting-delay", "0", "--voting-period", "3s", "--extension", "0", "--round", "1s", "--timelock", "0")
     found = ("--member", member, "--treasury", member, "--custodian", custodian)
@@ -99,7 +103,7 @@ def _adopted(party: Party, root: Path, custodian: str) -> dict[str, str]:
     manifest = party.json("dataset", "seal", root / "docs", "--owner", "member", "--allow-simulated")["manifest"]
     party.run("dataset", "publish", manifest, "--owner", "member", "--custodian", custodian)
     (root / "enclave.json").write_text(json.dumps(party.json("enclave", "describe", genesis)))
-    (root / "policy.yaml").write_text(POLICY.format(manifest=manifest, member=member))
+    (root / "policy.yaml").write_text(policy.format(manifest=manifest, member=member))
     at = ("--custodian", custodian)
     for _ in range(TRIES_MAX):
         made = party.json("dao", "propose", "--wallet", "member", "--policy", root / "policy.yaml", *at)
