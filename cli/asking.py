@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, Unpack
 
 from cli.home import Home
 from cli.sealed_files import read_bounded, write_private
-from enclave.client import Answer, Asking, EnclaveClient
+from enclave.client import Answer, Asking, Count, EnclaveClient
 from enclave.credential import Credential
 from enclave.receipt_folder import ReceiptFolder
+from storage.cid import Cid
 from vault.codec import Digest, Record, encode
 from vault.errors import (
     AccessDenied,
@@ -30,7 +31,7 @@ from vault.errors import (
     ServiceUnavailable,
     VaultError,
 )
-from vault.question import Query
+from vault.question import PLAIN, Query
 
 _FILE_BYTES_MAX = 1024
 _REFUSALS = (AccessDenied, BudgetExhausted, CreditExhausted, RateExceeded, RequestConflict)
@@ -59,8 +60,29 @@ def asked(
 ) -> tuple[Answer, Path]:
     """Return the answer and where its receipt was saved; the receipt is kept before the request is forgotten."""
     path, request = _opened(client, place, credential, text, k, asked)
-    try:
+    with _open_until_refused(path):
         answer = client.search(text, k=k, request_id=request.request, salt=request.salt, **asked)
+    return answer, _closed(place, path, answer)
+
+
+def counted(
+    client: EnclaveClient, place: Home, credential: Credential, where: bytes, *, datasets: Sequence[Cid], price_max: int
+) -> tuple[Count, Path]:
+    """Return how many passages meet a filter and where the receipt was saved, as `asked` does."""
+    asked = Asking(datasets=datasets, options=replace(PLAIN, where=where), price_max=price_max)
+    path, request = _opened(client, place, credential, "", 0, asked)
+    with _open_until_refused(path):
+        count = client.count(
+            where, datasets=datasets, price_max=price_max, request_id=request.request, salt=request.salt
+        )
+    return count, _closed(place, path, count)
+
+
+@contextmanager
+def _open_until_refused(path: Path) -> Iterator[None]:
+    """Leave an open request where nobody answered, and forget it where it was refused."""
+    try:
+        yield
     except ServiceUnavailable as error:
         raise ServiceUnavailable(
             f"{error}. Run the same command again: an answer that was charged already is not charged twice"
@@ -68,7 +90,6 @@ def asked(
     except _REFUSALS:
         path.unlink(missing_ok=True)  # nothing was charged under this id, or what was is refunded
         raise
-    return answer, _closed(place, path, answer).receipt
 
 
 def asked_each(
@@ -88,7 +109,7 @@ def asked_each(
     kept: list[Kept | VaultError] = []
     for (path, _), outcome in zip(opened, client.search_batch(queries), strict=True):
         if isinstance(outcome, Answer):
-            kept.append(_closed(place, path, outcome))
+            kept.append(Kept(outcome, _closed(place, path, outcome)))
             continue
         if isinstance(outcome, _REFUSALS):
             path.unlink(missing_ok=True)
@@ -107,10 +128,10 @@ def _opened(
     return path, request
 
 
-def _closed(place: Home, path: Path, answer: Answer) -> Kept:
-    receipt = ReceiptFolder(place.receipts).keep(answer.receipt, answer.file)
+def _closed(place: Home, path: Path, paid: Answer | Count) -> Path:
+    receipt = ReceiptFolder(place.receipts).keep(paid.receipt, paid.file)
     path.unlink(missing_ok=True)
-    return Kept(answer, receipt)
+    return receipt
 
 
 def _open_path(place: Home, credential: Credential, alike: Query) -> Path:

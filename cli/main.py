@@ -22,6 +22,7 @@ from cli import (
 )
 from cli.bench import bench
 from cli.cid import cid
+from cli.count import count
 from cli.demo.command import demo
 from cli.doctor import doctor
 from cli.evaluate import evaluation
@@ -47,6 +48,7 @@ app.add_typer(storage.app, name="storage", no_args_is_help=True)
 app.add_typer(license.app, name="license", no_args_is_help=True)
 app.add_typer(credit.app, name="credit", no_args_is_help=True)
 app.command("query")(query)
+app.command("count")(count)
 app.command("quote")(quote)
 app.command("describe")(describe)
 app.command("embed")(embed)

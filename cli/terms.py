@@ -15,7 +15,10 @@ from enclave.receipt_folder import ReceiptFolder
 
 _QUOTED = ("price_max", "price_min", "passages_max", "passages_left", "credit", "spend_left")
 _DATASET = ("title", "passages", "index", "recall_ppm")
-_DESCRIBED = ("k_max", "queries_per_minute", "price_per_query", "price_per_passage", "currency", "owners_min")
+_DESCRIBED = (
+    *("k_max", "queries_per_minute", "price_per_query", "price_per_passage", "currency", "owners_min"),
+    "counts_in",
+)
 
 
 def quote(
@@ -64,6 +67,8 @@ def describe(
         say(f"price: {told.price_per_query} micro-{unit} a question, {told.price_per_passage} a passage")
         say(f"limits: {told.k_max} passages an answer, of {told.owners_min} owners or more")
         say(f"        {told.queries_per_minute} questions a minute")
+        counts = f"in steps of {told.counts_in}" if told.counts_in else "not told"
+        say(f"counts: {counts}")
         say(f"TEE {tee_text(at.tee)}")
 
 

@@ -117,16 +117,19 @@ class EnclaveClient(ClientCore):
         *,
         datasets: Sequence[Cid] = (),
         price_max: int = INTEGER_MAX,
+        request_id: bytes | None = None,
+        salt: bytes | None = None,
         timeout_s: float | None = None,
     ) -> Count:
         """Return how many passages meet a filter, where the policy tells that; charged like an answer of no passages.
 
         Args:
             where: the filter, canonical DAG-CBOR.
+            request_id: as `question` takes it, with its salt.
         Raises: `AccessDenied` where the policy does not tell it; what `search` raises.
         """
         asked = Asking(datasets=datasets, options=replace(PLAIN, where=where), price_max=price_max)
-        return self._paid(operations.counting, self._fresh("", 0, None, None, asked), timeout_s)
+        return self._paid(operations.counting, self._fresh("", 0, request_id, salt, asked), timeout_s)
 
     def search_batch(
         self,

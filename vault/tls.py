@@ -10,17 +10,9 @@ from __future__ import annotations
 import socket
 import ssl
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from hashlib import sha256
 from typing import Any
 
 import grpc
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-from cryptography.x509.oid import NameOID
 
 from vault.errors import ServiceUnavailable
 
@@ -59,37 +51,9 @@ class TlsIdentity:
     @classmethod
     def fresh(cls) -> TlsIdentity:
         """Make a key and certificate for this start; the same key is never given a second certificate."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME)])
-        usage = x509.KeyUsage(
-            digital_signature=True,
-            content_commitment=False,
-            key_encipherment=False,
-            data_encipherment=False,
-            key_agreement=False,
-            key_cert_sign=False,
-            crl_sign=False,
-            encipher_only=False,
-            decipher_only=False,
-        )
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(datetime(1970, 1, 1, tzinfo=UTC))
-            .not_valid_after(datetime(9999, 12, 31, tzinfo=UTC))
-            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-            .add_extension(usage, critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME)]), critical=False)
-            .sign(key, hashes.SHA256())
-        )
-        return cls(
-            certificate.public_bytes(Encoding.PEM),
-            _key_hash(certificate),
-            key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
-        )
+        from vault.certificate import made_certificate
+
+        return cls(*made_certificate(SERVER_NAME))
 
     def server_credentials(self) -> grpc.ServerCredentials:
         """Return what a gRPC server listens with."""
@@ -109,6 +73,8 @@ class PinnedCertificate:
     @classmethod
     def fetch(cls, address: str, *, timeout_s: float = CONNECT_TIMEOUT_S) -> PinnedCertificate:
         """Read the certificate of `host:port` over TLS 1.3, or raise `ServiceUnavailable`."""
+        from vault.certificate import UNREADABLE, read_certificate
+
         host, _, port = address.rpartition(":")
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname = False
@@ -126,9 +92,8 @@ class PinnedCertificate:
         if der is None:
             raise ServiceUnavailable(f"the service at {address} shows no certificate")
         try:
-            certificate = x509.load_der_x509_certificate(der)
-            return cls(certificate.public_bytes(Encoding.PEM), _key_hash(certificate))
-        except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+            return cls(*read_certificate(der))
+        except UNREADABLE as error:
             raise ServiceUnavailable(f"the service at {address} shows a certificate that cannot be read") from error
 
     def channel(self, address: str) -> grpc.Channel:
@@ -141,8 +106,3 @@ class PinnedCertificate:
 
     def _credentials(self) -> grpc.ChannelCredentials:
         return grpc.ssl_channel_credentials(root_certificates=self.pem)
-
-
-def _key_hash(certificate: x509.Certificate) -> bytes:
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return sha256(spki).digest()

@@ -20,6 +20,7 @@ from tests.cli.party import PASSWORD, Party
 START_S_MAX = 90
 TRIES_MAX = 5
 EPOCH_S = 2  # so that royalty epochs close while tests wait
+GAUGES = 7  # passages beside the two that tests ask for
 TEXT = "The harbor closes at noon on Sundays."
 QUESTION = "when does the harbor close?"
 
@@ -60,6 +61,7 @@ price: {{per_query: 1000}}
 limits: {{k: 4, passages: 1000}}
 enclaves: [enclave.json]
 split: {{operator: "{member}"}}
+output: {{counts_in: 5}}
 expires: 30d
 """
 
@@ -78,6 +80,8 @@ def one_party(root: Path, first_home: Path, *, policy_too: str = "") -> Iterator
     (root / "docs" / "a.txt").write_text(TEXT)
     noted = {"text": "Tide tables are printed in May.", "title": "b", "metadata": {"tags": ["tides"], "year": 2024}}
     (root / "docs" / "b.jsonl").write_text(json.dumps(noted))
+    gauges = [{"text": f"Gauge {number} is read hourly.", "metadata": {"year": 1990}} for number in range(GAUGES)]
+    (root / "docs" / "gauges.jsonl").write_text("\n".join(map(json.dumps, gauges)))
     party = Party(root / "home")
     with ExitStack() as stack:
         custodian = stack.enter_context(service(root / "custodian", "custodian", "serve"))

@@ -109,12 +109,42 @@ def test_the_terms_are_free_and_a_vector_costs_a_question(party: Party) -> None:
     assert party.json("credit", "show")["credit"] == before - 1000
 
 
+def test_a_count_is_told_in_steps_and_has_a_receipt(party: Party) -> None:
+    before = pay_in(party, 10_000)
+    assert party.json("describe", "--allow-simulated")["counts_in"] == 5
+    old = ('{"key": "year", "range": {"lt": 2000}}', "--allow-simulated")
+    counted = party.json("count", *old)
+    assert (counted["count"], counted["counts_in"], counted["price"]) == (5, 5, 1000)
+    assert party.json("receipt", "verify", counted["receipt"], "--allow-simulated")["verified"]
+    assert "5 … 9 passages" in party.run("count", *old).stdout
+    assert party.json("count", '{"key": "year", "equals": 2024}', "--allow-simulated")["count"] == 0
+    assert "fewer than 5" in party.run("count", '{"key": "year", "equals": 2024}', "--allow-simulated").stdout
+    assert party.json("credit", "show")["credit"] == before - 4000
+    assert not list((party.home / "receipts").glob("*.open"))
+
+
+@pytest.mark.parametrize(
+    ("where", "extra"),
+    [
+        ("year is 2024", ()),
+        ('{"key": "year"}', ()),
+        ('{"key": "year", "equals": 2024}', ("--max-price", "999")),
+    ],
+)
+def test_a_count_that_cannot_be_or_costs_too_much_is_refused_and_free(
+    party: Party, where: str, extra: tuple[str, ...]
+) -> None:
+    before = pay_in(party, 1000)
+    party.refused("count", where, *extra, "--allow-simulated")
+    assert party.json("credit", "show")["credit"] == before
+
+
 def test_more_passages_than_the_policy_gives_are_refused_but_never_by_default(party: Party) -> None:
     pay_in(party, 1000)
     before = party.json("credit", "show")["credit"]
     assert "1 … 4" in party.refused("query", QUESTION, "--allow-simulated", "--k", "5")
     assert party.json("credit", "show")["credit"] == before
-    assert len(party.json("query", QUESTION, "--allow-simulated")["passages"]) == 2
+    assert len(party.json("query", QUESTION, "--allow-simulated")["passages"]) == 4
 
 
 def test_nothing_is_sent_to_a_simulated_tee_that_was_not_expected(party: Party) -> None:

@@ -97,6 +97,10 @@ def test_the_same_count_again_is_free_and_the_same(tmp_path: Path) -> None:
             first, again = machine.ask(query), machine.ask(query)
             assert first.query_vector == again.query_vector == count_bytes(10)
             assert (first.is_repeat, again.is_repeat, first.receipt) == (False, True, again.receipt)
+        with deployment.client() as client:
+            ids = {"request_id": bytes(31) + b"r", "salt": bytes(31) + b"s"}
+            told, repeated = (client.count(below(12_000), **ids) for _ in range(2))
+            assert (told.is_repeat, repeated.is_repeat, told.receipt) == (False, True, repeated.receipt)
 
 
 def test_what_too_few_owners_stand_behind_counts_as_nothing(tmp_path: Path) -> None:
