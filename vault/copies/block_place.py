@@ -9,7 +9,7 @@ from typing import Final
 from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
-from vault.copies.model import Advance, Job, Kind, Notes, Outlook
+from vault.copies.model import Advance, Job, Kind, Notes, Outlook, Release
 from vault.publishing import dataset_blocks, verify_stored
 
 PUT_AT_ONCE: Final = 4  # blocks on their way to one place
@@ -69,9 +69,9 @@ class BlockPlace:
         """Do nothing: what is kept there does not lapse."""
         return None
 
-    def let_go(self, notes: Notes) -> str:
+    def let_go(self, notes: Notes, *, at: int) -> Release:
         """Do nothing: whoever deletes takes the blocks away."""
-        return ""
+        return Release()
 
     def _put(self, cid: Cid, block: bytes, is_repair: bool) -> None:
         if not (self._holds(cid) if is_repair else self._blobs.has(cid)):
