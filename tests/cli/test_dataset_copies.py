@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 
 from cli import wiring
 from cli.home import settings_from
+from storage import directory
 from storage.cid import RAW, Cid
 from storage.directory import DirectoryBlobs
 from tests.cli.conftest import PASSWORD, Clock, Founded, Party
@@ -209,6 +211,28 @@ def test_what_a_copy_costs_is_told_before_it_is_paid_and_stays_under_the_limit(d
         assert "$0.06" in dao.party.run("dataset", "status").stdout
         dao.party.run("storage", "watch", "--once", "--whole")
     assert node.broken == []
+
+
+def test_a_place_whose_disk_is_full_is_pending_with_why_and_goes_on_when_there_is_room(
+    dao: Founded, manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(dao, attic=attic(tmp_path))
+    with monkeypatch.context() as patch:
+        real = directory._write_flushed
+
+        def full(path: Path, block: bytes) -> None:
+            if path.is_relative_to(tmp_path / "attic"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(path, block)
+
+        patch.setattr(directory, "_write_flushed", full)
+        publish(dao, manifest, code=1)
+        shown = status(dao, code=1)
+        assert (shown["storage"]["state"], shown["attic"]["state"]) == ("verified", "pending")
+        assert "no room left" in shown["attic"]["fault"]
+        assert list(DirectoryBlobs(tmp_path / "attic").cids()) == []
+    dao.party.run("storage", "watch", "--once")
+    assert status(dao)["attic"]["state"] == "verified"
 
 
 @pytest.mark.parametrize("wrong", ["nobody", "owner"])
