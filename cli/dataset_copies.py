@@ -6,7 +6,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
@@ -20,10 +21,9 @@ from cli.quantities import counted
 from cli.tables import show_table
 from cli.workplace import opened_home
 from storage.cid import Cid
-from storage.errors import StorageError
 from storage.model import Blobs
 from vault.copies.model import COPIES_MAX, Copy, CopyState, Place
-from vault.errors import MalformedObject, VaultError
+from vault.errors import MalformedObject
 from vault.utc import time_text
 
 if TYPE_CHECKING:
@@ -105,22 +105,25 @@ def states(records: Records, rows: Sequence[DatasetRow]) -> dict[Cid, str]:
     return {row.manifest: "pending" if row.state == "sealed" and row.manifest in begun else row.state for row in rows}
 
 
-def let_go(settings: Settings, copies: CopyRecords, manifests: Sequence[Cid]) -> list[str]:
-    """Unpin deleted datasets, have the watch forget them, and say what stays where all the same."""
-    from vault.copies.notes import RecordedNotes
+def let_go(settings: Settings, copies: CopyRecords, manifests: Sequence[Cid]) -> list[Copy]:
+    """Have every place let go of deleted datasets; return the copies that are leaving or gone, with what that leaves.
 
-    remains = []
-    for copy in [copy for manifest in manifests for copy in copies.copies(manifest)]:
-        try:
-            place = places.open_place(settings, copy.place) if is_named(settings, copy.place) else None
-            said = place.let_go(RecordedNotes(copies, copy.manifest, copy.place)) if place else "not in the settings"
-        except (StorageError, VaultError) as error:
-            said = str(error)
-        if said:
-            remains.append(f"its copy at {copy.place}: {said}")
+    The watch goes on with those that are leaving. Nobody repairs any of them from here on.
+    """
+    from vault.copies.leaving import let_go
+
     for manifest in manifests:
-        copies.forget_dataset(manifest)
-    return remains
+        copies.unwant(manifest)
+    left = []
+    for copy in [copy for manifest in manifests for copy in copies.copies(manifest)]:
+        if is_named(settings, copy.place):
+            opened = partial(places.open_place, settings, copy.place)
+            left.append(let_go(copies, copy, opened, at=wiring.clock()))
+        else:
+            copies.forget(copy.manifest, copy.place)
+            told = "the settings do not name this place any more, so it was told nothing"
+            left.append(replace(copy, state=CopyState.GONE, fault=told))
+    return left
 
 
 def is_named(settings: Settings, place: str) -> bool:
@@ -166,20 +169,26 @@ def status(
     It asks nobody: it shows what publishing and `coffer storage watch` saw. Exit code 1 where fewer copies are
     verified than are wanted.
     """
-    from vault.copies.status import copies_of
+    from vault.copies.status import copies_of, leaving
     from vault.records.copies import CopyRecords
 
     with reported():
         settings, _ = opened_home(home)
         cid = cid_option(manifest) if manifest is not None else None
         with wiring.open_database(settings) as records:
-            found = copies_of(CopyRecords(records), cid, places=places.named(settings, ()))
+            copies = CopyRecords(records)
+            found, left = copies_of(copies, cid, places=places.named(settings, ())), leaving(copies, cid)
+        found = [one for one in found if one.wanted or not left]
         if json:
-            show_json({"datasets": [dataset_json(one) for one in found]})
-        elif not found:
+            shown = [{"manifest": str(copy.manifest)} | copy_json(copy) for copy in left]
+            show_json({"datasets": [dataset_json(one) for one in found], "leaving": shown})
+        elif not found and not left:
             say("no dataset was published from this home yet; publish one with: coffer dataset publish")
         for one in () if json else found:
             show_copies(one)
+        for copy in () if json else left:
+            say(f"[bold]{copy.manifest}[/] was deleted, and {foreign(copy.place)} has not let go of it yet")
+            say(f"[yellow]{foreign(copy.place)}[/]: {foreign(copy.fault)}")
         if not all(one.is_met for one in found):
             raise typer.Exit(FAILED)
 

@@ -26,7 +26,7 @@ from storage.model import Blobs
 from vault.assembly import history_of
 from vault.charter import Charter
 from vault.codec import OBJECT_BYTES_MAX
-from vault.copies.model import Kind
+from vault.copies.model import Copy, CopyState, Kind
 from vault.deleting import Shredded, remove_blocks, remove_segments, remove_snapshots, shredded
 from vault.delivery import manifest_at
 from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version, verify_tombstone
@@ -227,27 +227,33 @@ def _deleted(deletion: _Deletion, answers: Sequence[Shredded], *, is_json: bool)
     The manifests stay in staging to the end, so that an interrupted deletion can be run again.
     """
     manifests, staging = deletion.manifests, wiring.open_staging(deletion.settings)
-    left = _tombstone(deletion, answers)
-    file = deletion.home.tombstone(str(left.cid()))
-    write_private(file, left.encoded())
+    stone = _tombstone(deletion, answers)
+    file = deletion.home.tombstone(str(stone.cid()))
+    write_private(file, stone.encoded())
     for one in manifests:
         staging.put(one.cid(), one.encoded())
-    kept = dataset_copies.let_go(deletion.settings, deletion.copies, [one.cid() for one in manifests])
+    left = dataset_copies.let_go(deletion.settings, deletion.copies, [one.cid() for one in manifests])
     removed = _blocks_removed(deletion, staging, is_json=is_json)
     for place in deletion.places:
-        place.put(left.cid(), left.encoded())
+        place.put(stone.cid(), stone.encoded())
     for one in manifests:
         deletion.home.data_key(one.dataset, one.version).unlink(missing_ok=True)
         deletion.catalog.remove(one.cid())
         staging.delete(one.cid())
-    return _tombstone_json(left) | {
+    return _tombstone_json(stone) | {
         "deleted": True,
         "versions": [_version_json(*pair) for pair in zip(manifests, answers, strict=True)],
         "blocks_removed": removed,
         "file": str(file),
-        "subject": left.subject().hex() if deletion.is_whole else None,
-        "remains": [sentence.format(lease_s=deletion.charter.lease_s) for sentence in REMAINS] + kept,
+        "subject": stone.subject().hex() if deletion.is_whole else None,
+        "leaving": [_left_json(copy) for copy in left if copy.state is CopyState.LEAVING],
+        "remains": [sentence.format(lease_s=deletion.charter.lease_s) for sentence in REMAINS]
+        + [f"at {copy.place}: {copy.fault}" for copy in left if copy.state is CopyState.GONE and copy.fault],
     }
+
+
+def _left_json(copy: Copy) -> dict[str, Any]:
+    return {"manifest": str(copy.manifest), "place": copy.place, "waiting": copy.fault}
 
 
 def _blocks_removed(deletion: _Deletion, staging: Blobs, *, is_json: bool) -> dict[str, int]:
@@ -320,6 +326,10 @@ def _say(shown: dict[str, Any]) -> None:
     for name, blocks in shown["blocks_removed"].items():
         say(f"{foreign(name)}: {counted(blocks, 'block')} deleted")
     say(f"tombstone [bold]{shown['tombstone']}[/]\n  {foreign(shown['file'])}")
+    for one in shown["leaving"]:
+        say(f"[yellow]{foreign(one['place'])}[/] has not let go of it yet: {foreign(one['waiting'])}")
+    if shown["leaving"]:
+        say("coffer storage watch goes on with that; see it with: coffer dataset status")
     say("what is beyond deleting:")
     for sentence in shown["remains"]:
         say(f"  {sentence}")

@@ -138,7 +138,8 @@ def _filecoin(settings: Settings, name: str, given: PlaceSettings) -> Place:
     from storage.http_place import HttpPlace
     from storage.pdp import PdpProvider
     from storage.warm_storage import WarmStorage, data_set_of, prices_of
-    from vault.copies.piece_place import Account, PiecePlace
+    from vault.copies.piece_notes import Account
+    from vault.copies.piece_place import PiecePlace
 
     warm = WarmStorage(chain_id=given.chain_id, contract=address_from(given.contract))
     chain = HttpPlace(given.chain, name=f"chain {given.chain}", allow_private=given.private)

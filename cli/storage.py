@@ -164,7 +164,7 @@ def _teller(*, json: bool) -> Callable[[Copy], None]:
         if json:
             show_json({"manifest": str(copy.manifest)} | copy_json(copy))
             return
-        color = "green" if copy.state is CopyState.VERIFIED else "yellow"
+        color = "green" if copy.state in (CopyState.VERIFIED, CopyState.GONE) else "yellow"
         at = time_text(wiring.clock())
         wrong = f": {foreign(copy.fault)}" if copy.fault else ""
         out.print(f"{at}  {copy.manifest}  {foreign(copy.place)}  [{color}]{copy.state}[/]{wrong}", soft_wrap=True)

@@ -34,6 +34,14 @@ class Grouping(Protocol):
         """Remove what was written and is not to be named."""
 
 
+@runtime_checkable
+class Unchecked(Protocol):
+    """A place that can leave checking a block to whoever takes it; `storage.directory.DirectoryBlobs` is one."""
+
+    def unchecked(self, cid: Cid) -> bytes:
+        """Return what is there under a block's name."""
+
+
 class Bulk:
     """Puts blocks into `blobs` in no order; use it in `with`: at its end all are durable, or the first error is raised.
 
@@ -54,9 +62,16 @@ class Bulk:
         """Have a block put; raise what an earlier one raised."""
         self._begin(len(block), lambda: self._written(cid, block))
 
-    def put_missing(self, cid: Cid, size: int, read: Callable[[], bytes]) -> None:
-        """Have a block read and put unless the place says that it has it; raise what an earlier one raised."""
-        self._begin(size, lambda: None if self._blobs.has(cid) else self._written(cid, read()))
+    def put_missing(
+        self, cid: Cid, size: int, read: Callable[[], bytes], *, held: Callable[[Cid], bool] | None = None
+    ) -> None:
+        """Have a block read and put unless it is held; raise what an earlier one raised.
+
+        Args:
+            held: says so; the place itself by default.
+        """
+        is_held = held or self._blobs.has
+        self._begin(size, lambda: None if is_held(cid) else self._written(cid, read()))
 
     def _written(self, cid: Cid, block: bytes) -> Any:
         return (self._grouping.write if self._grouping is not None else self._blobs.put)(cid, block)

@@ -28,6 +28,7 @@ from storage.pdp_answers import (
     creation_from,
     data_set_from,
     found_root_from,
+    removal_from,
     transaction_from,
     upload_from,
 )
@@ -165,6 +166,20 @@ class PdpProvider:
         path = f"/pdp/data-sets/{data_set}/pieces/added/{_checked(transaction, self.name)}"
         body = self._data_set_body(path)
         return addition_from(body, transaction=transaction, data_set=data_set, count=count, name=self.name)
+
+    def remove_piece(self, data_set: int, number: int, extra: bytes) -> str:
+        """Have a piece of a data set removed at its next proof, and return the transaction that says so.
+
+        Args:
+            extra: what the owner signed for just this piece.
+        Raises: PieceNotFound: there is no such piece, or no such data set; RequestRefused, StorageUnavailable.
+        """
+        asked = json.dumps({"extraData": _extra(extra), "pieceIds": [number]}).encode()
+        with self._place.ask("DELETE", f"/pdp/data-sets/{data_set}/pieces/{number}", headers=_JSON, body=asked) as got:
+            if got.status == 404:
+                raise PieceNotFound(f"{self.name} has no piece {number} in data set {data_set}") from self._refused(got)
+            self._expect(got, 200)
+            return removal_from(got.body(bytes_max=ANSWER_BYTES_MAX), name=self.name)
 
     def data_set(self, number: int) -> DataSet:
         """Return what the provider says it proves. Raises: DataSetNotFound, StorageUnavailable."""

@@ -81,6 +81,12 @@ def upload_from(location: str, *, name: str) -> str:
     return upload
 
 
+def removal_from(body: bytes, *, name: str) -> str:
+    """Return the transaction that removes a piece. Raises: StorageUnavailable."""
+    transaction = _object(body, name).get("txHash")
+    return transaction_from(transaction if isinstance(transaction, str) else "", name=name)
+
+
 def creation_from(body: bytes, *, transaction: str, name: str) -> Creation:
     """Return how far a data set has come. Raises: StorageUnavailable."""
     said = _object(body, name)

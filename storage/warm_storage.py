@@ -46,10 +46,12 @@ _TYPES: Final = {
         ("pieceData", "Cid[]"),
         ("pieceMetadata", "PieceMetadata[]"),
     ],
+    "SchedulePieceRemovals": [("clientDataSetId", "uint256"), ("pieceIds", "uint256[]")],
 }
 _USED: Final = {
     "CreateDataSet": ("CreateDataSet", "MetadataEntry"),
     "AddPieces": ("AddPieces", "Cid", "PieceMetadata", "MetadataEntry"),
+    "SchedulePieceRemovals": ("SchedulePieceRemovals",),
 }
 
 SignDigest = Callable[[bytes], bytes]
@@ -122,6 +124,11 @@ class WarmStorage:
         signature = sign(self._digest("AddPieces", message))
         none: list[list[str]] = [[] for _ in pieces]
         return _abi(("uint256", "string[][]", "string[][]", "bytes"), (nonce, none, none, signature))
+
+    def removal(self, sign: SignDigest, piece_ids: Sequence[int], *, client_data_set: int) -> bytes:
+        """Return the extra data by which the payer has pieces removed; again is the same, so it needs no nonce."""
+        message = {"clientDataSetId": client_data_set, "pieceIds": list(piece_ids)}
+        return _abi(("bytes",), (sign(self._digest("SchedulePieceRemovals", message)),))
 
     def _digest(self, struct: str, message: dict[str, Any]) -> bytes:
         from eth_account.messages import encode_typed_data

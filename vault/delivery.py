@@ -77,7 +77,7 @@ def stored_and_verified(sealed: Sealed, staging: Blobs, storage: Blobs, *, progr
     except (BlockNotFound, BlockMismatch):
         if not is_staged:
             raise
-    copy_dataset(manifest, staging, storage, progress=progress, is_anew=True)
+    copy_dataset(manifest, staging, storage, progress=progress, held=lambda cid: False)
     return verify_stored(manifest, storage, sealed.key, progress=progress)
 
 

@@ -9,10 +9,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from storage.bulk import Bulk, Through
+from storage.bulk import Bulk, Through, Unchecked
 from storage.cid import RAW, Cid
 from storage.dagpb import node_from
-from storage.errors import BlockMismatch
+from storage.errors import BlockMismatch, BlockTooLarge
 from storage.model import Blobs
 from storage.unixfs import add_file, file_blocks, read_file
 from vault.charter import Charter
@@ -133,14 +133,21 @@ def dataset_blocks(blobs: Blobs, manifest: Manifest) -> Iterator[tuple[Cid, byte
         yield from file_blocks(blobs, segment.root, bytes_max=SEALED_BYTES_MAX)
 
 
-def copy_dataset(manifest: Manifest, source: Blobs, target: Blobs, *, progress: Progress, is_anew: bool = False) -> int:
+def copy_dataset(
+    manifest: Manifest,
+    source: Blobs,
+    target: Blobs,
+    *,
+    progress: Progress,
+    held: Callable[[Cid], bool] | None = None,
+) -> int:
     """Put every block of a dataset into `target`, several at a time, and return the bytes that are there by then.
 
     What `target` says it has is not sent again, so after a kill this goes on where it was; whether it told the truth,
     `verify_stored` finds out. The manifest's block comes last: a place that has it was sent all of the dataset.
 
     Args:
-        is_anew: send all of it, whatever the place says it has.
+        held: says what need not be sent; what `target` claims to have by default.
     Raises: a `StorageError`; what arrived before stays there.
     """
     done = 0
@@ -150,12 +157,15 @@ def copy_dataset(manifest: Manifest, source: Blobs, target: Blobs, *, progress: 
         done += size
         progress(done)
 
-    with Bulk(target, put=count) as bulk:
-        for cid, size, block in _segment_blocks(manifest, source):
-            if is_anew:
-                bulk.put(cid, block())
-            else:
-                bulk.put_missing(cid, size, block)
+    blocks = _segment_blocks(manifest, source)
+    try:
+        with Bulk(target, put=count) as bulk:
+            for cid, size, block in blocks:
+                bulk.put_missing(cid, size, block, held=held)
+    except (BlockMismatch, BlockTooLarge):
+        for cid in dataset_cids(manifest, source):
+            source.get(cid)  # which says whose block is wrong
+        raise
     target.put(manifest.cid(), manifest.encoded())
     count(len(manifest.encoded()))
     return done
@@ -167,14 +177,18 @@ def dataset_cids(manifest: Manifest, blobs: Blobs) -> Iterator[Cid]:
 
 
 def _segment_blocks(manifest: Manifest, source: Blobs) -> Iterator[tuple[Cid, int, Callable[[], bytes]]]:
-    """Yield each block's CID and size, and how to read it: what need not be sent need not be read."""
+    """Yield each block's CID and size, and how to read it: what need not be sent need not be read.
+
+    Whoever it is put to checks it, so it is not checked here where it need not be: hashing twice takes a tenth longer.
+    """
+    read = source.unchecked if isinstance(source, Unchecked) else source.get
     for segment in manifest.segments:
         if segment.root.codec == RAW:
-            yield segment.root, segment.sealed_bytes, partial(source.get, segment.root)
+            yield segment.root, segment.sealed_bytes, partial(read, segment.root)
             continue
         root = source.get(segment.root)
         for link in node_from(root).links:
-            yield link.cid, link.tree_bytes or 0, partial(source.get, link.cid)
+            yield link.cid, link.tree_bytes or 0, partial(read, link.cid)
         yield segment.root, len(root), partial(bytes, root)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -17,6 +18,7 @@ from typing import Any
 import pytest
 
 from cli import wiring
+from storage import directory
 from storage.car import HEADER_BYTES_MAX, read_car, write_car
 from storage.cid import DAG_CBOR, RAW, Cid
 from storage.directory import DirectoryBlobs
@@ -335,6 +337,23 @@ class TestHostile:
         os.mkfifo(tmp_path / "pipe")
         assert "is not a file" in new.refused("dataset", "import", tmp_path / "pipe")
         assert state(new) == NOTHING
+
+    def test_a_full_disk_leaves_nothing_and_the_import_is_done_again(
+        self, new: Party, archive: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as patch:
+            left, real = [2], directory._write_flushed
+
+            def full(path: Path, block: bytes) -> None:
+                left[0] -= 1
+                if left[0] < 0:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                real(path, block)
+
+            patch.setattr(directory, "_write_flushed", full)
+            assert "no room left" in new.refused("dataset", "import", archive)
+        assert left[0] < 0 and state(new) == NOTHING
+        new.run("dataset", "import", archive)
 
     def test_another_manifest_for_a_version_that_is_here_is_refused(self, new: Party, archive: Path) -> None:
         from vault.records.catalog import Catalog

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ import pytest
 
 from cli import wiring
 from cli.home import settings_from
+from storage import directory
 from storage.cid import RAW, Cid
 from storage.directory import DirectoryBlobs
 from tests.cli.conftest import PASSWORD, Clock, Founded, Party
@@ -211,6 +213,28 @@ def test_what_a_copy_costs_is_told_before_it_is_paid_and_stays_under_the_limit(d
     assert node.broken == []
 
 
+def test_a_place_whose_disk_is_full_is_pending_with_why_and_goes_on_when_there_is_room(
+    dao: Founded, manifest: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configured(dao, attic=attic(tmp_path))
+    with monkeypatch.context() as patch:
+        real = directory._write_flushed
+
+        def full(path: Path, block: bytes) -> None:
+            if path.is_relative_to(tmp_path / "attic"):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            real(path, block)
+
+        patch.setattr(directory, "_write_flushed", full)
+        publish(dao, manifest, code=1)
+        shown = status(dao, code=1)
+        assert (shown["storage"]["state"], shown["attic"]["state"]) == ("verified", "pending")
+        assert "no room left" in shown["attic"]["fault"]
+        assert list(DirectoryBlobs(tmp_path / "attic").cids()) == []
+    dao.party.run("storage", "watch", "--once")
+    assert status(dao)["attic"]["state"] == "verified"
+
+
 @pytest.mark.parametrize("wrong", ["nobody", "owner"])
 def test_a_wallet_that_cannot_pay_is_a_fault_of_the_copy_and_no_crash(dao: Founded, manifest: str, wrong: str) -> None:
     with WarmNode(dao.addresses["owner"]) as node:
@@ -364,10 +388,47 @@ def test_what_is_deleted_is_deleted_at_every_place_and_nobody_repairs_it(
     assert "no dataset was published" in dao.party.run("dataset", "status").stdout
 
 
-def test_a_pin_that_cannot_be_removed_is_said(dao: Founded, manifest: str, pins: PinningNode, gateway: WebNode) -> None:
+def test_a_pin_that_cannot_be_removed_is_said_and_removed_later(
+    dao: Founded, manifest: str, pins: PinningNode, gateway: WebNode
+) -> None:
     configured(dao, pins={"kind": "pinning", "at": pins.web.url, "read": gateway.url, "private": True})
     dao.party.env["COFFER_TOKEN_PINS"] = TOKEN
     publish(dao, manifest, code=1)
     pins.first = lambda asked: [answered(b"", status="503 Away")]
     args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
-    assert any("its copy at pins" in sentence for sentence in dao.party.json(*args)["remains"])
+    (left,) = dao.party.json(*args)["leaving"]
+    assert (left["place"], left["manifest"], "503" in left["waiting"]) == ("pins", manifest, True)
+    shown = dao.party.json("dataset", "status")
+    assert ([one["place"] for one in shown["leaving"]], shown["datasets"]) == (["pins"], [])
+    assert f"{manifest} was deleted, and pins has not let go of it yet" in dao.party.run("dataset", "status").stdout
+    pins.first = lambda asked: ()
+    assert "[gone]" not in (said := dao.party.run("storage", "watch", "--once").stdout) and "gone" in said
+    assert (pins.pins, dao.party.json("dataset", "status")["leaving"]) == ({}, [])
+
+
+def test_pieces_of_what_was_deleted_are_removed_at_the_provider(dao: Founded, manifest: str) -> None:
+    with WarmNode(dao.addresses["owner"]) as node:
+        at = {"at": node.web.url, "chain": node.web.url + "/rpc", "private": True}
+        configured(dao, fil=FILECOIN | at | {"month_max": "1"})
+        publish(dao, manifest, "--wait", "60")
+        args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
+        said = " ".join(dao.party.run(*args).stdout.split())
+        assert "fil has not let go of it yet: provider" in said
+        assert "was told to remove 1 piece from data set 100, which is done with its next proof" in said
+        assert "leaving" in dao.party.run("storage", "watch", "--once").stdout
+        node.prove()
+        assert "gone: the data set 100 at" in dao.party.run("storage", "watch", "--once").stdout
+        assert (node.pieces, dao.party.json("dataset", "status")) == ({}, {"datasets": [], "leaving": []})
+    assert node.broken == []
+
+
+def test_a_place_that_the_settings_do_not_name_any_more_is_told_nothing(
+    dao: Founded, manifest: str, tmp_path: Path
+) -> None:
+    before = (dao.party.home / "coffer.toml").read_bytes()
+    configured(dao, attic=attic(tmp_path))
+    publish(dao, manifest)
+    (dao.party.home / "coffer.toml").write_bytes(before)
+    args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
+    remains = dao.party.json(*args)["remains"]
+    assert "at attic: the settings do not name this place any more, so it was told nothing" in remains

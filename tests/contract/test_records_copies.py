@@ -68,7 +68,7 @@ def test_a_change_leaves_what_it_does_not_name(kept: CopyRecords) -> None:
 def test_copies_are_counted_by_state(kept: CopyRecords) -> None:
     kept.add(COPY)
     kept.add(PENDING)
-    assert [kept.count(MANIFEST, state) for state in CopyState] == [1, 1, 0, 0]
+    assert [kept.count(MANIFEST, state) for state in CopyState] == [1, 1, 0, 0, 0, 0]
     assert kept.count(OTHER, CopyState.VERIFIED) == 0
 
 
@@ -116,15 +116,30 @@ def test_a_forgotten_copy_takes_its_pieces_with_it(kept: CopyRecords) -> None:
     assert (kept.copies(), kept.pieces(MANIFEST, "pins")) == ([PENDING], [])
 
 
-def test_a_forgotten_dataset_takes_all_of_its_copies_with_it(kept: CopyRecords) -> None:
+def test_copies_that_nobody_wants_any_more_are_there_until_their_places_let_go(kept: CopyRecords) -> None:
     for manifest in (MANIFEST, OTHER):
         kept.want(manifest, 2)
         kept.add(replace(COPY, manifest=manifest))
         kept.keep_piece(manifest, "pins", PIECE)
     for _ in range(2):
-        kept.forget_dataset(MANIFEST)
-    assert (kept.datasets(), kept.wanted(MANIFEST), kept.copies(MANIFEST)) == ([OTHER], 0, [])
-    assert (kept.pieces(MANIFEST, "pins"), kept.pieces(OTHER, "pins")) == ([], [PIECE])
+        kept.unwant(MANIFEST)
+    assert (kept.datasets(), kept.wanted(MANIFEST)) == ([OTHER], 0)
+    assert (kept.pieces(MANIFEST, "pins"), kept.pieces(OTHER, "pins")) == ([PIECE], [PIECE])
+
+
+def test_a_leaving_copy_stays_one_until_it_is_forgotten_or_wanted_anew(kept: CopyRecords) -> None:
+    kept.add(COPY)
+    kept.keep_piece(MANIFEST, "pins", PIECE)
+    left = kept.change(MANIFEST, "pins", state=CopyState.LEAVING, fault="not yet")
+    assert kept.change(MANIFEST, "pins", due_at=9) == replace(left, due_at=9)
+    assert [kept.get(MANIFEST, "pins")] == kept.copies() == [replace(left, due_at=9)]
+    assert kept.count(MANIFEST, CopyState.VERIFIED) == 0
+    assert kept.add(PENDING) == PENDING
+    assert kept.add(COPY) == COPY  # which begins anew
+    assert (kept.get(MANIFEST, "pins"), kept.pieces(MANIFEST, "pins")) == (COPY, [])
+    kept.change(MANIFEST, "pins", state=CopyState.LEAVING)
+    kept.forget(MANIFEST, "pins")
+    assert kept.add(COPY) == kept.copies(MANIFEST)[-1] == COPY
 
 
 def test_who_lied_is_counted_and_the_last_lie_kept(kept: CopyRecords) -> None:

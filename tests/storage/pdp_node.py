@@ -14,6 +14,7 @@ from storage.piece_cid import PieceCid
 from tests.storage.web_node import Asked, Handler, WebNode, answered, answered_json
 
 EPOCH = 5_000_000
+REMOVED = ""  # in the place of a piece's CID, since numbers are not given again
 RECORD_KEEPER = "0x" + "ab" * 20
 
 
@@ -27,13 +28,16 @@ class PdpNode:
         keeps_half: of each upload, and says that all is well.
         rejects: every transaction, in the end.
         is_late: proofs are due and do not come.
+        keeps_proving: what it was asked to remove, though it says that it will.
+        keeps_sending: what was removed, which nobody pays for any more.
     """
 
     def __init__(self) -> None:
         self.pieces: dict[str, bytes] = {}
         self.broken: list[str] = []
         self.first: Handler = lambda _: ()
-        self.keeps_half = self.rejects = self.is_late = False
+        self.keeps_half = self.rejects = self.is_late = self.keeps_proving = self.keeps_sending = False
+        self.removals: dict[int, set[int]] = {}
         self.data_sets: dict[int, list[str]] = {}
         self._uploads: dict[str, bytes | None] = {}
         self._sent: dict[str, dict[str, Any]] = {}
@@ -59,6 +63,7 @@ class PdpNode:
             ("POST", r"/pdp/data-sets", self._create),
             ("GET", r"/pdp/data-sets/created/(0x[0-9a-f]{64})", self._created),
             ("POST", r"/pdp/data-sets/(\d+)/pieces", self._add),
+            ("DELETE", r"/pdp/data-sets/(\d+)/pieces/(\d+)", self._remove),
             ("GET", r"/pdp/data-sets/(\d+)/pieces/added/(0x[0-9a-f]{64})", self._added),
             ("GET", r"/pdp/data-sets/(\d+)", self._told),
         ):
@@ -163,12 +168,36 @@ class PdpNode:
             {**base, "txStatus": "confirmed", "addMessageOk": True, "piecesAdded": True, "confirmedPieceIds": ids}
         )
 
+    def _remove(self, asked: Asked, number: str, piece: str) -> bytes:
+        said = json.loads(asked.body)
+        self._rule(said.keys() == {"extraData", "pieceIds"} and said["extraData"].startswith("0x"), "fields of removal")
+        self._rule(said["pieceIds"] == [int(piece)], "the same piece for providers that read no list")
+        held = self.data_sets.get(int(number))
+        if held is None:
+            return answered(b"Data set not found", status="404 Not Found")
+        if int(piece) >= len(held) or held[int(piece)] == REMOVED:
+            return answered(b"One or more piece not found", status="404 Not Found")
+        transaction = self._transaction({"kind": "remove", "number": int(number)})
+        self.removals.setdefault(int(number), set()).add(int(piece))
+        return answered_json({"txHash": transaction})
+
+    def prove(self) -> None:
+        """Prove every data set, which is when removals take effect, and throw away what nobody pays for."""
+        for number, pieces in {} if self.keeps_proving else self.removals.items():
+            for piece in pieces:
+                self.data_sets[number][piece] = REMOVED
+        self.removals = self.removals if self.keeps_proving else {}
+        kept = {cid for held in self.data_sets.values() for cid in held}
+        self.pieces = {cid: data for cid, data in self.pieces.items() if self.keeps_sending or cid in kept}
+
     def _told(self, asked: Asked, number: str) -> bytes:
         if int(number) not in self.data_sets:
             return answered(b"data set not found", status="404 Not Found")
         held = self.data_sets[int(number)]
         pieces = [
-            {"pieceId": at, "pieceCid": cid, "subPieceCid": cid, "subPieceOffset": 0} for at, cid in enumerate(held)
+            {"pieceId": at, "pieceCid": cid, "subPieceCid": cid, "subPieceOffset": 0}
+            for at, cid in enumerate(held)
+            if cid != REMOVED
         ]
         due = EPOCH - 500 if self.is_late else EPOCH + 500
         return answered_json({"id": int(number), "nextChallengeEpoch": due if held else None, "pieces": pieces})

@@ -37,6 +37,10 @@ SIGNED_PIECES = (
     "27e3a89a2b33f19c04986d9b3d705bd9312c1a0be123b1646aacc5bba46246e0"
     "7de6cad74cfb4755d97bbb1aeb64bd8adb2f0f1d85afdf7b51feae7f184dd6131b"
 )
+SIGNED_REMOVAL = (
+    "16df3928604421914122d3ad071558e6e704b9d28bd38bdf93b02ca876049735"
+    "1981d111edc0d7a470213e8cf235a72c2ae4dd8dc426a144b2b9fdd4a4035f091c"
+)
 
 
 def words(extra: bytes) -> list[str]:
@@ -56,6 +60,14 @@ def test_pieces_are_signed_as_the_contract_checks_them() -> None:
     extra = WARM.addition(KEY.sign, PIECES, client_data_set=12_345, nonce=1)
     assert SIGNED_PIECES in extra.hex()
     assert words(extra)[:4] == [f"{1:064x}", f"{0x80:064x}", f"{0x120:064x}", f"{0x1C0:064x}"]
+
+
+def test_a_removal_is_signed_as_the_contract_checks_it() -> None:
+    extra = WARM.removal(KEY.sign, [1, 3, 5], client_data_set=12_345)
+    assert words(extra)[:2] == [f"{0x20:064x}", f"{65:064x}"]
+    assert extra[64:129].hex() == SIGNED_REMOVAL
+    for numbers, client_data_set in (([1, 3], 12_345), ([1, 3, 6], 12_345), ([1, 3, 5], 12_346)):
+        assert SIGNED_REMOVAL not in WARM.removal(KEY.sign, numbers, client_data_set=client_data_set).hex()
 
 
 @pytest.mark.parametrize(

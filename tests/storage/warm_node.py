@@ -51,6 +51,11 @@ _ADD = {
 }
 
 
+_REMOVE = {
+    "SchedulePieceRemovals": [{"name": "clientDataSetId", "type": "uint256"}, {"name": "pieceIds", "type": "uint256[]"}]
+}
+
+
 class WarmNode(PdpNode):
     """The provider, the contract and the chain.
 
@@ -79,7 +84,7 @@ class WarmNode(PdpNode):
             sent["age"] = sent.get("age", 0) + 1
             if sent["age"] == CONFIRMED_AFTER and sent["kind"] == "create":
                 self.data_sets.setdefault(sent.setdefault("number", 100 + len(self.data_sets)), [])
-            elif sent["age"] == CONFIRMED_AFTER:
+            elif sent["age"] == CONFIRMED_AFTER and sent["kind"] == "add":
                 held = self.data_sets[sent["number"]]
                 held.extend(cid for cid in sent["cids"] if cid not in held)
 
@@ -141,6 +146,15 @@ class WarmNode(PdpNode):
             return answered(b"NonceAlreadyUsed", status="400 Bad Request")
         self.taken.add(("add", nonce))
         return super()._add(asked, number)
+
+    def _remove(self, asked: Asked, number: str, piece: str) -> bytes:
+        said = json.loads(asked.body)
+        (signature,) = decode(("bytes",), bytes.fromhex(said["extraData"].removeprefix("0x")))
+        mine = self._client_data_sets[sorted(self.data_sets).index(int(number))]
+        message = {"clientDataSetId": mine, "pieceIds": said["pieceIds"]}
+        if not self._is_signed(_REMOVE, message, signature):
+            return answered(b"InvalidSignature", status="400 Bad Request")
+        return super()._remove(asked, number, piece)
 
     def _is_signed(self, types: dict[str, Any], message: dict[str, Any], signature: bytes) -> bool:
         domain = {

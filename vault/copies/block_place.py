@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Final
-
 from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
-from vault.copies.model import Advance, Job, Kind, Notes, Outlook
-from vault.publishing import dataset_blocks, verify_stored
-
-PUT_AT_ONCE: Final = 4  # blocks on their way to one place
+from vault.copies.model import Advance, Job, Kind, Notes, Outlook, Release
+from vault.publishing import copy_dataset, verify_stored
 
 
 class BlockPlace:
@@ -30,27 +24,8 @@ class BlockPlace:
 
     def advance(self, job: Job) -> Advance:
         """Put the blocks that the place lacks, the manifest last: a place that has it was sent all the others."""
-        done = 0
-        last: tuple[Cid, bytes] | None = None
-        under_way: deque[Future[None]] = deque()
-        with ThreadPoolExecutor(PUT_AT_ONCE, thread_name_prefix="coffer-put") as pool:
-            try:
-                for cid, block in dataset_blocks(job.source, job.manifest):
-                    done += len(block)
-                    if last is None:
-                        last = cid, block
-                        continue
-                    under_way.append(pool.submit(self._put, cid, block, job.is_repair))
-                    if len(under_way) >= PUT_AT_ONCE:
-                        under_way.popleft().result()
-                        job.progress(done)
-                for putting in under_way:
-                    putting.result()
-            finally:
-                for putting in under_way:
-                    putting.cancel()
-        if last is not None:
-            self._put(*last, job.is_repair)
+        held = self._holds if job.is_repair else None
+        copy_dataset(job.manifest, job.source, self._blobs, progress=job.progress, held=held)
         return Advance()
 
     def reads(self, notes: Notes) -> Blobs:
@@ -69,13 +44,9 @@ class BlockPlace:
         """Do nothing: what is kept there does not lapse."""
         return None
 
-    def let_go(self, notes: Notes) -> str:
+    def let_go(self, notes: Notes, *, at: int) -> Release:
         """Do nothing: whoever deletes takes the blocks away."""
-        return ""
-
-    def _put(self, cid: Cid, block: bytes, is_repair: bool) -> None:
-        if not (self._holds(cid) if is_repair else self._blobs.has(cid)):
-            self._blobs.put(cid, block)
+        return Release()
 
     def _holds(self, cid: Cid) -> bool:
         try:

@@ -2,6 +2,7 @@
 
     pending --all of it read back--> verified --no answer--> unreachable --answers, right--> verified
                                          \\--missing or wrong--> damaged --repaired, read back--> verified
+    any of them --dataset deleted--> leaving --its place let go--> gone, and forgotten
 
 Each step may be cut off anywhere and done again: the records never say more of a copy than was seen of it.
 """
@@ -30,6 +31,7 @@ from storage.errors import (
 )
 from storage.model import Blobs
 from storage.racing import RacingBlobs
+from vault.copies.leaving import let_go
 from vault.copies.model import FAULT_CHARS_MAX, Advance, Copy, CopyState, Job, Outlook, Place
 from vault.copies.notes import RecordedNotes
 from vault.copies.sampling import read_sample
@@ -116,6 +118,8 @@ class Keeper:
         Raises: StaleState: the copy was forgotten meanwhile; RecordsUnavailable.
         """
         place = self.places[copy.place]
+        if copy.state is CopyState.LEAVING:
+            return let_go(self.records, copy, lambda: place, at=self._clock())
         if copy.kind is not place.kind:  # the name means another place now
             copy = self._begun_anew(copy, place)
         try:
@@ -145,7 +149,7 @@ class Keeper:
         """
         rank = {CopyState.VERIFIED: 0, CopyState.UNREACHABLE: 1, CopyState.DAMAGED: 2, CopyState.PENDING: 3}
         others = sorted(
-            (copy for copy in self.records.copies(manifest) if copy.place in self.places),
+            (copy for copy in self.records.copies(manifest) if copy.place in self.places and copy.state in rank),
             key=lambda copy: (copy.place == place, rank[copy.state]),
         )
         named = [(copy.place, self._reads(copy)) for copy in others] + list(self._readers.items())

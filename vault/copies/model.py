@@ -37,12 +37,14 @@ class Kind(StrEnum):
 
 
 class CopyState(StrEnum):
-    """What is known of a copy; only a verified one counts."""
+    """What is known of a copy; only a verified one counts, and a leaving one is of what was deleted."""
 
     PENDING = "pending"  # not all of it was fetched back yet
     VERIFIED = "verified"  # all of it was, and every sample since was right
     UNREACHABLE = "unreachable"  # it was verified, and its place does not answer now
     DAMAGED = "damaged"  # something of it is missing or wrong
+    LEAVING = "leaving"  # its dataset was deleted, and its place has not let go of it yet
+    GONE = "gone"  # its place let go of it; the records know nothing of it any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,6 +151,19 @@ class Outlook:
     lapses_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    """How far a place has let go of a copy.
+
+    Attributes:
+        waiting: for what; empty once the place is done with it.
+        stays: what stays there all the same, in words.
+    """
+
+    waiting: str = ""
+    stays: str = ""
+
+
 class Place(Protocol):
     """A place where copies are kept."""
 
@@ -178,8 +193,13 @@ class Place(Protocol):
     def outlook(self, job: Job) -> Outlook:
         """Ask the place how it stands with a copy. Raises: StorageUnavailable."""
 
-    def let_go(self, notes: Notes) -> str:
-        """Have the place stop keeping a deleted dataset; say in words what stays, or nothing. Blocks go one by one."""
+    def let_go(self, notes: Notes, *, at: int) -> Release:
+        """Have the place stop keeping a deleted dataset, as far as it goes without waiting; again goes on from there.
+
+        Args:
+            at: UTC seconds.
+        Raises: a `StorageError`.
+        """
 
     def renew(self, job: Job) -> int | None:
         """Have the place keep a copy for longer, and return until when it does now, where it says."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, BinaryIO, ClassVar, Final
+from typing import BinaryIO, Final
 
 from storage.cid import RAW, Cid
 from storage.errors import DataSetNotFound, OverLimit, PieceNotFound, RequestRefused
@@ -21,59 +21,17 @@ from storage.pdp import BATCH_MAX, PIECE_BYTES_MAX, PdpProvider
 from storage.pdp_answers import DataSet, TransactionState
 from storage.piece_cid import PieceCid
 from storage.pieces import ListedPiece, PieceBlobs, blocks_in, listed
-from storage.warm_storage import EPOCH_S, Prices, WarmStorage, fresh_number
-from vault.codec import Digest, Label, Length, Record
-from vault.copies.model import Advance, Job, Kind, Notes, Outlook
+from storage.warm_storage import EPOCH_S, fresh_number
+from vault.copies.model import Advance, Job, Kind, Notes, Outlook, Release
+from vault.copies.piece_leaving import pieces_let_go
+from vault.copies.piece_notes import Account, CopyNote, PlaceNote, copy_note, place_note
 from vault.errors import MalformedObject
 from vault.manifest import Manifest
 from vault.publishing import dataset_blocks
-from vault.signing import SigningKey
 
 PIECE_BYTES: Final = 256 * 2**20  # of one piece, at most: what is spooled on this machine's disk meanwhile
 
 LATE_S: Final = 24 * 3600  # of a proof, before it is said
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _PlaceNote(Record):
-    """The data set of a place: what it is asked for with, the transaction that makes it, and its number."""
-
-    TYPE: ClassVar[str] = "coffer/filecoin-place/v1"
-
-    client_data_set: Digest  # a number of 256 bits
-    transaction: Label = ""
-    data_set: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _CopyNote(Record):
-    """An addition under way: its number, its transaction, and which pieces it adds."""
-
-    TYPE: ClassVar[str] = "coffer/filecoin-copy/v1"
-
-    nonce: Digest
-    transaction: Label
-    pieces: Annotated[tuple[int, ...], Length(1, BATCH_MAX)]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Account:
-    """Who pays whom, by which contract, and at most how much.
-
-    Attributes:
-        payee: the provider's address.
-        key: returns the payer's wallet; called only when something is to be signed.
-        prices: asks the contract.
-        find: asks the chain for a data set by the number that the payer asked for it with.
-        month_max: micro-dollars that a month of one copy may cost.
-    """
-
-    warm: WarmStorage
-    payee: bytes
-    key: Callable[[], SigningKey]
-    prices: Callable[[], Prices]
-    find: Callable[[int], int | None]
-    month_max: int
 
 
 class PiecePlace:
@@ -142,7 +100,7 @@ class PiecePlace:
 
     def outlook(self, job: Job) -> Outlook:
         """Say whether the data set is still there and still holds every piece."""
-        known = self._place_note(job.notes)
+        known = place_note(job.notes)
         if known is None or known.data_set is None:
             return Outlook(fault=f"there is no data set at {self.shown}")
         try:
@@ -160,11 +118,9 @@ class PiecePlace:
         """Do nothing: a data set is paid from the owner's account until that is empty."""
         return None
 
-    def let_go(self, notes: Notes) -> str:
-        """Say that the pieces stay, and are paid for."""
-        if not notes.pieces():
-            return ""
-        return f"its pieces at {self.name}, still sealed: end the data set with Filecoin's own tools to stop paying"
+    def let_go(self, notes: Notes, *, at: int) -> Release:
+        """Have the pieces removed; see `vault.copies.piece_leaving`."""
+        return pieces_let_go(self._provider, self._account, notes, at=at)
 
     def _send(self, job: Job) -> None:
         manifest = job.manifest.cid()
@@ -208,10 +164,10 @@ class PiecePlace:
             yield path, lambda number: path.open("wb")
 
     def _data_set(self, notes: Notes) -> int | None:
-        known = self._place_note(notes)
+        known = place_note(notes)
         if known is None:
-            fresh = _PlaceNote(client_data_set=fresh_number().to_bytes(32, "big"))
-            known = _PlaceNote.from_bytes(notes.claim_place_note(b"", fresh.encoded()))
+            fresh = PlaceNote(client_data_set=fresh_number().to_bytes(32, "big"))
+            known = PlaceNote.from_bytes(notes.claim_place_note(b"", fresh.encoded()))
         elif known.data_set is None and not known.transaction and (found := self._found(notes, known)) is not None:
             return found
         if known.data_set is not None:
@@ -228,24 +184,24 @@ class PiecePlace:
             return None
         return self._remembered(notes, known, replace(known, data_set=made.data_set)).data_set
 
-    def _found(self, notes: Notes, known: _PlaceNote) -> int | None:
+    def _found(self, notes: Notes, known: PlaceNote) -> int | None:
         """Return the data set if it was made, though nobody heard of it: by a run that was killed, or a lost answer."""
-        number = self._account.find(int.from_bytes(known.client_data_set, "big"))
+        number = self._account.find(known.number)
         return None if number is None else self._remembered(notes, known, replace(known, data_set=number)).data_set
 
-    def _create(self, known: _PlaceNote) -> str:
+    def _create(self, known: PlaceNote) -> str:
         key, warm = self._account.key(), self._account.warm
         signed = warm.creation(
             key.sign,
             payer=key.address,
             payee=self._account.payee,
-            client_data_set=int.from_bytes(known.client_data_set, "big"),
+            client_data_set=known.number,
         )
         return self._provider.create_data_set(warm.record_keeper, lambda: signed)
 
     def _added(self, notes: Notes, number: int) -> bool:
         """Say whether the provider proves every piece, having what it lacks added, `BATCH_MAX` at a time."""
-        under_way = self._copy_note(notes)
+        under_way = copy_note(notes)
         if under_way is not None and not self._is_settled(notes, under_way, number):
             return False
         told = self._provider.data_set(number)
@@ -256,16 +212,16 @@ class PiecePlace:
         return False
 
     def _add(self, notes: Notes, number: int, pieces: list[ListedPiece], told: DataSet) -> None:
-        known = self._place_note(notes)
+        known = place_note(notes)
         if known is None:
             raise MalformedObject(f"the records of place {self.name} changed meanwhile; run it again")
-        note = _CopyNote(
+        note = CopyNote(
             nonce=fresh_number().to_bytes(32, "big"), transaction="", pieces=tuple(one.number for one in pieces)
         )
         notes.set_copy_note(note.encoded())  # so that a nonce is never signed twice for different pieces
         self._submit(notes, note, number, known)
 
-    def _submit(self, notes: Notes, note: _CopyNote, number: int, known: _PlaceNote) -> None:
+    def _submit(self, notes: Notes, note: CopyNote, number: int, known: PlaceNote) -> None:
         by_number = {one.number: one.piece for one in notes.pieces()}
         key, warm = self._account.key(), self._account.warm
         transaction = self._provider.add_pieces(
@@ -274,15 +230,15 @@ class PiecePlace:
             lambda pieces: warm.addition(
                 key.sign,
                 pieces,
-                client_data_set=int.from_bytes(known.client_data_set, "big"),
+                client_data_set=known.number,
                 nonce=int.from_bytes(note.nonce, "big"),
             ),
         )
         notes.set_copy_note(replace(note, transaction=transaction).encoded())
 
-    def _is_settled(self, notes: Notes, note: _CopyNote, number: int) -> bool:
+    def _is_settled(self, notes: Notes, note: CopyNote, number: int) -> bool:
         """Say whether an addition is over; one that was signed and perhaps never sent is sent again, same nonce."""
-        known = self._place_note(notes)
+        known = place_note(notes)
         if not note.transaction and known is not None:
             told = self._provider.data_set(number)
             by_number = {one.number: one.piece for one in notes.pieces()}
@@ -299,16 +255,8 @@ class PiecePlace:
         notes.set_copy_note(b"")
         return True
 
-    def _remembered(self, notes: Notes, before: _PlaceNote, after: _PlaceNote) -> _PlaceNote:
-        return _PlaceNote.from_bytes(notes.claim_place_note(before.encoded(), after.encoded()))
-
-    def _place_note(self, notes: Notes) -> _PlaceNote | None:
-        note = notes.place_note()
-        return _PlaceNote.from_bytes(note) if note else None
-
-    def _copy_note(self, notes: Notes) -> _CopyNote | None:
-        note = notes.copy_note()
-        return _CopyNote.from_bytes(note) if note else None
+    def _remembered(self, notes: Notes, before: PlaceNote, after: PlaceNote) -> PlaceNote:
+        return PlaceNote.from_bytes(notes.claim_place_note(before.encoded(), after.encoded()))
 
 
 def _are_all(pieces: Iterable[ListedPiece], manifest: Manifest) -> bool:

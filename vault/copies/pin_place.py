@@ -15,7 +15,7 @@ from storage.errors import PinNotFound, RequestRefused
 from storage.model import Blobs
 from storage.pin import Pin, PinState, PinStatus
 from storage.pinning import PinningService
-from vault.copies.model import FAULT_CHARS_MAX, Advance, Job, Kind, Notes, Outlook
+from vault.copies.model import FAULT_CHARS_MAX, Advance, Job, Kind, Notes, Outlook, Release
 from vault.publishing import verify_stored
 
 LAPSE_KEYS: Final = ("pinned_until", "expires_at", "expiration")  # `info` is the service's own; these are in use
@@ -75,13 +75,16 @@ class PinPlace:
         renewed = self._pinned(job, status)
         return _lapses_at(renewed)
 
-    def let_go(self, notes: Notes) -> str:
-        """Remove the pin."""
+    def let_go(self, notes: Notes, *, at: int) -> Release:
+        """Remove the pin, and ask whether it is gone."""
         note = notes.copy_note().decode("utf-8", "replace")
-        if note:
-            with suppress(PinNotFound):
-                self._service.remove(note)
-        return ""
+        if not note:
+            return Release()
+        with suppress(PinNotFound):
+            self._service.remove(note)
+            status = self._service.status(note)
+            return Release(waiting=f"{self.shown} was told to remove the pin, and still has it: it is {status.state}")
+        return Release()
 
     def _status(self, notes: Notes) -> PinStatus | None:
         note = notes.copy_note().decode("utf-8", "replace")

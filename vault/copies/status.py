@@ -43,6 +43,11 @@ class DatasetCopies:
         return sum(known) if known else None
 
 
+def leaving(records: CopyRecords, manifest: Cid | None = None) -> list[Copy]:
+    """Return the copies of what was deleted that their places have not let go of yet."""
+    return [copy for copy in records.copies(manifest) if copy.state is CopyState.LEAVING]
+
+
 def copies_of(
     records: CopyRecords, manifest: Cid | None = None, *, places: Collection[str] | None = None
 ) -> list[DatasetCopies]:
@@ -54,7 +59,7 @@ def copies_of(
     standings = records.standings()
     found = []
     for one in records.datasets() if manifest is None else [manifest]:
-        copies = tuple(records.copies(one))
+        copies = tuple(copy for copy in records.copies(one) if copy.state is not CopyState.LEAVING)
         names = {copy.place for copy in copies}
         found.append(
             DatasetCopies(

@@ -12,7 +12,7 @@ from storage.piece_cid import PieceCid
 from storage.pieces import ListedPiece
 from vault.copies.model import COPIES_MAX, FAULT_CHARS_MAX, Copy, CopyState, Kind, PlaceStanding
 from vault.errors import StaleState
-from vault.records.copy_tables import KeptCopy, KeptPiece, KnownPlace, WantedCopies
+from vault.records.copy_tables import KeptCopy, KeptPiece, KnownPlace, LeavingCopy, WantedCopies
 from vault.records.database import Records
 from vault.records.room import require_room
 
@@ -47,11 +47,15 @@ class CopyRecords:
             return [Cid(manifest) for manifest in session.exec(named)]
 
     def add(self, copy: Copy) -> Copy:
-        """Add a copy and return it, or the one that is there. Raises: RecordsUnavailable: over `COPIES_MAX`."""
+        """Add a copy and return it, or the one that is there, if that is not leaving.
+
+        Raises: RecordsUnavailable: over `COPIES_MAX`.
+        """
         with self._records.writing(_turn(copy.manifest)) as session:
             known = session.get(KeptCopy, (copy.manifest.binary, copy.place))
-            if known is not None:
+            if known is not None and not _is_leaving(session, known):
                 return _copy(known)
+            _forget(session, copy.manifest, copy.place)
             require_room(session, KeptCopy, KeptCopy.manifest == copy.manifest.binary, most=COPIES_MAX)
             session.add(KeptCopy(**_columns(copy)))
             return copy
@@ -62,8 +66,10 @@ class CopyRecords:
             known = session.get(KeptCopy, (manifest.binary, place))
             if known is None:
                 raise StaleState(f"the copy of {manifest} at {place} was forgotten meanwhile; store it again")
-            changed = replace(_copy(known), **changes)
+            changed = replace(_copy(known, is_leaving=_is_leaving(session, known)), **changes)
             changed = replace(changed, fault=changed.fault[:FAULT_CHARS_MAX])
+            if changed.state is CopyState.LEAVING:
+                session.merge(LeavingCopy(manifest=manifest.binary, place=place))
             session.merge(KeptCopy(**_columns(changed)))
             return changed
 
@@ -71,7 +77,7 @@ class CopyRecords:
         """Return one copy."""
         with self._records.reading() as session:
             known = session.get(KeptCopy, (manifest.binary, place))
-            return _copy(known) if known else None
+            return _copy(known, is_leaving=_is_leaving(session, known)) if known else None
 
     def copies(self, manifest: Cid | None = None) -> list[Copy]:
         """Return the copies of a dataset, or all, by dataset and place."""
@@ -79,20 +85,18 @@ class CopyRecords:
         if manifest is not None:
             kept = kept.where(KeptCopy.manifest == manifest.binary)
         with self._records.reading() as session:
-            return [_copy(row) for row in session.exec(kept)]
+            leaving = {(row.manifest, row.place) for row in session.exec(select(LeavingCopy))}
+            return [_copy(row, is_leaving=(row.manifest, row.place) in leaving) for row in session.exec(kept)]
 
     def forget(self, manifest: Cid, place: str) -> None:
         """Forget a copy and its pieces; nothing is removed from the place itself."""
         with self._records.writing(_turn(manifest)) as session:
-            for table in (KeptPiece, KeptCopy):
-                own = (col(table.manifest) == manifest.binary, col(table.place) == place)
-                session.exec(delete(table).where(*own))
+            _forget(session, manifest, place)
 
-    def forget_dataset(self, manifest: Cid) -> None:
-        """Forget that copies of a dataset were wanted, and all of them, so that nobody repairs what was deleted."""
+    def unwant(self, manifest: Cid) -> None:
+        """Forget that copies of a dataset were wanted: it was deleted."""
         with self._records.writing(_turn(manifest)) as session:
-            for table in (KeptPiece, KeptCopy, WantedCopies):
-                session.exec(delete(table).where(col(table.manifest) == manifest.binary))
+            session.exec(delete(WantedCopies).where(col(WantedCopies.manifest) == manifest.binary))
 
     def keep_piece(self, manifest: Cid, place: str, piece: ListedPiece) -> None:
         """Keep what a piece of a copy is and holds, in the place of an earlier one of that number."""
@@ -155,6 +159,11 @@ def _turn(manifest: Cid) -> bytes:
     return b"copies" + manifest.binary
 
 
+def _forget(session: Session, manifest: Cid, place: str) -> None:
+    for table in (KeptPiece, KeptCopy, LeavingCopy):
+        session.exec(delete(table).where(col(table.manifest) == manifest.binary, col(table.place) == place))
+
+
 def _place(session: Session, place: str) -> KnownPlace:
     known = session.get(KnownPlace, place)
     if known is None:
@@ -163,17 +172,23 @@ def _place(session: Session, place: str) -> KnownPlace:
     return known
 
 
+def _is_leaving(session: Session, row: KeptCopy) -> bool:
+    return session.get(LeavingCopy, (row.manifest, row.place)) is not None
+
+
 def _columns(copy: Copy) -> dict[str, Any]:
-    return asdict(copy) | {"manifest": copy.manifest.binary, "kind": str(copy.kind), "state": str(copy.state)}
+    """Return a row's columns; that a copy is leaving is in a table of its own."""
+    state = CopyState.PENDING if copy.state is CopyState.LEAVING else copy.state
+    return asdict(copy) | {"manifest": copy.manifest.binary, "kind": str(copy.kind), "state": str(state)}
 
 
-def _copy(row: KeptCopy) -> Copy:
+def _copy(row: KeptCopy, *, is_leaving: bool = False) -> Copy:
     same = ("since", "verified_at", "whole_at", "due_at", "lapses_at", "month_cost", "fault", "note", "repairs")
     return Copy(
         manifest=Cid(row.manifest),
         place=row.place,
         kind=Kind(row.kind),
-        state=CopyState(row.state),
+        state=CopyState.LEAVING if is_leaving else CopyState(row.state),
         **{name: getattr(row, name) for name in same},
     )
 

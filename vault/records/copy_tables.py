@@ -57,6 +57,16 @@ class KeptCopy(Table, table=True):
     repairs: int = _number()
 
 
+class LeavingCopy(Table, table=True):
+    """A kept copy of a dataset that was deleted, until its place has let go of it."""
+
+    __tablename__ = "copy_leaving"
+    __table_args__ = (*_cid("manifest"), _is_long("place", 1, PLACE_CHARS_MAX))
+
+    manifest: bytes = _key()
+    place: str = Field(primary_key=True, max_length=PLACE_CHARS_MAX)
+
+
 class KeptPiece(Table, table=True):
     """A piece that a dataset version was packed into for one place, and which blocks are in it."""
 

@@ -8,7 +8,8 @@ from storage.cid import DAG_PB, RAW, Cid
 from storage.dagpb import Link, Node, field
 from storage.errors import BlockNotFound, FileTooLarge, MalformedDag, StorageError, UnsupportedDag
 from storage.memory import MemoryBlobs
-from storage.unixfs import Tree, add_directory, directory_entry, read_directory, read_file
+from storage.unixfs import Tree, add_directory, directory_entries, directory_entry, read_directory, read_file
+from storage.unixfs.directory import ENTRIES_MAX
 from storage.unixfs.murmur import murmur3_x64_64
 from tests.faults import Counted, Missing
 
@@ -173,6 +174,20 @@ def test_a_directory_of_a_million_entries_is_left_at_the_bound() -> None:
         read_directory(blobs, cid, entries_max=10)
     with pytest.raises(BlockNotFound):
         read_directory(blobs, cid)
+
+
+@pytest.mark.slow
+def test_a_real_directory_of_a_million_entries_is_left_at_the_bound() -> None:
+    blobs = MemoryBlobs()
+    cid = Cid.of(RAW, b"x")
+    blobs.put(cid, b"x")
+    leaf = Tree(cid, 1, 1)
+    root = add_directory(blobs, {f"document-{number}": leaf for number in range(1_000_000)}).cid
+    counted = Counted(blobs)
+    with pytest.raises(FileTooLarge, match=str(ENTRIES_MAX)):
+        read_directory(counted, root)
+    assert counted.gets < ENTRIES_MAX  # a node for each few entries, and none after the bound
+    assert sum(1 for _ in directory_entries(blobs, root, entries_max=1_000_000)) == 1_000_000
 
 
 def test_a_large_plain_directory_is_left_at_the_bound() -> None:
