@@ -68,7 +68,7 @@ class Custody:
         for genesis in store.geneses():
             if only is None or genesis in only:
                 self._histories.remember(_restored(genesis, store, blobs, at=clock()))
-        station = Station(keys=keys, store=store, blobs=blobs, histories=self._histories, clock=clock)
+        self.station = station = Station(keys=keys, store=store, blobs=blobs, histories=self._histories, clock=clock)
         challenges = Challenges()
         self._keys = keys
         self.on_head: Callable[[], None] = _nobody  # called when a head or a vote for one is new here

@@ -187,7 +187,9 @@ def test_a_delegation_that_a_custodian_had_from_the_others_first_worked(
     def gossiped(batch: DelegationBatch) -> int:
         votes = [vote for custody in (one, two) for vote in custody.head_votes(genesis)[0]]
         head = votes[-1].head
-        three.submit_head(head, [(cid, one._blobs.get(cid)) for cid in linked(head, one._blobs.get)], votes)
+        three.submit_head(
+            head, [(cid, one.station.blobs.get(cid)) for cid in linked(head, one.station.blobs.get)], votes
+        )
         return submitted(batch)
 
     monkeypatch.setattr(three.voting.acting, "submit_delegations", gossiped)

@@ -1,4 +1,4 @@
-"""Every snippet and command that developers are shown is run, as it stands, against real services."""
+"""Every snippet that developers are shown is run, as it stands, against real services."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ast
 import asyncio
 import inspect
 import re
-import shlex
 import shutil
 from pathlib import Path
 
@@ -31,18 +30,12 @@ def blocks(language: str) -> list[tuple[str, str]]:
     return found
 
 
-def commands() -> list[str]:
-    lines = [line for _, block in blocks("") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("coffer ")]
-
-
 @pytest.fixture
 def place(served: Party, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with what the documents name: a credential's file and a file of questions."""
+    """A folder with what the documents name: a credential's file."""
     pay_in(served, 50_000)
     (credential,) = (served.home / "credentials").glob("*.credential")
     shutil.copy(credential, tmp_path / "app.credential")
-    (tmp_path / "questions.txt").write_text("tides\nharbor\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COFFER_PASSWORD", PASSWORD)
     monkeypatch.setenv("COFFER_HOME", str(tmp_path / "home"))
@@ -57,12 +50,6 @@ def test_a_snippet_runs(served: Party, document: str, block: str) -> None:
     made = eval(code, {})  # noqa: S307  # our own documents
     if inspect.iscoroutine(made):
         asyncio.run(made)
-
-
-@pytest.mark.usefixtures("place")
-@pytest.mark.parametrize("command", commands())
-def test_a_command_runs(served: Party, command: str) -> None:
-    served.run(*shlex.split(command)[1:])
 
 
 def test_three_lines_are_three() -> None:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.voting_page.shown import Page
 from storage.cid import Cid
 from tests.browser import chromium, tab
-from tests.cli.conftest import Clock, Founded
-from tests.cli.dao_steps import carried, proposed, voted
+from tests.cli.conftest import Clock, Founded, described
+from tests.cli.dao_steps import carried, closed, proposed, voted
+from tests.cli.test_dao_guardians import guarded as guarded
 from tests.cli.voting_page import Served, page_of, wallet_of
-from tests.people import DAY_S
+from tests.people import DAY_S, seeded
+from vault.ballot import Proposal
+from vault.charter import Charter
+from vault.closing import BallotPage
+from vault.decision import Decision
+from vault.head import Head
+from vault.machine import MachineKey
+from vault.signing import SigningKey
 
 
 @pytest.fixture
@@ -137,16 +147,17 @@ def test_everything_can_be_read_without_javascript(
         assert page.locator("ol.epochs > li").count() == 2
 
 
-def test_the_browser_hashes_the_chain_down_to_the_charter(
+def test_the_browser_checks_hashes_and_signatures_down_to_the_charter(
     served: Served, browser: Any, enclave_file: Path, clock: Clock
 ) -> None:
-    carried(served.dao, clock, proposed(served.dao, enclave_file))
+    """A proposal's, two ballots' and a custodian's signature."""
+    carried(served.dao, clock, proposed(served.dao, enclave_file), "alice", "bob")
     with tab(browser) as page:
         page.goto(f"{served.url}/history")
         page.wait_for_selector("#verified.done")
-        assert f"all 2 heads and what led to them, from the newest back to the charter {served.dao.genesis}" in (
-            page.inner_text("#verified")
-        )
+        told = page.inner_text("#verified")
+        assert f"all 2 heads and what led to them, from the newest back to the charter {served.dao.genesis}" in told
+        assert "checked all 4 signatures" in told
         assert page.locator(".tick.holds").count() == 2
 
 
@@ -165,6 +176,123 @@ def test_a_block_that_the_server_altered_is_noticed_in_the_browser(
         page.goto(f"{served.url}/history")
         page.wait_for_selector("#verified.warning")
         assert "has another hash" in page.inner_text("#verified")
+        assert page.locator(".tick.broken").count() == 1
+
+
+@pytest.fixture
+def guarded_page(guarded: Founded) -> Iterator[Served]:
+    with page_of(guarded) as page:
+        yield page
+
+
+def test_the_browser_checks_guardians_and_delegators_too(
+    guarded_page: Served, browser: Any, enclave_file_of_guarded: Path, clock: Clock
+) -> None:
+    dao = guarded_page.dao
+    dao.party.run("dao", "delegate", dao.addresses["bob"], "--wallet", "alice")
+    proposal = proposed(dao, enclave_file_of_guarded)
+    voted(dao, proposal, "bob", "for", "--reason", "ça va: “fair”")
+    closed(dao, clock, proposal)
+    clock.now += 2 * DAY_S
+    dao.party.run("dao", "execute", proposal)
+    policy = dao.party.json("dao", "show")["policies"][0]["policy"]
+    for guardian in ("operator", "issuer"):
+        dao.party.run("dao", "revoke", "policy", policy, "--guardian", guardian)
+    dataset = ("--revoke", "dataset", "ab" * 32)
+    carried_late(dao, clock, dao.party.json("dao", "propose", "--wallet", "alice", *dataset)["proposal"])
+    with tab(browser) as page:
+        page.goto(f"{guarded_page.url}/history")
+        page.wait_for_selector("#verified.done")
+        assert "all 5 heads" in page.inner_text("#verified")  # 1 + 3 + 2 + 3 signatures
+        assert "checked all 9 signatures" in page.inner_text("#verified")
+
+
+def carried_late(dao: Founded, clock: Clock, proposal: str) -> None:
+    """Carry a proposal out where there is a timelock of two days."""
+    voted(dao, proposal)
+    closed(dao, clock, proposal)
+    clock.now += 2 * DAY_S
+    dao.party.run("dao", "execute", proposal)
+
+
+@pytest.fixture
+def enclave_file_of_guarded(guarded: Founded, tmp_path: Path) -> Path:
+    return described(guarded, tmp_path)
+
+
+Forged = dict[Cid, bytes]
+MALLORY = SigningKey(seeded("mallory"))
+
+
+def by_another_proposer(forged: Forged, served: Served, decision: Decision) -> Decision:
+    """The proposer is a member, and somebody else signed."""
+    domain = Charter.from_bytes(blocks_of(served)(Cid.parse(served.dao.genesis))).domain(decision.proposal.genesis)
+    digest = domain.digest(Proposal.STRUCT, decision.proposal.message())
+    return replace(decision, proposal=replace(decision.proposal, signature=MALLORY.sign(digest)))
+
+
+def with_other_words(forged: Forged, served: Served, decision: Decision) -> Decision:
+    return replace(decision, proposal=replace(decision.proposal, closes_at=decision.proposal.closes_at + 1))
+
+
+def with_a_turned_vote(forged: Forged, served: Served, decision: Decision) -> Decision:
+    """The page is another one, which no custodian named."""
+    page = BallotPage.from_bytes(blocks_of(served)(decision.pages()[0]))
+    turned = replace(page, supports=bytes((one + 1) % 3 for one in page.supports))
+    forged[turned.cid()] = turned.encoded()
+    closings = tuple(replace(one, pages=(turned.cid(),)) for one in decision.closings)
+    return replace(decision, closings=closings)
+
+
+def closed_by_a_stranger(forged: Forged, served: Served, decision: Decision) -> Decision:
+    """Ballots that voters did not cast, and custodians that are none: all signed truly."""
+    key = MachineKey(seeded("mallory"))
+    return replace(
+        decision, closings=tuple(replace(one, custodian=key.public).signed_by(key) for one in decision.closings)
+    )
+
+
+FORGERIES = {
+    "the proposal is not signed by": by_another_proposer,
+    "is not signed by 0x": with_other_words,
+    "the closing is not signed by custodian": with_a_turned_vote,
+    "no custodian of this DAO": closed_by_a_stranger,
+}
+
+
+def blocks_of(served: Served) -> Callable[[Cid], bytes]:
+    def fetch(cid: Cid) -> bytes:
+        body = Page.block(served.page, cid)
+        assert body is not None
+        return body
+
+    return fetch
+
+
+@pytest.mark.parametrize("said", [*FORGERIES, "is not what its cause leads to"])
+def test_a_chain_whose_hashes_all_match_is_refused_without_its_signatures(
+    served: Served, browser: Any, enclave_file: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch, said: str
+) -> None:
+    """Whoever serves the page can make any chain that hashes; it cannot sign."""
+    carried(served.dao, clock, proposed(served.dao, enclave_file))
+    told, fetch = served.page.epochs(), blocks_of(served)
+    head = Head.from_bytes(fetch(Cid.parse(told["head"])))
+    assert head.cause is not None
+    forged: Forged = {}
+    if said in FORGERIES:
+        decision = FORGERIES[said](forged, served, Decision.from_bytes(fetch(head.cause)))
+        forged[decision.cid()] = decision.encoded()
+        fake = replace(head, cause=decision.cid())
+    else:
+        fake = replace(head, policies=())
+    forged[fake.cid()] = fake.encoded()
+    epochs = [{**told["epochs"][0], "head": str(fake.cid())}, *told["epochs"][1:]]
+    monkeypatch.setattr(served.page, "block", lambda cid: forged.get(cid) or fetch(cid))
+    monkeypatch.setattr(served.page, "epochs", lambda: told | {"head": str(fake.cid()), "epochs": epochs})
+    with tab(browser) as page:
+        page.goto(f"{served.url}/history")
+        page.wait_for_selector("#verified.warning")
+        assert said in page.inner_text("#verified")
         assert page.locator(".tick.broken").count() == 1
 
 

@@ -153,7 +153,7 @@ class TestHostilePeers:
                 return head.cid(), {head.cid(): head.encoded()}
 
         def forged(custody: Any) -> Any:
-            history = custody._histories[custodians.world.genesis]
+            history = custody.station.histories[custodians.world.genesis]
             return replace(history.head, epoch=history.head.epoch + 1, previous=history.head.cid(), policies=())
 
         assert self.refused(custodians, Inventing(custodians.all[1]), caplog)

@@ -88,7 +88,7 @@ async def test_what_was_verified_on_an_older_history_is_verified_again(custodian
     custody.submit_head(two.head.cid(), setting.blocks().items())
     blocks.gate.set()
     assert await submitting == 4
-    assert custody._store.heads(setting.genesis) == list(three.heads)
+    assert custody.station.store.heads(setting.genesis) == list(three.heads)
 
 
 async def test_one_peer_has_one_verified_at_a_time(custodians: Custodians) -> None:

@@ -23,7 +23,46 @@ export async function cidOf(block) {
 }
 
 export class Link {
-  constructor(bytes) { this.cid = "b" + base32(bytes); }
+  constructor(bytes) {
+    this.bytes = bytes;
+    this.cid = "b" + base32(bytes);
+  }
+}
+
+// Returns the one encoding of a value that was decoded: maps keep their order, which leaving entries out does not change.
+export function encode(value) {
+  const parts = [];
+  write(value, parts);
+  const whole = new Uint8Array(parts.reduce((length, part) => length + part.length, 0));
+  parts.reduce((at, part) => (whole.set(part, at), at + part.length), 0);
+  return whole;
+}
+
+function write(value, parts) {
+  if (value instanceof Uint8Array) parts.push(head(2, value.length), value);
+  else if (value instanceof Link) {
+    parts.push(Uint8Array.of(0xd8, 42));
+    write(Uint8Array.of(0, ...value.bytes), parts);
+  } else if (value instanceof Map) {
+    parts.push(head(5, value.size));
+    for (const entry of value) entry.forEach((item) => write(item, parts));
+  } else if (Array.isArray(value)) {
+    parts.push(head(4, value.length));
+    value.forEach((item) => write(item, parts));
+  } else if (typeof value === "string") {
+    const text = new TextEncoder().encode(value);
+    parts.push(head(3, text.length), text);
+  } else if (typeof value === "number" || typeof value === "bigint") parts.push(value < 0 ? head(1, -1n - BigInt(value)) : head(0, value));
+  else parts.push(Uint8Array.of({ false: 0xf4, true: 0xf5, null: 0xf6 }[String(value)]));
+}
+
+function head(major, argument) {
+  const size = argument < 24 ? 0 : argument < 0x100 ? 1 : argument < 0x10000 ? 2 : argument < 0x100000000 ? 4 : 8;
+  if (size === 0) return Uint8Array.of((major << 5) | Number(argument));
+  const bytes = new Uint8Array(1 + size);
+  bytes[0] = (major << 5) | (24 + Math.log2(size));
+  for (let at = size, rest = BigInt(argument); at > 0; at -= 1, rest >>= 8n) bytes[at] = Number(rest & 255n);
+  return bytes;
 }
 
 export function decode(bytes) {

@@ -193,7 +193,7 @@ class TestProposals:
 
     def test_a_member_has_so_many_open_at_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert OPEN_MAX <= 100
-        monkeypatch.setattr("vault.balloting.OPEN_MAX", 3)
+        monkeypatch.setattr("vault.proposals.OPEN_MAX", 3)
         with Electorate(tmp_path, voting_dao(1, proposals_per_day=10)) as made:
             for _ in range(3):
                 one = proposal(made.history, None, opens_at=made.clock() + DELAY_S, nonce=secrets.token_bytes(32))

@@ -106,7 +106,7 @@ def delegations(history: History, *, sequence: int = 0) -> list[DelegationBatch]
 
 def causes_of(split: Split, history: History) -> list[Any]:
     heads = history.heads[split.world.history.head.epoch + 1 :]
-    blobs = split.all[0]._blobs
+    blobs = split.all[0].station.blobs
     return [cause_from(blobs.get(Head.from_bytes(blobs.get(head)).cause)) for head in heads]  # type: ignore[arg-type]
 
 

@@ -87,7 +87,7 @@ def test_no_answer_leaves_and_no_custodian_hears_before_the_disk_has_it(
         assert anchor(deployment) == before
         deployment.enclave.step()  # a renewal: the custodians remember what is durable, no more
         (custodian,) = deployment.custodies.all
-        assert custodian._store.kept(LEDGER, ()).anchor == (before.sequence, before.mac)
+        assert custodian.station.store.kept(LEDGER, ()).anchor == (before.sequence, before.mac)
         assert not asked.done()
         journal_of(deployment).let_go()
         assert len(asked.result(WAIT_S).results) == 2
@@ -270,4 +270,4 @@ def test_a_hand_back_names_the_last_entry_and_nothing_follows(
         asked.result(WAIT_S)
     (custodian,) = deployment.custodies.all
     last = journal_of(deployment).last()
-    assert custodian._store.kept(LEDGER, ()).anchor == (last.sequence, last.mac)
+    assert custodian.station.store.kept(LEDGER, ()).anchor == (last.sequence, last.mac)

@@ -50,7 +50,9 @@ def test_a_forgotten_hand_back_is_heard_of(custodians: Custodians, tmp_path: Pat
     with backup.started() as restored:
         setting.clock.advance(NONCE_LIFETIME_S)
         visit(restored, others(custodians))
-        assert first.keys.instance in {window.instance for window in restored._store.open_windows(ledger(custodians))}
+        assert first.keys.instance in {
+            window.instance for window in restored.station.store.open_windows(ledger(custodians))
+        }
         setting.clock.advance(2 * setting.dao.charter.lease_s)
         asked = [LocalCustodian(restored), Away(custodians.all[1]), LocalCustodian(custodians.all[2])]
         grounds, _ = opening(setting, asked).open(at)
@@ -117,15 +119,15 @@ def test_manifests_are_stored_beside_the_event_loop(custodians: Custodians, tmp_
 
     with Backup(custodians.world, custodians, tmp_path).started() as restored:
         custodians.world.clock.advance(NONCE_LIFETIME_S)
-        put = restored._blobs.put
+        put = restored.station.blobs.put
         manifest = custodians.world.dataset.manifest.cid()
-        restored._blobs.delete(manifest)
+        restored.station.blobs.delete(manifest)
 
         def noted(cid: Any, block: bytes) -> None:
             where.append(threading.get_ident())
             put(cid, block)
 
-        restored._blobs.put = noted  # type: ignore[method-assign]
+        restored.station.blobs.put = noted  # type: ignore[method-assign]
 
         async def start() -> int:
             sync = CustodySync(restored, ["1", "2"], connect=lambda name: Noting(custodians.all[int(name)]))
@@ -135,7 +137,7 @@ def test_manifests_are_stored_beside_the_event_loop(custodians: Custodians, tmp_
 
         loop = asyncio.run(start())
         assert not restored.catching_up.is_behind(custodians.world.genesis)
-        assert restored._blobs.get(manifest) == custodians.world.dataset.manifest.encoded()
+        assert restored.station.blobs.get(manifest) == custodians.world.dataset.manifest.encoded()
         assert where
         assert loop not in where
 

@@ -280,7 +280,7 @@ class TestHandBack:
             with pytest.raises(StaleState, match="handed its leases back"):
                 renewing.result(10)
             assert closing_down.result(10) == []
-            assert custodians.all[0]._store.standing(grounds.terms.ledger).instance is None
+            assert custodians.all[0].station.store.standing(grounds.terms.ledger).instance is None
 
     def test_what_an_instance_asked_before_it_handed_back_is_not_answered_after(self, tmp_path: Path) -> None:
         with Custodians(setting(), tmp_path) as custodians:
@@ -328,7 +328,7 @@ class TestFirstOpening:
         with deployed(tmp_path, made) as deployment:
             deployment.add_credit(1_000)
             kept = [
-                custody._store.kept(deployment.enclave.instance.ledger, ()).state_share
+                custody.station.store.kept(deployment.enclave.instance.ledger, ()).state_share
                 for custody in deployment.custodies.all
             ]
             deployment.enclave.kill()
@@ -353,7 +353,7 @@ class TestFirstOpening:
             robbed = deployment.start_enclave(custodians=forgetful, journal=Empty())
             assert robbed.failure() is not None
             for custody, share in zip(deployment.custodies.all, kept, strict=True):
-                assert custody._store.kept(robbed.instance.ledger, ()).state_share == share
+                assert custody.station.store.kept(robbed.instance.ledger, ()).state_share == share
 
 
 class TestSuites:

@@ -120,7 +120,7 @@ def test_a_liar_about_the_anchor_spoils_its_own_lease_alone(tmp_path: Path) -> N
         await run.kill()
         liar = host.custodians[0].custody
         ledger = run.instance.ledger
-        with liar._store._records.writing(b"lease" + ledger) as session:  # type: ignore[attr-defined]  # what it lies with
+        with liar.station.store._records.writing(b"lease" + ledger) as session:  # type: ignore[attr-defined]  # what it lies with
             from vault.records.tables import GrantedLease
 
             lease = session.get(GrantedLease, ledger)

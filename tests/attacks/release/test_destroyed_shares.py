@@ -65,7 +65,7 @@ def order_for(custody: Custody, manifest: Manifest = MANIFEST, **fields: Any) ->
 
 
 def holds(custody: Custody, manifest: Manifest = MANIFEST) -> bool:
-    return bool(custody._store.kept(bytes(32), [manifest.cid()]).deposits)
+    return bool(custody.station.store.kept(bytes(32), [manifest.cid()]).deposits)
 
 
 class TestOrders:
@@ -156,7 +156,7 @@ class TestOrders:
         custody = custodians.all[0]
         unknown = resigned(WORLD.history, wallet("owner"), MANIFEST, title="never published")
         assert not custody.destroy_share(unknown, order_for(custody, unknown)).was_held
-        assert not custody._store.is_destroyed(unknown.cid())
+        assert not custody.station.store.is_destroyed(unknown.cid())
 
     def test_a_custodian_set_back_in_time_signs_nothing(self, custodians: Custodians) -> None:
         custody = custodians.all[0]
@@ -179,7 +179,7 @@ class TestComingBack:
         custody = custodians.all[0]
         custody.destroy_share(MANIFEST, order_for(custody))
         with pytest.raises(AccessDenied, match="nothing was recorded"):
-            custody._store.store_deposit(MANIFEST.cid(), WORLD.dataset.deposits[0].encoded())
+            custody.station.store.store_deposit(MANIFEST.cid(), WORLD.dataset.deposits[0].encoded())
 
     def test_not_a_byte_of_it_is_left_in_the_database(self, custodians: Custodians, tmp_path: Path) -> None:
         sealed = WORLD.dataset.deposits[0].sealed
@@ -209,7 +209,7 @@ class TestComingBack:
             visit(restored, others(custodians))
             assert not holds(restored)
             with pytest.raises(AccessDenied, match="nothing was recorded"):
-                restored._store.store_deposit(MANIFEST.cid(), WORLD.dataset.deposits[0].encoded())
+                restored.station.store.store_deposit(MANIFEST.cid(), WORLD.dataset.deposits[0].encoded())
 
     def test_who_was_down_hears_of_it_and_hands_it_on(self, custodians: Custodians) -> None:
         first, second, third = custodians.all
@@ -321,12 +321,12 @@ class TestReceipts:
     def test_who_releases_after_its_receipt_is_convicted_by_two_signatures(self, custodians: Custodians) -> None:
         """A liar keeps the share: the receipt and the later release are both signed, and contradict each other."""
         custody = custodians.all[0]
-        deposit = custody._store.kept(bytes(32), [MANIFEST.cid()]).deposits[MANIFEST.cid()]
+        deposit = custody.station.store.kept(bytes(32), [MANIFEST.cid()]).deposits[MANIFEST.cid()]
         order = order_for(custody)
         receipt = custody.destroy_share(MANIFEST, order)
         receipt.verify_for(MANIFEST, CHARTER, order)
-        kept = custody._store.kept
-        custody._store.kept = lambda *a: replace(kept(*a), deposits={MANIFEST.cid(): deposit})  # type: ignore[method-assign]
+        kept = custody.station.store.kept
+        custody.station.store.kept = lambda *a: replace(kept(*a), deposits={MANIFEST.cid(): deposit})  # type: ignore[method-assign]
         (released,) = Asking(custodians.world, custodians).release().shares
         released.verify()
         assert (released.custodian, released.key_version) == (receipt.custodian, MANIFEST.key_version)

@@ -245,4 +245,4 @@ class TestOnePeerUnderTwoAddresses:
 
         asyncio.run(visited())
         assert most == [1]
-        assert scene.custodians.all[0]._store.restored_at() is None
+        assert scene.custodians.all[0].station.store.restored_at() is None

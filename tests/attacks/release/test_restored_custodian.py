@@ -13,7 +13,7 @@ from enclave.keys import InstanceKeys
 from tests import builders
 from tests.attacks.release.asking import Asking, log_root
 from tests.builders import Scope, sealed_dataset, seeded
-from tests.enclaves import Clock, Custodians, LocalCustodian, opening, world
+from tests.enclaves import APPRAISER, Clock, Custodians, LocalCustodian, opening, world
 from tests.peers import Backup, LocalPeer, Unreachable, others, visit
 from vault.custodian import NONCE_LIFETIME_S
 from vault.custody import Custody
@@ -139,7 +139,7 @@ class TestAlone:
 
     def test_nor_are_others_that_were_restored_themselves(self, past: Past, restored: Custody) -> None:
         past.wait()
-        past.custodians.all[1]._store.mark_restored(past.world.clock())  # type: ignore[attr-defined]
+        past.custodians.all[1].station.store.mark_restored(past.world.clock())  # type: ignore[attr-defined]
         past.custodians.restart(1)
         visit(restored, others(past.custodians))
         assert restored.catching_up.is_behind(past.world.genesis)
@@ -183,9 +183,9 @@ class TestWithOthers:
     def test_it_reports_the_windows_that_are_open_and_forgets_those_that_are_not(
         self, past: Past, restored: Custody
     ) -> None:
-        assert [window.instance for window in restored._store.open_windows(LEDGER)] == [past.first.instance]
+        assert [window.instance for window in restored.station.store.open_windows(LEDGER)] == [past.first.instance]
         past.caught_up(restored)
-        found = restored._store.open_windows(LEDGER)
+        found = restored.station.store.open_windows(LEDGER)
         assert [window.id() for window in found] == [WindowId(instance=past.second.instance, start=NOW_AT.sequence)]
 
     def test_it_registers_no_other_manifest_of_a_version(self, past: Past, restored: Custody) -> None:
@@ -214,7 +214,7 @@ class TestWithOthers:
         with past.backup.started() as custody:
             past.caught_up(custody)
             again = Custody(
-                *(custody._keys, custody._store, custody._blobs, custody._appraising.appraiser),
+                *(custody.station.keys, custody.station.store, custody.station.blobs, APPRAISER),
                 clock=past.world.clock,
                 production=False,
             )
@@ -285,7 +285,7 @@ class TestLiars:
         end = past.world.clock() + LEASE_S + CLOCK_SKEW_S + 1
         standing = replace(past.custodians.all[1].catching_up._store.standing(LEDGER), not_after=end)
         visit(restored, [lambda: Lying(past.custodians.all[1], self.key(past, 1), standing=standing)])
-        assert restored._store.standing(LEDGER).not_after < end
+        assert restored.station.store.standing(LEDGER).not_after < end
         past.caught_up(restored)
 
     def test_who_has_caught_up_settles_what_the_others_are_divided_about(self, past: Past, restored: Custody) -> None:
@@ -349,7 +349,7 @@ class TestCopiedBackByHand:
             visit(past.custodians.all[0], others(past.custodians))
         past.custodians.restart(0)
         visit(past.custodians.all[0], others(past.custodians))
-        assert past.custodians.all[0]._store.restored_at() is None
+        assert past.custodians.all[0].station.store.restored_at() is None
         past.asking(past.custodians.all[0], past.second).renew(NOW_AT)
 
     def test_even_unnoticed_it_takes_over_the_anchor_that_others_remember_before_it_serves(self, past: Past) -> None:
@@ -365,7 +365,7 @@ class TestCopiedBackByHand:
         visit(past.custodians.all[0], others(past.custodians))
         asked.answer(old)
         visit(past.custodians.all[0], others(past.custodians))
-        assert past.custodians.all[0]._store.restored_at() is None
+        assert past.custodians.all[0].station.store.restored_at() is None
 
     def test_nobody_can_ask_in_its_name(self, past: Past) -> None:
         asked, stranger = past.custodians.all[1].catching_up, MachineKey(seeded("stranger"))

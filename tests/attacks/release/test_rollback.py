@@ -153,7 +153,7 @@ class TestForever:
 
 def anchored(host: Host) -> int:
     """Return the entry that the custodians remember."""
-    remembered = host.custodians[0].custody._store.kept(host.runs[0].instance.ledger, ()).anchor
+    remembered = host.custodians[0].custody.station.store.kept(host.runs[0].instance.ledger, ()).anchor
     return remembered[0] if remembered else 0
 
 
@@ -200,7 +200,7 @@ class TestCuts:
             run = await host.start()
             await run.kill()
             run = await host.start(after_lease=True)
-            store = host.custodians[0].custody._store
+            store = host.custodians[0].custody.station.store
             assert [open.instance for open in store.open_windows(run.instance.ledger)] == [run.instance.keys.instance]
             await run.stop()
             assert store.open_windows(run.instance.ledger) == []

@@ -106,7 +106,7 @@ class TestFounding:
                 self.found(custodians, f"junk {number}")
             honest = replace(setting(name="Honest"), clock=custodians.world.clock)
             custodians.all[0].submit_head(honest.history.head.cid(), honest.blocks().items())
-            assert len(custodians.all[0]._histories) == 20
+            assert len(custodians.all[0].station.histories) == 20
             custodians.all[0].deposit_share(honest.dataset.manifest, honest.dataset.deposits[0])
             for number in range(50):
                 self.found(custodians, f"more junk {number}")
@@ -119,10 +119,10 @@ class TestFounding:
             before = set(custodians._blobs[0].cids())
             for number in range(30):
                 self.found(custodians, f"junk {number}")
-            assert custodians.all[0]._store.geneses() == [custodians.world.genesis]
+            assert custodians.all[0].station.store.geneses() == [custodians.world.genesis]
             assert len(set(custodians._blobs[0].cids()) - before) <= 4 * 2  # charter and head of those in memory
             restarted = custodians.restart(0)
-            assert list(restarted._histories) == [custodians.world.genesis]
+            assert list(restarted.station.histories) == [custodians.world.genesis]
 
     def test_where_all_were_entrusted_something_the_next_is_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -131,7 +131,7 @@ class TestFounding:
         with Custodians(setting(), tmp_path) as custodians:
             with pytest.raises(AccessDenied, match="serves 1 DAOs already"):
                 self.found(custodians, "one more")
-            assert list(custodians.all[0]._histories) == [custodians.world.genesis]
+            assert list(custodians.all[0].station.histories) == [custodians.world.genesis]
 
     def test_a_dao_that_made_room_is_unknown_until_it_is_submitted_again(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -155,7 +155,7 @@ class TestFounding:
             moved = made.decided(builders.carried(made.history, builders.revoking(builders.Scope.LICENSEE, bytes(20))))
             custodians.submit(moved)
             custodians.deposit(made.dataset)
-            assert custodians.restart(0)._histories[made.genesis] == moved
+            assert custodians.restart(0).station.histories[made.genesis] == moved
 
 
 class TestHandBack:
@@ -166,7 +166,7 @@ class TestHandBack:
         with Custodians(setting(), tmp_path) as custodians:
             asking = Asking(custodians.world, custodians)
             asking.release()
-            store = asking.custody._store
+            store = asking.custody.station.store
             before = store.standing(ledger_id(custodians.world.genesis))
             writes: list[object] = []
             genuine = store._records.writing

@@ -127,7 +127,7 @@ class TestDeposits:
         manifest, ours = WORLD.dataset.manifest.cid(), WORLD.dataset.deposits[0].encoded()
         for _ in range(2):
             self.deposit(custodians)
-            assert custodians.all[0]._store.kept(bytes(32), [manifest]).deposits == {manifest: ours}
+            assert custodians.all[0].station.store.kept(bytes(32), [manifest]).deposits == {manifest: ours}
 
     def test_one_for_another_custodian_is_refused(self, custodians: Custodians) -> None:
         with pytest.raises(AccessDenied, match="not for this custodian"):
