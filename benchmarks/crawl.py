@@ -27,7 +27,7 @@ from rag.model import Embedder
 from vault.codec import encode
 from vault.licensees import Licensees
 from vault.output_rules import COUNTS_LEAST, EVERYTHING
-from vault.question import PLAIN
+from vault.question import PLAIN, Options
 
 QUESTIONS = 3_000  # of the crawler
 K = 10
@@ -93,6 +93,7 @@ def prepared(corpus: BeirCorpus, embedder: Embedder) -> Setting:
     if not cached.is_file():
         cached.parent.mkdir(parents=True, exist_ok=True)
         part = cached.with_suffix(".part.npy")
+        tell(f"embedding {len(needed):,} passages, once")
         np.save(part, embedder.embed_passages(needed))
         part.replace(cached)
     vectors = np.load(cached, allow_pickle=False)
@@ -188,14 +189,19 @@ def _honest(setting: Setting) -> list[Row]:
         quality, refused = _quality(setting, versions, policy)
         what = f"nDCG@10 of honest questions under {name} ({refused} refused)"
         rows.append(row(what, "", quality, "without it", plain, goal=1 - LOSS_MAX, less=False))
+    quality, _ = _quality(setting, versions, {}, replace(PLAIN, distinct=True))
+    what = "nDCG@10 of honest questions, near-duplicates left out"
+    rows.append(row(what, "", quality, "with them", plain, goal=1 - LOSS_MAX, less=False))
     return [*rows, _probed(setting, versions)]
 
 
-def _quality(setting: Setting, versions: Sequence[Version], policy: Mapping[str, Any]) -> tuple[float, int]:
+def _quality(
+    setting: Setting, versions: Sequence[Version], policy: Mapping[str, Any], options: Options = PLAIN
+) -> tuple[float, int]:
     ids = {document.text: id for id, document in setting.corpus.documents}
     judged = {id: text for id, text in setting.corpus.queries.items() if any(setting.corpus.qrels.get(id, {}).values())}
     with vault(versions, setting.embedder, policy, ["honest"]) as served:
-        answers = {id: served.asked(Key("honest"), text, k=K) for id, text in judged.items()}
+        answers = {id: served.asked(Key("honest"), text, k=K, options=options) for id, text in judged.items()}
     ranking = {id: [ids[text] for text in given.texts] if given else [] for id, given in answers.items()}
     return evaluate(ranking, setting.corpus.qrels).ndcg_at_10, sum(given is None for given in answers.values())
 

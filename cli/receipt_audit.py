@@ -79,6 +79,8 @@ def log(
             )
             vouching = vouching_of(found.grounds)
         made = LogFile(head=head, leaves=leaves, refunds=refunds, earlier=earlier, vouching=vouching)
+        usual: Any = {"genesis": genesis, "appraiser": wiring.appraiser(settings)}
+        list(verify_log_file(made, **usual, allow_simulated=not settings.production))  # never keep what no audit takes
         write_private(out_file, made.encoded())
         if json:
             facts = {"size": head.size, "root": head.root.hex(), "at": head.at, "file": str(out_file)}
