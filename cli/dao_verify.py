@@ -15,6 +15,7 @@ import typer
 
 from cli import wiring
 from cli.console import FAILED, err, foreign, out, reported, say, show_json
+from cli.dao_archive import Archive, archive_from, described, empty_board
 from cli.dao_bundle import Bundle, bundle_from, storage_fetch
 from cli.dao_opened import opened_dao
 from cli.dao_standing import state_of
@@ -47,7 +48,8 @@ def verify(
     what: Annotated[
         str | None,
         typer.Argument(
-            help="A bundle (CAR file), a folder of blocks, or the CID of a head or decision; this board by default."
+            help="A bundle or a dataset's archive (CAR files), a folder of blocks, or the CID of a head or decision; "
+            "this board by default."
         ),
     ] = None,
     dao: GenesisOption = None,
@@ -57,11 +59,13 @@ def verify(
     """Verify everything from the charter, offline: every signature, weight, count and head.
 
     Prints each link that holds and the first thing that does not, with exit 1. A bundle proves something about the DAO
-    whose genesis CID it begins with: compare that with the one you know.
+    whose genesis CID it begins with: compare that with the one you know. So does what `coffer dataset export` wrote.
     """
     with reported():
         if what is None:
             _verify_board(dao, home, json=json)
+        elif (archive := archive_from(what)) is not None:
+            _verify_archive(archive, dao, json=json)
         elif (bundle := bundle_from(what)) is not None:
             genesis = _genesis_of(bundle, dao)
             _run(genesis, bundle.name, _bundle_links(bundle, genesis), json=json)
@@ -77,6 +81,20 @@ def _verify_board(dao: str | None, home: Path | None, *, json: bool) -> None:
         board = Board(records)
         genesis = dao_meant(board, dao)
         _run(genesis, "this board", board_links(board, genesis), json=json)
+
+
+def _verify_archive(archive: Archive, dao: str | None, *, json: bool) -> None:
+    genesis = archive.carried.genesis
+    if dao is not None and cid_option(dao) != genesis:
+        raise MalformedObject(f"{archive.name} is of DAO {genesis}, not of {dao}")
+    _run(genesis, archive.name, _archive_links(archive), json=json)
+
+
+def _archive_links(archive: Archive) -> Iterator[str]:
+    with empty_board() as board:
+        manifest = archive.manifest_held(board)
+        yield from board_links(board, archive.carried.genesis)
+        yield described(manifest)
 
 
 def _verify_cid(text: str, dao: str | None, home: Path | None, *, json: bool) -> None:

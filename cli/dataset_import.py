@@ -35,10 +35,9 @@ from storage.errors import BlockNotFound, StorageError
 from storage.model import Blobs
 from storage.unixfs import read_file
 from vault.assembly import history_of
-from vault.board_sync import synced
+from vault.carried_affairs import take_affairs
 from vault.carrying import BLOCKS_MAX, RECEIPT_BYTES_MAX, Carried, carried_cids, open_receipt
 from vault.delivery import manifest_at
-from vault.directory_board import DirectoryBoard
 from vault.errors import ForkedHistory, MalformedObject, RecordsUnavailable
 from vault.manifest import Manifest
 from vault.publishing import copy_dataset, dataset_cids, verify_stored
@@ -46,7 +45,6 @@ from vault.records.model import DatasetRow
 from vault.snapshot import Snapshot
 
 if TYPE_CHECKING:
-    from vault.records.board import Board
     from vault.records.database import Records
 
 _RECEIPT_NAME: Final = re.compile(r"[0-9]{1,20}-[0-9a-f]{12}\.receipt")
@@ -230,17 +228,9 @@ def _check_affairs(read: _Read, folder: Path) -> None:
 
     with open_records(f"sqlite:///{folder / 'records.db'}") as records:
         board = OwnBoard(records)
-        _follow(board, read)
+        take_affairs(board, read.carried, read.blobs, at=wiring.clock())
         charter = history_of(board, read.carried.genesis, at=wiring.clock()).charter
     read.manifest.verify_owner(charter.domain(read.carried.genesis))
-
-
-def _follow(board: Board, read: _Read) -> None:
-    """Take the archive's affairs onto a board; raise `ForkedHistory` unless that then has the archive's head."""
-    genesis, head = read.carried.genesis, read.carried.head
-    synced(board, DirectoryBoard(read.blobs, read.carried.affairs), genesis, at=wiring.clock(), is_giving=False)
-    if head not in history_of(board, genesis, at=wiring.clock()).heads:
-        raise ForkedHistory(f"head {head} of the archive does not follow from what it brings along, or not from here")
 
 
 def _taken_over(settings: Settings, place: Home, records: Records, read: _Read) -> None:
@@ -255,7 +245,7 @@ def _taken_over(settings: Settings, place: Home, records: Records, read: _Read) 
         raise ForkedHistory(
             f"version {manifest.version} of this dataset is here with another manifest, {known.manifest}"
         )
-    _follow(OwnBoard(records), read)
+    take_affairs(OwnBoard(records), read.carried, read.blobs, at=wiring.clock())
     if read.carried.snapshots:
         _put_snapshots(read, wiring.open_storage(settings))
     for number, root in enumerate(read.carried.receipts):

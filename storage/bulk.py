@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, runtime_checkable
 
 from storage.cid import Cid
+from storage.errors import StorageError
 from storage.model import Blobs
 
 WORKERS: Final = 4
@@ -28,10 +30,7 @@ class Grouping(Protocol):
         """Write a block's bytes durably, without their name; return what `settle` names, or None if it is there."""
 
     def settle(self, written: list[Any]) -> None:
-        """Give blocks their names, durably."""
-
-    def drop(self, written: list[Any]) -> None:
-        """Remove what was written and is not to be named."""
+        """Give blocks their names, durably; whatever gets none is removed."""
 
 
 @runtime_checkable
@@ -111,14 +110,15 @@ class Bulk:
             naming.result()
 
     def _give_up(self) -> None:
-        """Let what is under way end, and leave nothing unnamed behind."""
+        """Let what is under way end, name what was written, and leave nothing unnamed behind."""
         for future, _ in self._under_way:
             if not future.cancel() and future.exception() is None and future.result() is not None:
                 self._unnamed.append(future.result())
         if self._naming is not None:
             self._naming.exception()
         if self._grouping is not None:
-            self._grouping.drop(self._unnamed)
+            with suppress(StorageError):  # the first error is the one to raise; what gets no name is removed
+                self._grouping.settle(self._unnamed)
 
     def __enter__(self) -> Self:
         return self

@@ -177,9 +177,11 @@ class RacingBlobs:
             error = fault
         finally:
             self._note(place, started, error, is_read=block is not None)
-            answers.put(_Answer(place, block, error))
-        if isinstance(error, _LIES):
-            self._blame(place, str(error))
+            try:
+                if isinstance(error, _LIES):
+                    self._blame(place, str(error))  # before whoever waits goes on, and perhaps ends the process
+            finally:
+                answers.put(_Answer(place, block, error))
 
     def _note(self, place: int, started: float, error: Exception | None, *, is_read: bool) -> None:
         with self._lock:

@@ -113,11 +113,6 @@ class Undoable:
         if isinstance(self._blobs, Grouping):
             self._blobs.settle(written)
 
-    def drop(self, written: list[Any]) -> None:
-        """Remove what is not to be named."""
-        if isinstance(self._blobs, Grouping):
-            self._blobs.drop(written)
-
     def get(self, cid: Cid) -> bytes:
         """Return the block."""
         return self._blobs.get(cid)

@@ -255,6 +255,52 @@ def rerooted(roots: list[Cid], blocks: Blocks, **fields: Any) -> tuple[list[Cid]
 STRANGER = (Cid.of(RAW, b"stranger"), b"stranger")
 
 
+class TestVerifiedByItself:
+    """`coffer dao verify` takes an archive for what it says of its DAO."""
+
+    def test_every_link_of_its_dao_is_printed(self, valid: tuple[Founded, Path], new: Party, archive: Path) -> None:
+        told = new.json("dao", "verify", archive)
+        assert (told["verified"], told["genesis"]) == (True, valid[0].genesis)
+        board = valid[0].party.json("dao", "verify")["links"]
+        assert told["links"][:-1] == board
+        assert "signed by its owner" in told["links"][-1]
+        assert state(new) == NOTHING
+
+    def test_it_is_read_only_up_to_its_manifest(self, new: Party, archive: Path, tmp_path: Path) -> None:
+        roots, blocks = parts(archive)
+        carried = Carried.from_bytes(blocks[0][1])
+        end = [cid for cid, _ in blocks].index(carried.manifest)
+        assert new.succeeds("dao", "verify", written(tmp_path / "short.car", roots, blocks[: end + 1]))
+        said = new.refused("dao", "verify", written(tmp_path / "shorter.car", roots, blocks[:end]))
+        assert "ends before its manifest" in said
+
+    def test_another_dao_than_the_one_meant_is_refused(self, new: Party, archive: Path) -> None:
+        said = new.refused("dao", "verify", archive, "--dao", STRANGER_CBOR)
+        assert "is of DAO" in said
+
+    def test_what_is_missing_from_its_affairs_is_found(self, new: Party, archive: Path, tmp_path: Path) -> None:
+        roots, blocks = parts(archive)
+        carried = Carried.from_bytes(blocks[0][1])
+        end = [cid for cid, _ in blocks].index(carried.manifest)
+        for number in range(1, end):
+            left = [*blocks[:number], *blocks[number + 1 : end + 1]]
+            (tmp_path / "hole.car").unlink(missing_ok=True)
+            new.run("dao", "verify", written(tmp_path / "hole.car", roots, left), code=1)
+
+    def test_a_manifest_that_its_owner_did_not_sign_is_found(self, new: Party, archive: Path, tmp_path: Path) -> None:
+        from vault.manifest import Manifest
+
+        roots, blocks = parts(archive)
+        carried = Carried.from_bytes(blocks[0][1])
+        forged = replace(Manifest.from_bytes(dict(blocks)[carried.manifest]), title="Forged")
+        roots, blocks = rerooted(roots, blocks, manifest=forged.cid())
+        blocks = [
+            (forged.cid(), forged.encoded()) if cid == carried.manifest else (cid, block) for cid, block in blocks
+        ]
+        said = new.run("dao", "verify", written(tmp_path / "hostile.car", roots, blocks), code=1)
+        assert "not as its owner signed it" in " ".join(said.stderr.split())
+
+
 class TestHostile:
     """Each begins with a valid archive and breaks one fact; nothing of it may be left."""
 
