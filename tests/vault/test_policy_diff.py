@@ -20,11 +20,20 @@ from vault.policy import Policy
 from vault.policy_diff import changes
 from vault.pricing import Tier
 from vault.signing import address_text
+from vault.voucher_rules import SETTLEMENT_CONTRACT, VoucherRules
 
 DAO = dao()
 LISTED = tuple(wallet(name).address for name in ("a", "b", "c"))
 POLICY = policy(DAO.genesis, licensees=Licensees.listed(LISTED))
 TIER = Tier(after=10, price_per_query=50, price_per_passage=3)
+VOUCHERS = VoucherRules(
+    unpaid_max=500,
+    unpaid_queries_max=9,
+    chain_id=1,
+    contract=SETTLEMENT_CONTRACT,
+    token=wallet("token").address,
+    withdraw_delay_least=900,
+)
 LINEAGE = POLICY.datasets[0].lineage(DAO.genesis)
 CORPORA = {LINEAGE: 5_000}
 
@@ -42,6 +51,15 @@ def test_tiers_are_said_as_they_come_change_and_go() -> None:
     assert "after 10 answers, the price is no other one any more" in said(POLICY, tiered)
 
 
+def test_vouchers_are_said_as_their_terms_change_and_go() -> None:
+    taken = replace(POLICY, vouchers=VOUCHERS)
+    assert "voucher" not in said(taken, taken)
+    longer = replace(POLICY, vouchers=replace(VOUCHERS, chain_id=8453))
+    assert "on chain 8453" in said(longer, taken)
+    assert "before: 500 and 9 answers" in said(longer, taken)
+    assert "vouchers are not taken any more: questions are paid for in advance" in said(POLICY, taken)
+
+
 def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
     (sentence,) = changes(POLICY, POLICY, corpora=CORPORA)
     assert sentence.startswith("if all licensees collude, at most 3000 of 5000 passages (60%)")
@@ -55,6 +73,7 @@ def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
         ({"price_per_passage": 5}, "price per passage goes from 0 to 5 micro-USDC"),
         ({"free_queries": 9}, "each licensee's first 9 answers are free; before: 0"),
         ({"tiers": (TIER,)}, "after 10 answers, a query costs 50 micro-USDC and 3 a passage"),
+        ({"vouchers": VOUCHERS}, "vouchers are taken; 500 micro-USDC and 9 answers of one licensee may be unpaid"),
         ({"currency": "SHELLS"}, "the currency goes from USDC to SHELLS"),
         ({"k_max": 20}, "an answer's most passages goes from 10 to 20"),
         ({"queries_per_minute": 1}, "queries a minute of one licensee goes from 60 to 1"),
@@ -123,6 +142,7 @@ def test_no_field_changes_without_a_word() -> None:
         expires_at=1,
         free_queries=1,
         tiers=(TIER,),
+        vouchers=VOUCHERS,
     )
     names = {field.name for field in fields(Policy) if field.init} - {"genesis"}
     for name in names:
