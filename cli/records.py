@@ -87,7 +87,7 @@ def _anchor_from(written: str | None) -> Anchor | None:
 def _say(place: str, ledgers: list[LedgerRows], wrong: list[str]) -> None:
     say(f"{place}: {len(ledgers)} ledger{'s' * (len(ledgers) != 1)}")
     for ledger in ledgers:
-        say(f"  ledger {ledger.ledger.hex()[:16]}…: {ledger.rows} entries")
+        say(f"  ledger {ledger.ledger.hex()[:16]}…: {ledger.entries} entries in {ledger.rows} rows")
         say(f"    last {ledger.last.sequence}:{ledger.last.mac.hex()}")
     for one in wrong:
         err.print(f"[bold red]✗[/] {one}", soft_wrap=True)
@@ -99,6 +99,7 @@ def _json(ledger: LedgerRows) -> dict[str, Any]:
     return {
         "ledger": ledger.ledger.hex(),
         "rows": ledger.rows,
+        "entries": ledger.entries,
         "last": f"{ledger.last.sequence}:{ledger.last.mac.hex()}",
         "wrong": list(ledger.wrong),
     }

@@ -15,7 +15,8 @@ from vault.booking import Booking
 from vault.charter import Window
 from vault.entry import Kind
 from vault.errors import AccessDenied, NotYet
-from vault.ledger import Effect, Held
+from vault.holds import Held
+from vault.ledger import Effect
 
 Key = TypeVar("Key", bytes, str)
 

@@ -1,10 +1,10 @@
 """Group commit: what is booked together becomes durable together, and nobody is answered before (rule L3).
 
-Booking happens on the event loop, in memory; its rows queue here. One append at a time is on its way to the disk, in a
-thread, and takes with it whatever was queued when the one before had ended: so an idle server never waits for others,
-and a busy one pays for one sync where it had paid for hundreds. An append that fails, or of which nobody knows whether
-it has, takes everything behind it along: those rows are never written, all who wait for them are refused, and nothing
-more is taken until the books have been read again.
+Booking happens on the event loop, in memory; its entries queue here. One row at a time is on its way to the disk, in a
+thread, and holds whatever was queued when the one before had ended: so an idle server never waits for others, and a
+busy one pays for one sync, one seal and one link of the chain where it had paid for hundreds. A row that fails, or of
+which nobody knows whether it has, takes everything behind it along: those entries are never written, all who wait for
+them are refused, and nothing more is taken until the books have been read again.
 """
 
 from __future__ import annotations
@@ -19,36 +19,39 @@ from itertools import count
 from typing import Final
 
 from vault.errors import ForkedHistory, RecordsUnavailable, ServiceUnavailable
-from vault.records.model import JournalRow
+from vault.ledger_seal import ROW_BYTES_MAX, ROW_ENTRIES_MAX
 from vault.window import Anchor
 
 log = logging.getLogger(__name__)
-GROUP_ROWS_MAX: Final = 1024  # what a journal takes at once
-GROUP_ROWS_LEAST: Final = 64  # so many are worth a sync, whatever is still to come
-GROUP_BYTES_MAX: Final = 16 << 20  # more begins with the next group; a larger row goes alone
-QUEUED_ROWS_MAX: Final = 4096
+GROUP_LEAST: Final = 64  # so many entries are worth a sync, whatever is still to come
+QUEUED_MAX: Final = 4096  # entries
 QUEUED_BYTES_MAX: Final = 64 << 20
 UNANSWERED: Final = "nothing was answered; ask again with the same request id"
 
 
 class GroupCommit:
-    """The rows of one journal between being booked and being durable. All calls come from one event loop."""
+    """The entries of one journal between being booked and being durable. All calls come from one event loop."""
 
     def __init__(
         self,
-        append: Callable[[Sequence[JournalRow]], None],
+        write: Callable[[Sequence[bytes], Anchor], Anchor],
+        written: Callable[[Anchor], None],
         durable: Anchor,
         sign: Callable[[Sequence[bytes]], Sequence[bytes]],
     ) -> None:
         """Begin after `durable`, which is what the journal ends at.
 
         Args:
+            write: makes encoded entries durable, as the row after the one that ends there; gives its end. It is called
+                in a thread, once at a time.
+            written: is told of that end.
             sign: turns receipts whose entries became durable together into messages.
         """
         self.durable = durable
-        self._append = append
+        self._write_row = write
+        self._note_row = written
         self._sign = sign
-        self._queued: deque[JournalRow] = deque()
+        self._queued: deque[bytes] = deque()
         self._queued_bytes = 0
         self._waiting: list[tuple[int, int, bytes, asyncio.Future[bytes]]] = []  # a heap, by sequence
         self._tickets = count()  # keeps futures from being compared
@@ -61,10 +64,10 @@ class GroupCommit:
     @property
     def is_full(self) -> bool:
         """Say whether bookings have to wait for the disk."""
-        return len(self._queued) >= QUEUED_ROWS_MAX or self._queued_bytes >= QUEUED_BYTES_MAX
+        return len(self._queued) >= QUEUED_MAX or self._queued_bytes >= QUEUED_BYTES_MAX
 
     def require_open(self) -> None:
-        """Raise unless one more row may be queued: `RecordsUnavailable` while in doubt, `ServiceUnavailable` at an end.
+        """Raise unless one more entry may be queued: `RecordsUnavailable` in doubt, `ServiceUnavailable` at an end.
 
         Whoever books has awaited `room` first, without another wait in between.
         """
@@ -79,20 +82,20 @@ class GroupCommit:
         if self.is_in_doubt:
             raise RecordsUnavailable(f"the ledger could not be written and is read again; {UNANSWERED}")
 
-    def put(self, row: JournalRow) -> None:
-        """Queue a row that has just been booked; it follows the one before."""
+    def put(self, encoded: bytes) -> None:
+        """Queue an entry that has just been booked; it follows the one before."""
         self.require_open()
-        self._queued.append(row)
-        self._queued_bytes += len(row.sealed)
+        self._queued.append(encoded)
+        self._queued_bytes += len(encoded)
         if self._is_writing:
             return
-        if len(self._queued) >= GROUP_ROWS_LEAST:
+        if len(self._queued) >= GROUP_LEAST:
             self._begin()  # the disk works while this turn of the loop books on
         elif len(self._queued) == 1:
             asyncio.get_running_loop().call_soon(self._begin)  # along with what this turn of the loop still books
 
     async def committed(self, sequence: int, receipt: bytes = b"") -> bytes:
-        """Wait until the row of this sequence, queued before and not yet failed, is durable; sign its receipt then.
+        """Wait until the entry of this sequence, queued before and not yet failed, is durable; sign its receipt then.
 
         Raises: `RecordsUnavailable` or `ForkedHistory` where it could not be written.
         """
@@ -114,14 +117,14 @@ class GroupCommit:
             await self._end_of_group()
 
     async def close(self) -> None:
-        """Take no more rows, and wait for those taken."""
+        """Take no more entries, and wait for those taken."""
         self._is_closed = True
         await self.settled()
 
     def doubt(self) -> None:
-        """Take no more rows until the books have been read again. Nothing may be on its way to the disk."""
+        """Take no more entries until the books have been read again. Nothing may be on its way to the disk."""
         if self._is_writing or self._queued:
-            raise ValueError("rows are being written")
+            raise ValueError("entries are being written")
         self.is_in_doubt = True
 
     def resume(self, durable: Anchor) -> None:
@@ -140,28 +143,29 @@ class GroupCommit:
             self._write()
 
     def _write(self) -> None:
-        group = self._group()
-        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._append, group)
-        writing.add_done_callback(lambda done: self._written(group[-1], done))
+        loop = asyncio.get_running_loop()
+        writing = loop.run_in_executor(self._thread, self._write_row, self._group(), self.durable)
+        writing.add_done_callback(self._written)
 
-    def _group(self) -> list[JournalRow]:
+    def _group(self) -> list[bytes]:
         group = [self._queued.popleft()]
-        taken = len(group[0].sealed)
-        while self._queued and len(group) < GROUP_ROWS_MAX:
-            taken += len(self._queued[0].sealed)
-            if taken > GROUP_BYTES_MAX:
+        taken = len(group[0])
+        while self._queued and len(group) < ROW_ENTRIES_MAX:
+            if taken + len(self._queued[0]) > ROW_BYTES_MAX:
                 break
             group.append(self._queued.popleft())
-        self._queued_bytes -= sum(len(row.sealed) for row in group)
+            taken += len(group[-1])
+        self._queued_bytes -= taken
         return group
 
-    def _written(self, last: JournalRow, done: asyncio.Future[None]) -> None:
+    def _written(self, done: asyncio.Future[Anchor]) -> None:
         error = None if done.cancelled() else done.exception()
         if done.cancelled() or error is not None:
             self._fail(error)
         else:
-            self.durable = Anchor(sequence=last.sequence, mac=last.mac)
-            self._release(last.sequence)
+            self.durable = done.result()
+            self._note_row(self.durable)
+            self._release(self.durable.sequence)
         if self._queued:
             self._write()
         else:

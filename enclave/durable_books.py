@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
 from typing import Final, Protocol
 
 from enclave.allowance import Allowance
@@ -66,7 +65,7 @@ class DurableBooks:
             allowance.note(booking, effect)
         if self._kept.anchor != claimed:
             raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
-        self._commit = GroupCommit(journal.append, claimed, sign)
+        self._commit = GroupCommit(self._write, self._durable, claimed, sign)
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -116,8 +115,7 @@ class DurableBooks:
 
     def entries(self, first: int, last: int) -> Iterator[Entry]:
         """Yield durable entries once more, from the rows. Raises `LedgerTampered`, `RecordsUnavailable`."""
-        rows = islice(self._journal.rows(after=first - 1), last - first + 1)
-        yield from self._kept.entries(rows, after=first - 1)
+        yield from self._kept.entries(self._journal.rows, first, last)
 
     def book(self, booking: Booking, encoded: bytes) -> None:
         """Book an entry, after `ready`; `committed` says when it is durable. An epoch that is full closes with it.
@@ -132,9 +130,17 @@ class DurableBooks:
 
     def _book(self, booking: Booking, encoded: bytes) -> None:
         self._commit.require_open()
-        row, effect = self._kept.booked(booking, encoded)
-        self._allowance.note(booking, effect)
-        self._commit.put(row)
+        self._allowance.note(booking, self._kept.book(booking, encoded))
+        self._commit.put(encoded)
+
+    def _write(self, entries: Sequence[bytes], after: Anchor) -> Anchor:
+        """Append entries as one row; return its end. It runs in the thread of the one writer."""
+        row = self._seal.sealed(entries, after)
+        self._journal.append([row])
+        return Anchor(sequence=row.sequence, mac=row.mac)
+
+    def _durable(self, anchor: Anchor) -> None:
+        self._kept.note_row(anchor)
 
     async def committed(self, sequence: int, receipt: bytes = b"") -> bytes:
         """Wait until an entry found in the books is durable, without another wait in between; return its message.

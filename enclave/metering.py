@@ -9,40 +9,33 @@ refused. Custodians are told of no entry that is not durable: a crash could take
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
 
-from enclave.allowance import Allowance, Reserved, WindowUsedUp
-from enclave.answer_entry import answer_entry
-from enclave.answer_receipt import answer_receipt
-from enclave.asked import Asked, Metered, Outgoing
+from enclave.allowance import Allowance
+from enclave.asked import Asked, Metered
 from enclave.channels import Channels
+from enclave.charging import Booked, Charging, Reservation
 from enclave.durable_books import DurableBooks, Journal, claimed_anchor
 from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.identities import Identities
-from enclave.output import outgoing
 from enclave.probing import Probes
 from enclave.public_log import PublicLog
 from enclave.royalties import Royalties
-from enclave.selection import Room, room_for, selected
+from enclave.selection import Room
 from storage.cid import Cid
-from vault.attribution import weights_of
 from vault.booking import booking_of
 from vault.codec import INTEGER_MAX
 from vault.earnings import EPOCH_S
 from vault.entry import Entry, SealedVectors
-from vault.errors import CreditExhausted, RequestConflict
+from vault.errors import RequestConflict
 from vault.keys import SecretKey
 from vault.lease import Anchor
 from vault.ledger import (
     Books,
-    Held,
     deposit_entry,
     opening_entry,
     refund_entry,
-    require_credit,
     snapshot_entry,
     void_entry,
 )
@@ -55,16 +48,6 @@ from vault.royalty import licensee_account
 from vault.window import OpenWindow
 
 __all__ = ["Booked", "Journal", "Meter", "claimed_anchor"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Booked:
-    """An answer that is charged for and not durable yet: it must not leave."""
-
-    sequence: int  # of its entry
-    receipt: bytes  # encoded, and not signed yet
-    passages: tuple[Outgoing, ...]
-    is_partial: bool
 
 
 class Meter:
@@ -88,11 +71,11 @@ class Meter:
         self._state_key = state_key
         self._seal = LedgerSeal(state_key, ledger)
         self._receipt_key = receipt_key
-        self._identities = Identities(self._seal)
         self._allowance = Allowance()
-        self._probes = Probes(state_key.derive("probes", info=ledger))
         self._kept = DurableBooks(journal, self._seal, self._allowance, self._signed, claimed)
         self.channels = Channels(self._kept, self._allowance)
+        probes = Probes(state_key.derive("probes", info=ledger))
+        self._charging = Charging(self._kept, self._allowance, self.channels, Identities(self._seal), probes)
         self.log = PublicLog(self._kept, receipt_key)
         self.royalties = Royalties(self._kept, self._allowance, self._seal, receipt_key, epoch_s=epoch_s)
 
@@ -208,8 +191,7 @@ class Meter:
         """Return how many answers a licensee has had, and how many more of its questions are on their way."""
         return self.books.receipt_chain(licensee)[0], self._allowance.on_their_way(licensee)
 
-    @contextmanager
-    def reserved(self, asked: Asked, *, at: int = INTEGER_MAX) -> Iterator[Room]:
+    def reserved(self, asked: Asked, *, at: int = INTEGER_MAX) -> Reservation:
         """Keep room for one answer while the block runs, and hold the most it could cost; give what it may bring.
 
         Args:
@@ -217,29 +199,7 @@ class Meter:
         Raises, before anything is searched (rule O3): `BudgetExhausted`, `CreditExhausted`, `VoucherDue`;
             `WindowUsedUp`, which a renewal mends; `AccessDenied` where the charter's window is smaller than the price.
         """
-        account = licensee_account(asked.license.licensee, asked.policy.currency)
-        window = self._allowance
-        room = room_for(self.books, asked)
-        held = window.held(account, asked.delegation)
-        self.channels.require_promised(asked, account, held=held.credit, at=at)
-        self._require_affordable(asked, account, held, asked.permit.price_max)
-        at_most = window.passages_at_most(room.passages)
-        if at_most < room.passages:
-            room = replace(room, passages=at_most)
-        permit = asked.permit
-        kept = Reserved(permit.holder, account, asked.delegation, permit.licensee, room.passages, permit.price_max)
-        window.reserve(kept)
-        try:
-            yield room
-        finally:
-            window.release(kept)
-
-    def _require_affordable(self, asked: Asked, account: str, held: Held, price: int) -> None:
-        """Raise unless credit that is not held for others covers the most that the answer may cost."""
-        require_credit(self.books, account, asked.delegation, price=price, spend_cap=asked.spend_cap, held=held)
-        fresh = self._allowance.fresh_credit(account)
-        if fresh and self.books.balance(account) - held.credit - fresh < price:
-            raise WindowUsedUp("this credit counts once the custodians have anchored it; ask again shortly")
+        return self._charging.reserved(asked, at=at)
 
     def book_answer(
         self,
@@ -258,55 +218,7 @@ class Meter:
             room: what it may bring, as `reserved` gave it; the call belongs into its block, after `answered`.
             confirms: digest of the receipt that the request confirmed (rule R4).
         """
-        books, own = self.books, room.asked.permit.price_max  # held for this very answer
-        before, policy = books.receipt_chain(asked.license.licensee)[0], asked.policy
-        most = max(own, policy.price_of(asked.permit.k, before=before))
-        if most > asked.query.price_max:
-            raise CreditExhausted(f"after answers that came first it may cost {most}, over the request's price_max")
-        account = licensee_account(asked.license.licensee, asked.policy.currency)
-        held = self._allowance.held(account, asked.delegation)
-        if not room.is_for(books, asked):
-            room = replace(room_for(books, asked, at_most=room.passages), asked=room.asked)
-        self._allowance.require_spend(account, most - own)
-        self._require_affordable(asked, account, Held(held.credit - own, held.spend - own), most)
-        identities = [self._identities.of(passage) for passage in found]
-        probe = self._probes.judged(asked, vector, identities, at=at)
-        chosen = selected(books, asked, found, identities, room)
-        passages = tuple([outgoing(passage, asked.policy.output) for passage in chosen.passages])
-        hides_matches = asked.policy.output.owners_min > 1 and not passages and asked.query.k > 0
-        is_partial = hides_matches or len(passages) < len(found) or not room.is_whole  # never says whether any matched
-        price = policy.price_of(len(passages), before=before)
-        scores = [passage.score for passage in passages]
-        weights = weights_of(asked.policy.attribution, scores, chosen.identities)
-        receipt = answer_receipt(
-            books,
-            asked,
-            passages,
-            weights,
-            vector,
-            grounds,
-            price=price,
-            budget_left=chosen.budget_left,
-            is_partial=is_partial,
-            confirms=confirms,
-            at=at,
-        )
-        booking, encoded = answer_entry(
-            asked,
-            passages,
-            chosen.identities,
-            weights,
-            vector,
-            receipt,
-            price=price,
-            sequence=books.last_sequence + 1,
-            instance=grounds.terms.instance,
-            is_partial=is_partial,
-            at=at,
-        )
-        self._kept.book(booking, encoded)
-        self._probes.note(probe)
-        return Booked(sequence=booking.sequence, receipt=receipt, passages=passages, is_partial=is_partial)
+        return self._charging.booked(asked, found, vector, grounds, at=at, room=room, confirms=confirms)
 
     async def metered(self, booked: Booked) -> Metered:
         """Return what may leave of what was booked just now, without another wait in between, once it is durable."""

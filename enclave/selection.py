@@ -18,7 +18,7 @@ from vault.limits import Place, Quota
 from vault.policy import K_LIMIT
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)  # as `Outgoing`: made with every question
 class Room:
     """What an answer may bring, as it stands before the search."""
 
@@ -40,7 +40,7 @@ class Room:
         return is_same and books.shown_to(asked.permit.holder) == self.shown
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Selected:
     """What may leave of what was found, best first."""
 
@@ -87,16 +87,17 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
     Args:
         identities: of the passages found, in their order.
     """
-    holder, covered = asked.permit.holder, asked.coverage
-    left = _Left(books, holder, covered.whole, room.budget_left)
+    holder, places = asked.permit.holder, asked.coverage.places
+    left = _Left(books, holder, asked.coverage.whole, room.budget_left)
+    befores = books.seen.all_shown_from(holder, identities)
     shown: dict[bytes, tuple[bytes, ...]] = {}
     kept: list[tuple[Found, bytes]] = []
     new = 0
-    for passage, identity in zip(found, identities, strict=True):
-        place = covered.places.get(passage.manifest)
+    for passage, identity, before in zip(found, identities, befores, strict=True):
+        place = places.get(passage.manifest)
         if place is None:
             continue
-        before = shown.get(identity) or books.seen.shown_from(holder, identity)
+        before = shown.get(identity, before)
         is_new = place.lineage not in before
         if (is_new and new == room.passages) or not left.take(place, before):
             continue
@@ -110,7 +111,7 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
     return Selected(
         passages=tuple([passage for passage, _ in kept]),
         identities=tuple([identity for _, identity in kept]),
-        budget_left=left.of(covered.whole),
+        budget_left=left.budget,
     )
 
 
@@ -123,27 +124,42 @@ class _Left:
     def __init__(self, books: Books, holder: bytes, whole: Quota, budget_left: int) -> None:
         self._books = books
         self._holder = holder
-        self._whole = whole
-        self._left = {id(whole): budget_left}
+        self._whole = _Counted(whole.lineages, budget_left)
+        self._counted = {id(whole): self._whole}
+        self._of: dict[int, tuple[_Counted, ...]] = {}  # by place
 
-    def of(self, quota: Quota) -> int:
-        """Return how many more passages of a quota may leave."""
-        left = self._left.get(id(quota))
-        if left is None:
-            left = self._left[id(quota)] = self._books.quota_left(self._holder, quota)
-        return left
+    @property
+    def budget(self) -> int:
+        """Return how many more passages of the whole budget may leave."""
+        return self._whole.left
 
     def take(self, place: Place, before: tuple[bytes, ...]) -> bool:
         """Count a passage that was shown before out of these lineages; say whether all quotas had room for it."""
-        counted = [self._whole, *place.quotas]
+        counted = self._of.get(id(place)) or self._quotas_of(place)
         if before:
-            counted = [quota for quota in counted if quota.lineages.isdisjoint(before)]
-        for quota in counted:
-            if not self.of(quota):
+            counted = tuple([one for one in counted if one.lineages.isdisjoint(before)])
+        for one in counted:
+            if not one.left:
                 return False
-        for quota in counted:
-            self._left[id(quota)] -= 1
+        for one in counted:
+            one.left -= 1
         return True
+
+    def _quotas_of(self, place: Place) -> tuple[_Counted, ...]:
+        found = [self._whole]
+        for quota in place.quotas:
+            if id(quota) not in self._counted:
+                left = self._books.quota_left(self._holder, quota)
+                self._counted[id(quota)] = _Counted(quota.lineages, left)
+            found.append(self._counted[id(quota)])
+        self._of[id(place)] = counted = tuple(found)
+        return counted
+
+
+@dataclass(slots=True)
+class _Counted:
+    lineages: frozenset[bytes]
+    left: int
 
 
 def _own_left(books: Books, holder: bytes, place: Place, budget_left: int) -> int:

@@ -318,8 +318,8 @@ def entries_of(url: str, ledger: bytes) -> Iterator[Entry]:
     seal, anchor = LedgerSeal(state_key(), ledger), EMPTY_ANCHOR
     with open_records(url) as records:
         for row in Journal(records, ledger).rows():
-            entry, anchor = seal.open(row.sequence, row.sealed, row.mac, anchor)
-            yield entry
+            entries, anchor = seal.open(row, anchor)
+            yield from entries
 
 
 def receipt_of(line: dict[str, Any], instances: list[bytes]) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from vault.earnings import Earnings
 from vault.entry import Entry, Kind
 from vault.finding import Audited, Held, held_receipt
 from vault.lease import Terms, ledger_id
+from vault.ledger_seal import LedgerSeal
 from vault.log_file import Earlier, LeafProof, LogFile, RefundProof
 from vault.machine import BLANK, MachineKey
 from vault.merkle_log import MerkleLog
@@ -64,7 +66,7 @@ class World:
     terms: Terms
     vouching: Vouching
     entries: tuple[Entry, ...]
-    macs: tuple[bytes, ...]
+    names: tuple[bytes, ...]  # of the entries
     receipts: tuple[ReceiptFile, ...]
     at: int
 
@@ -115,7 +117,7 @@ class World:
         for number, entry in enumerate(entries):
             charge = charges.get((entry.licensee, entry.reference))
             digest = payload_digest(charge.query.receipt) if charge is not None and charge.query is not None else b""
-            log.append(booking_leaf(booking_of(entry), self.macs[number], digest))
+            log.append(booking_leaf(booking_of(entry), partial(self.names.__getitem__, number), digest))
         return log
 
     def log(self, entries: Sequence[Entry]) -> LogFile:
@@ -215,7 +217,10 @@ def royalty_world(folder: Path) -> World:
 
 
 def _left(deployment: Deployment, receipts: tuple[ReceiptFile, ...]) -> World:
-    instance, rows = deployment.enclave.instance, list(deployment.journal().rows())
+    instance = deployment.enclave.instance
+    meter = instance.meter()
+    entries = tuple(meter.royalties.entries(1, meter.anchor.sequence))
+    seal = LedgerSeal(meter.state_key, ledger_id(deployment.world.genesis))
     grounds = instance.serving()
     vouching = Vouching(
         charter=grounds.history.charter,
@@ -230,8 +235,8 @@ def _left(deployment: Deployment, receipts: tuple[ReceiptFile, ...]) -> World:
         key=deployment.enclave.keys.receipt,
         terms=grounds.terms,
         vouching=vouching,
-        entries=tuple(instance.meter().royalties.entries(1, len(rows))),
-        macs=tuple(row.mac for row in rows),
+        entries=entries,
+        names=tuple(seal.entry_name(entry.encoded()) for entry in entries),
         receipts=receipts,
         at=instance.now(),
     )

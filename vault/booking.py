@@ -44,16 +44,12 @@ class Booking(NamedTuple):
     licensee: bytes
     reference: bytes
     transfers: tuple[Transfer, ...]
+    amount: int  # that its transfers move in all
     holder: bytes  # whose extraction budget it counts against
     answer: Answered | None
     lost: tuple[OpenWindow, ...] = ()
     vectors: SealedVectors | None = None
     promised: Promised | None = None
-
-    @property
-    def amount(self) -> int:
-        """Return what its transfers move in all."""
-        return sum(transfer.amount for transfer in self.transfers)
 
 
 def booking_of(entry: Entry) -> Booking:
@@ -65,6 +61,7 @@ def booking_of(entry: Entry) -> Booking:
         licensee=entry.licensee,
         reference=entry.reference,
         transfers=entry.transfers,
+        amount=sum(transfer.amount for transfer in entry.transfers),
         holder=entry.holder(),
         answer=_answered(entry.query) if entry.query is not None else None,
         lost=entry.lost,

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from storage.cid import Cid
 from vault.booking import Booking, booking_of
 from vault.entry import ENTRY_BYTES_MAX, Entry, Kind, SealedVectors
-from vault.errors import CreditExhausted, LedgerTampered, RequestConflict
+from vault.errors import LedgerTampered, RequestConflict
 from vault.license import Deposit
 from vault.limits import Quota
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
@@ -80,7 +80,8 @@ class Books:
 
     def quota_left(self, holder: bytes, quota: Quota) -> int:
         """Return how many more passages of a quota its holder may ever be shown."""
-        return max(0, quota.passages_max - self.seen.count(holder, quota.lineages) - self.lost_passages(holder))
+        left = quota.passages_max - self.seen.count(holder, quota.lineages) - self._losses.passages(holder)
+        return left if left > 0 else 0
 
     def lost_passages(self, holder: bytes) -> int:
         """Return by how many passages lost windows have shrunk the holder's budget."""
@@ -239,33 +240,6 @@ def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
         transfers=(credit,),
         query=None,
     )
-
-
-class Held(NamedTuple):
-    """What other answers on their way may still be charged."""
-
-    credit: int = 0  # to the same account
-    spend: int = 0  # under the same delegation
-
-
-NOTHING_HELD = Held()
-
-
-def require_credit(
-    books: Books, account: str, delegation: bytes, *, price: int, spend_cap: int, held: Held = NOTHING_HELD
-) -> None:
-    """Raise `CreditExhausted` unless credit and spend cap both cover the price, beside what is held for others."""
-    also = f", {held.credit} of it held for answers on their way" if held.credit else ""
-    credit = books.balance(account)
-    if credit - held.credit < price:
-        raise CreditExhausted(
-            f"credit is {credit} micro-units{also} and the price is {price}; have the treasury add credit"
-        )
-    left = spend_cap - books.spent(delegation) - held.spend
-    if left < price:
-        raise CreditExhausted(
-            f"the spend cap leaves {max(left, 0)} micro-units and the price is {price}; delegate anew"
-        )
 
 
 def void_entry(books: Books, entry: Entry, *, at: int) -> Entry:

@@ -51,6 +51,15 @@ class Tree:
             index >>= 1
         return tuple(path)
 
+    def paths(self) -> list[tuple[bytes, ...]]:
+        """Return the inclusion proofs of all leaves: one step each, since siblings share all but one hash."""
+        above: list[tuple[bytes, ...]] = [()]
+        for level in reversed(self._levels[:-1]):
+            count = len(level)
+            paired = [(level[index ^ 1], *above[index >> 1]) for index in range(count & ~1)]
+            above = paired + above[count >> 1 :] if count & 1 else paired
+        return above if self.size else []
+
 
 class GrowingRoot:
     """The root over leaf hashes that come one by one, from one hash a level: any number of leaves fits in memory."""

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar, Final
 
-import cbor2
-
 from vault.codec import Digest, Length, Record
 from vault.cose import MESSAGE_BYTES_MAX, payload_of, sign1, verified_payload
 from vault.errors import InvalidSignature, MalformedObject
 from vault.machine import MachineKey
 from vault.merkle import Tree, leaf_hash, root_from_path
 from vault.record_decoding import decoded
+from vault.record_encoding import form_of
 
 AAD: Final = b"coffer/receipt/v1"
 BURST_AAD: Final = b"coffer/receipt-burst/v1"
@@ -88,7 +87,11 @@ def signed_receipts(receipts: Sequence[bytes], key: MachineKey) -> list[bytes]:
         return [sign1(key, receipt, external_aad=AAD) for receipt in receipts]
     tree = Tree([leaf_hash(receipt) for receipt in receipts])
     head = sign1(key, Burst(size=tree.size, root=tree.root()).encoded(), external_aad=BURST_AAD)
-    return [_in_burst(head, tree.path(index), index, receipt) for index, receipt in enumerate(receipts)]
+    form = form_of(ReceiptInBurst, {"head": head})
+    return [
+        form({"path": path, "index": index, "receipt": receipt})
+        for index, (path, receipt) in enumerate(zip(tree.paths(), receipts, strict=True))
+    ]
 
 
 def verified_message(message: bytes, instance: bytes, heads: BurstHeads | None = None) -> bytes:
@@ -120,11 +123,3 @@ def payload_digest(receipt: bytes) -> bytes:
 
 def _is_alone(message: bytes) -> bool:
     return message[:1] == bytes([_ALONE])
-
-
-def _in_burst(head: bytes, path: Sequence[bytes], index: int, receipt: bytes) -> bytes:
-    """Return the encoded `ReceiptInBurst`, its keys in canonical order: to build the record would cost ten times."""
-    message: bytes = cbor2.dumps(
-        {"head": head, "path": path, "type": ReceiptInBurst.TYPE, "index": index, "receipt": receipt}
-    )
-    return message

@@ -12,14 +12,16 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from operator import itemgetter
 from struct import Struct
-from types import NoneType, UnionType
-from typing import Annotated, Any, TypeAlias, Union, get_args, get_origin, get_type_hints
+from types import MappingProxyType, NoneType, UnionType
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 from storage.cid import CID_BYTES, Cid
 from vault.codec import Record
 from vault.record_fields import fixed_length, values_of
 
 Writer: TypeAlias = "Callable[[Any], bytes]"
+Taking: TypeAlias = "Callable[[list[str]], Callable[[Any], Iterable[Any]]]"
+NOTHING_KNOWN: Final[Mapping[str, Any]] = MappingProxyType({})
 _UNSIGNED, _BYTES, _TEXT, _ARRAY, _MAP = 0x00, 0x40, 0x60, 0x80, 0xA0  # major types, shifted
 _SHORT = 24  # from here on, the argument follows the first byte
 _FALSE, _TRUE, _NULL = b"\xf4", b"\xf5", b"\xf6"
@@ -52,6 +54,11 @@ def encoded_fields(cls: type[Record], fields: Mapping[str, Any]) -> bytes:
     return _fields_writer(cls)(fields)
 
 
+def form_of(cls: type[Record], known: Mapping[str, Any]) -> Callable[[Mapping[str, Any]], bytes]:
+    """Return what `encoded_fields` does for records that have these fields in common, given the others of each."""
+    return _made_writer(cls, _from_mapping, known)
+
+
 def _record_writer(cls: type[Record]) -> Writer:
     if cls not in _WRITERS:
         _WRITERS[cls] = _made_writer(cls, values_of)
@@ -60,42 +67,68 @@ def _record_writer(cls: type[Record]) -> Writer:
 
 def _fields_writer(cls: type[Record]) -> Writer:
     if cls not in _FIELDS_WRITERS:
-        _FIELDS_WRITERS[cls] = _made_writer(cls, lambda names: itemgetter(*names))
+        _FIELDS_WRITERS[cls] = _made_writer(cls, _from_mapping)
     return _FIELDS_WRITERS[cls]
 
 
-def _made_writer(cls: type[Record], taking: Callable[[list[str]], Callable[[Any], Iterable[Any]]]) -> Writer:
+class _Field(NamedTuple):
+    key: bytes
+    name: str  # empty for the type, which is always the same
+    head: bytes  # of a value that always has the same length
+    write: Writer
+
+
+def _fields_of(cls: type[Record]) -> list[_Field]:
+    """Return a record's fields in canonical order, its type among them."""
+    if cls not in _FIELDS:
+        _FIELDS[cls] = _found_fields(cls)
+    return _FIELDS[cls]
+
+
+def _found_fields(cls: type[Record]) -> list[_Field]:
     if cls.value is not Record.value:
         raise TypeError(f"{cls.__name__} is not written field by field")
     hints = get_type_hints(cls, include_extras=True)
-    names = {_text(item.name): item.name for item in fields(cls) if item.init}
-    constant = _head(_MAP, len(names) + bool(cls.TYPE))
-    parts: list[bytes] = []  # constant bytes at even places, values between them
+    names = [item.name for item in fields(cls) if item.init]
+    found = [_Field(_text(name), name, _fixed_head(hints[name]), _writer(hints[name])) for name in names]
+    if cls.TYPE:
+        found.append(_Field(_text("type"), "", b"", lambda _: _text(cls.TYPE)))
+    return sorted(found, key=lambda field: (len(field.key), field.key))
+
+
+def _made_writer(cls: type[Record], taking: Taking, known: Mapping[str, Any] = NOTHING_KNOWN) -> Writer:
+    """Return what writes the records of a class, some of whose fields may be known already."""
+    form = _constant(_head(_MAP, len(_fields_of(cls))))  # for the `%` of bytes: what is known, and places between
     sources: list[str] = []
     writers: list[tuple[int, Writer]] = []
-    for key in sorted([*names, *([_text("type")] if cls.TYPE else [])], key=lambda text: (len(text), text)):
-        if key not in names:
-            constant += key + _text(cls.TYPE)
+    for key, name, head, write in _fields_of(cls):
+        if not name or name in known:
+            form += _constant(key + write(known.get(name)))
             continue
-        name = names[key]
-        head = _fixed_head(hints[name])
         if not head:
-            writers.append((len(sources), _writer(hints[name])))
+            writers.append((len(sources), write))
         sources.append(name)
-        parts += (constant + key + head, b"")
-        constant = b""
-    parts.append(constant)
-    values, join = taking(sources), b"".join
+        form += _constant(key + head) + b"%b"
+    values = taking(sources)
 
-    def write_record(record: Record) -> bytes:
+    def write_record(record: Any) -> bytes:
         written = [*values(record)]
         for place, write in writers:
             written[place] = write(written[place])
-        whole = parts.copy()
-        whole[1::2] = written
-        return join(whole)
+        return form % (*written,)
 
     return write_record
+
+
+def _constant(data: bytes) -> bytes:
+    return data.replace(b"%", b"%%")
+
+
+def _from_mapping(names: Sequence[str]) -> Callable[[Any], Iterable[Any]]:
+    """Return what takes these entries of a map, in their order."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda record: [record[name] for name in names]
 
 
 def _fixed_head(hint: Any) -> bytes:
@@ -111,8 +144,6 @@ def _writer(hint: Any) -> Writer:
     if origin in (Union, UnionType):
         (inner,) = [_writer(arm) for arm in get_args(hint) if arm is not NoneType]
         return lambda value: _NULL if value is None else inner(value)
-    if origin is tuple and (head := _fixed_head(get_args(hint)[0])):
-        return lambda value: _head(_ARRAY, len(value)) + head + head.join(value) if value else _head(_ARRAY, 0)
     if origin is tuple:
         item_hint = get_args(hint)[0]
         if (length := fixed_length(item_hint)) is not None:
@@ -176,6 +207,7 @@ def _link(value: Cid) -> bytes:
     return _LINK + value.binary
 
 
+_FIELDS: dict[type[Record], list[_Field]] = {}
 _WRITERS: dict[type[Record], Writer] = {}
 _FIELDS_WRITERS: dict[type[Record], Writer] = {}
 _LONGER = [  # what the argument is at most, what the first byte says of it, and the bytes of both

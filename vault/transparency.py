@@ -2,7 +2,7 @@
 
     a receipt       SHA-256(tag ‖ salt ‖ digest of the receipt)     its salt: the request's digest, which it names
     a refund        SHA-256(tag ‖ digest of the receipt)            the licensee's next receipt names that digest
-    anything else   SHA-256(tag ‖ the row's MAC)
+    anything else   SHA-256(tag ‖ HMAC of the entry)
 
 The leaf's hash is RFC 6962's over these 32 bytes. A request holds 32 random bytes of its licensee, so a leaf says
 nothing to who does not hold the receipt; who does derives leaf and place from it. A `TreeHead` commits to all leaves;
@@ -11,7 +11,7 @@ an enclave that showed two people different logs, or a shorter one later, signed
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar, Final
@@ -27,7 +27,7 @@ from vault.merkle_log import verify_consistency
 
 _RECEIPT: Final = b"coffer/log-receipt/v1"
 _REFUND: Final = b"coffer/log-refund/v1"
-_OTHER: Final = b"coffer/log-entry/v1"
+_OTHER: Final = b"coffer/log-entry/v2"
 
 
 def receipt_leaf(request: bytes, digest: bytes) -> bytes:
@@ -40,18 +40,18 @@ def refund_leaf(digest: bytes) -> bytes:
     return leaf_hash(sha256(_REFUND + digest).digest())
 
 
-def booking_leaf(booking: Booking, mac: bytes, refunded: bytes) -> bytes:
+def booking_leaf(booking: Booking, name: Callable[[], bytes], refunded: bytes) -> bytes:
     """Return the leaf's hash of a ledger entry.
 
     Args:
-        mac: of the entry's row.
+        name: gives what names an entry that has no receipt; see `LedgerSeal.entry_name`.
         refunded: the digest of the receipt that a void gives back.
     """
     if booking.answer is not None:
         return receipt_leaf(booking.answer.body, booking.answer.receipt)
     if booking.kind is Kind.VOID:
         return refund_leaf(refunded)
-    return leaf_hash(sha256(_OTHER + mac).digest())
+    return leaf_hash(sha256(_OTHER + name()).digest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,7 +93,7 @@ def copied(url: str) -> list[str]:
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [
-        (deleted, "2 rows from 1 to 3: some are missing"),
+        (deleted, "2 rows of 2 entries, up to entry 3: some are missing"),
         (cut, "entry 3 with this MAC is in no ledger"),
         (emptied, "a row of 1 bytes is no sealed entry"),
         (copied, "two rows have the same MAC"),

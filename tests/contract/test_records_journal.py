@@ -44,9 +44,31 @@ def test_rows_come_back_in_order_over_several_pages(records: Records) -> None:
     assert journal.last() == written[-1]
 
 
+def test_rows_of_several_entries_follow_one_another(records: Records) -> None:
+    journal = Journal(records, LEDGER)
+    written = [replace(journal_row(last), entries=entries) for last, entries in [(3, 3), (4, 1), (1028, 1024)]]
+    journal.append(written[:2])
+    journal.append(written[2:])
+    assert [*journal.rows()] == written
+    assert [*journal.rows(after=3)] == written[1:]
+    assert [*journal.rows(after=5)] == written[2:]  # the row that entry 6 is in
+    for last, entries in [(1029, 2), (1030, 1), (1028, 1)]:
+        with pytest.raises(ForkedHistory, match="next entry is 1029"):
+            journal.append([replace(journal_row(last), entries=entries)])
+
+
+def test_a_page_is_bounded_by_its_bytes(records: Records, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vault.records.journal.PAGE_BYTES", 1_000)
+    journal, sizes = Journal(records, LEDGER), (300, 300, 400, 1, 1_000, 2_000, 5)
+    written = [journal_row(number, bytes(size)) for number, size in enumerate(sizes, 1)]
+    journal.append(written)
+    assert [len(journal._page(after)) for after in (0, 3, 4, 5, 6)] == [3, 1, 1, 1, 1]
+    assert [*journal.rows()] == written
+
+
 def test_batches_of_every_size_are_written_whole(records: Records) -> None:
     journal, written = Journal(records, LEDGER), list[JournalRow]()
-    for size in (1, 2, 3, 4, 11, 12, 59, 60, 61, 239, 240, 241, 317, APPEND_ROWS_MAX):
+    for size in (1, 2, 3, 4, 11, 12, 47, 48, 49, 191, 192, 193, 317, APPEND_ROWS_MAX):
         batch = [journal_row(len(written) + n, b"%d" % n * n) for n in range(1, size + 1)]
         journal.append(batch)
         written += batch
@@ -82,7 +104,7 @@ def test_a_sequence_out_of_line_forks_and_nothing_of_its_batch_is_kept(
 ) -> None:
     journal = Journal(records, LEDGER)
     journal.append(journal_rows(1, 3))
-    with pytest.raises(ForkedHistory, match="next row is"):
+    with pytest.raises(ForkedHistory, match="next entry is"):
         journal.append([journal_row(sequence, b"other") for sequence in sequences])
     assert list(journal.rows()) == journal_rows(1, 3)
 
@@ -92,15 +114,19 @@ def test_a_sequence_out_of_line_forks_and_nothing_of_its_batch_is_kept(
     [
         replace(journal_row(2), mac=bytes(31)),
         replace(journal_row(2), sealed=b""),
+        replace(journal_row(1026), entries=1025),
         replace(journal_row(2), sealed=bytes(SEALED_BYTES_MAX + 1)),
     ],
-    ids=["short mac", "empty", "too long"],
+    ids=["short mac", "empty", "too many", "too long"],
 )
 def test_a_value_out_of_bounds_is_our_bug_and_nothing_of_its_batch_is_kept(records: Records, bad: JournalRow) -> None:
     journal = Journal(records, LEDGER)
     with pytest.raises(ValueError, match="outside what its column takes"):
         journal.append([journal_row(1), bad])
-    many = [*journal_rows(1, 400), replace(bad, sequence=401)]  # it fails in a statement that others came before
+    many = [
+        *journal_rows(1, 400),
+        replace(bad, sequence=400 + bad.entries),
+    ]  # it fails in a statement that others came before
     with pytest.raises(ValueError, match="outside what its column takes"):
         journal.append(many)
     assert journal.last() is None

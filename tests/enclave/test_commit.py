@@ -9,26 +9,30 @@ from itertools import chain
 
 import pytest
 
-from enclave.commit import GROUP_ROWS_MAX, QUEUED_ROWS_MAX, GroupCommit
+from enclave.commit import QUEUED_MAX, GroupCommit
 from tests.builders import seeded
 from tests.loops import WAIT_S
 from vault.errors import ForkedHistory, RecordsUnavailable, ServiceUnavailable, VaultError
-from vault.records.model import JournalRow
+from vault.ledger_seal import ROW_ENTRIES_MAX
 from vault.window import EMPTY_ANCHOR, Anchor
+
+ENTRY = b"entry"
 
 
 class Disk:
     """Takes appends, one group after another; `hold` keeps them on their way until `let_go`."""
 
     def __init__(self) -> None:
-        self.groups: list[list[int]] = []
+        self.groups: list[list[int]] = []  # the sequences of their entries
+        self.sizes: list[int] = []
+        self.noted: list[Anchor] = []
         self.at_once = 0
         self.error: Exception | None = None
         self._free = threading.Event()
         self._free.set()
         self.begun = threading.Event()
 
-    def append(self, rows: Sequence[JournalRow]) -> None:
+    def write(self, entries: Sequence[bytes], after: Anchor) -> Anchor:
         self.at_once += 1
         assert self.at_once == 1, "one writer"
         self.begun.set()
@@ -36,7 +40,10 @@ class Disk:
         self.at_once -= 1
         if self.error is not None:
             raise self.error
-        self.groups.append([row.sequence for row in rows])
+        last = after.sequence + len(entries)
+        self.groups.append([*range(after.sequence + 1, last + 1)])
+        self.sizes.append(sum(map(len, entries)))
+        return end(last)
 
     async def holding(self) -> None:
         """Wait until an append is held."""
@@ -51,8 +58,8 @@ class Disk:
         self._free.set()
 
 
-def row(sequence: int, sealed: bytes = b"sealed") -> JournalRow:
-    return JournalRow(sequence, sealed, seeded(f"mac {sequence}"))
+def end(sequence: int) -> Anchor:
+    return Anchor(sequence=sequence, mac=seeded(f"mac {sequence}"))
 
 
 def joined(receipts: Sequence[bytes]) -> list[bytes]:
@@ -69,7 +76,7 @@ async def disk() -> AsyncIterator[Disk]:
 
 @pytest.fixture
 def commit(disk: Disk) -> GroupCommit:
-    return GroupCommit(disk.append, EMPTY_ANCHOR, joined)
+    return GroupCommit(disk.write, disk.noted.append, EMPTY_ANCHOR, joined)
 
 
 def waits(commit: GroupCommit, *sequences: int) -> list[asyncio.Task[bytes]]:
@@ -89,21 +96,22 @@ async def turns(number: int = 20) -> None:
 
 async def test_alone_a_row_goes_at_once_and_alone(commit: GroupCommit, disk: Disk) -> None:
     for sequence in (1, 2):
-        commit.put(row(sequence))
+        commit.put(ENTRY)
         assert await commit.committed(sequence, b"receipt") == b"1:receipt"
     assert disk.groups == [[1], [2]]
-    assert commit.durable == Anchor(sequence=2, mac=row(2).mac)
+    assert commit.durable == end(2)
+    assert disk.noted == [end(1), end(2)]
 
 
 async def test_what_is_booked_in_one_turn_or_while_the_disk_works_goes_together(
     commit: GroupCommit, disk: Disk
 ) -> None:
     disk.hold()
-    for sequence in (1, 2):
-        commit.put(row(sequence))
+    for _ in (1, 2):
+        commit.put(ENTRY)
     await disk.holding()
-    for sequence in (3, 4, 5):
-        commit.put(row(sequence))
+    for _ in (3, 4, 5):
+        commit.put(ENTRY)
     waiting = waits(commit, 5, 1, 2, 3, 4)  # whoever asks again may ask for an earlier one
     await turns()
     assert not any(task.done() for task in waiting)
@@ -114,7 +122,7 @@ async def test_what_is_booked_in_one_turn_or_while_the_disk_works_goes_together(
 
 
 async def test_who_comes_later_for_a_durable_one_does_not_wait(commit: GroupCommit) -> None:
-    commit.put(row(1))
+    commit.put(ENTRY)
     await commit.settled()
     assert await commit.committed(1) == b""
     assert await commit.committed(1, b"receipt") == b"1:receipt"
@@ -123,35 +131,35 @@ async def test_who_comes_later_for_a_durable_one_does_not_wait(commit: GroupComm
 async def test_groups_are_bounded_by_rows_and_by_bytes(
     commit: GroupCommit, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("enclave.commit.GROUP_BYTES_MAX", 10_000)
-    large = [row(sequence, bytes(4_000)) for sequence in range(1, 5)] + [row(5, bytes(20_000))]
-    for one in large:
-        commit.put(one)
-    for sequence in range(6, 6 + GROUP_ROWS_MAX + 1):
-        commit.put(row(sequence, b"x"))
+    monkeypatch.setattr("enclave.commit.ROW_BYTES_MAX", 10_000)
+    for size in (4_000, 4_000, 4_000, 4_000, 20_000):
+        commit.put(bytes(size))
+    for _ in range(ROW_ENTRIES_MAX + 1):
+        commit.put(b"x")
     await commit.settled()
     assert disk.groups[:3] == [[1, 2], [3, 4], [5]]
-    assert [len(group) for group in disk.groups[3:]] == [GROUP_ROWS_MAX, 1]
-    assert list(chain.from_iterable(disk.groups)) == list(range(1, 6 + GROUP_ROWS_MAX + 1))
+    assert disk.sizes[:3] == [8_000, 8_000, 20_000]
+    assert [len(group) for group in disk.groups[3:]] == [ROW_ENTRIES_MAX, 1]
+    assert list(chain.from_iterable(disk.groups)) == list(range(1, 6 + ROW_ENTRIES_MAX + 1))
 
 
 async def test_a_full_queue_makes_bookings_wait_for_the_disk(commit: GroupCommit, disk: Disk) -> None:
     disk.hold()
-    commit.put(row(1))
+    commit.put(ENTRY)
     await disk.holding()
-    for sequence in range(2, 2 + QUEUED_ROWS_MAX):
-        commit.put(row(sequence))
+    for _ in range(QUEUED_MAX):
+        commit.put(ENTRY)
     with pytest.raises(RecordsUnavailable, match="behind"):
-        commit.put(row(2 + QUEUED_ROWS_MAX))
+        commit.put(ENTRY)
     waiting = asyncio.create_task(commit.room())
     await turns()
     assert not waiting.done()
     disk.let_go()
     async with asyncio.timeout(WAIT_S):
         await waiting
-    commit.put(row(2 + QUEUED_ROWS_MAX))
+    commit.put(ENTRY)
     await commit.settled()
-    assert list(chain.from_iterable(disk.groups)) == list(range(1, 3 + QUEUED_ROWS_MAX))
+    assert list(chain.from_iterable(disk.groups)) == list(range(1, 3 + QUEUED_MAX))
 
 
 @pytest.mark.parametrize(
@@ -166,9 +174,9 @@ async def test_a_failed_group_takes_all_behind_it_along(
     commit: GroupCommit, disk: Disk, error: Exception, seen: type[VaultError]
 ) -> None:
     disk.hold()
-    commit.put(row(1))
+    commit.put(ENTRY)
     await disk.holding()
-    commit.put(row(2))
+    commit.put(ENTRY)
     waiting = waits(commit, 1, 2)
     await turns()
     disk.let_go(error)
@@ -178,7 +186,7 @@ async def test_a_failed_group_takes_all_behind_it_along(
         assert str(error) not in str(outcome)  # where the database lies is no licensee's business
     assert disk.groups == []
     assert commit.durable == EMPTY_ANCHOR
-    for refused in (lambda: commit.put(row(2)), commit.require_certain, commit.require_open):
+    for refused in (lambda: commit.put(ENTRY), commit.require_certain, commit.require_open):
         with pytest.raises(RecordsUnavailable):
             refused()
     with pytest.raises(RecordsUnavailable):
@@ -187,11 +195,11 @@ async def test_a_failed_group_takes_all_behind_it_along(
 
 async def test_once_the_books_are_read_again_it_goes_on_from_there(commit: GroupCommit, disk: Disk) -> None:
     disk.error = RecordsUnavailable("away")
-    commit.put(row(1))
+    commit.put(ENTRY)
     await commit.settled()
     disk.error = None
-    commit.resume(Anchor(sequence=1, mac=row(1).mac))  # it had been recorded all the same
-    commit.put(row(2))
+    commit.resume(end(1))  # it had been recorded all the same
+    commit.put(ENTRY)
     assert await commit.committed(2, b"receipt") == b"1:receipt"
     assert disk.groups == [[2]]
 
@@ -199,7 +207,7 @@ async def test_once_the_books_are_read_again_it_goes_on_from_there(commit: Group
 async def test_one_that_no_longer_waits_holds_nobody_up(commit: GroupCommit, disk: Disk) -> None:
     for error in (None, RecordsUnavailable("away")):
         disk.hold()
-        commit.put(row(commit.durable.sequence + 1))
+        commit.put(ENTRY)
         await disk.holding()
         gone, stays = waits(commit, commit.durable.sequence + 1, commit.durable.sequence + 1)
         await turns()
@@ -211,13 +219,13 @@ async def test_one_that_no_longer_waits_holds_nobody_up(commit: GroupCommit, dis
 
 async def test_closing_waits_for_what_was_booked_and_books_no_more(commit: GroupCommit, disk: Disk) -> None:
     disk.hold()
-    commit.put(row(1))
+    commit.put(ENTRY)
     await disk.holding()
-    commit.put(row(2))
+    commit.put(ENTRY)
     closing = asyncio.create_task(commit.close())
     await turns()
     with pytest.raises(ServiceUnavailable, match="closing"):
-        commit.put(row(3))
+        commit.put(ENTRY)
     assert not closing.done()
     disk.let_go()
     async with asyncio.timeout(WAIT_S):
@@ -226,10 +234,10 @@ async def test_closing_waits_for_what_was_booked_and_books_no_more(commit: Group
 
 
 async def test_nothing_can_be_doubted_while_it_is_being_written(commit: GroupCommit) -> None:
-    commit.put(row(1))
+    commit.put(ENTRY)
     with pytest.raises(ValueError, match="being written"):
         commit.doubt()
     await commit.settled()
     commit.doubt()
     with pytest.raises(RecordsUnavailable):
-        commit.put(row(2))
+        commit.put(ENTRY)

@@ -193,7 +193,7 @@ class TestRefunds:
         for entry in left.entries:
             books.book(entry)
         retracted = void_entry(books, queries(left)[0], at=left.at)
-        longer = replace(left, macs=(*left.macs, bytes(32)))
+        longer = replace(left, names=(*left.names, bytes(32)))
         found = lies(longer.told(log=lambda entries: [*entries, retracted]), left)
         assert found.keys() == {Lie.RETRACTED}
 

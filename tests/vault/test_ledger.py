@@ -15,11 +15,13 @@ from vault.attribution import rank_weight
 from vault.charge import charge
 from vault.entry import Entry, Kind, PassageId, QueryDetail, packed_scores
 from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
+from vault.holds import Held, require_credit
 from vault.keys import SecretKey
-from vault.lease import EMPTY_ANCHOR, ledger_id
-from vault.ledger import Books, Held, deposit_entry, require_credit, void_entry
+from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
+from vault.ledger import Books, deposit_entry, void_entry
 from vault.ledger_seal import LedgerSeal
 from vault.licensees import SHARED_BUDGET
+from vault.records.model import JournalRow
 from vault.royalty import PAID_IN, Transfer, licensee_account
 
 WORLD = world()
@@ -216,7 +218,8 @@ class TestCredit:
 )
 def test_books_read_again_from_their_rows_are_the_same(steps: list[tuple[str, int]]) -> None:
     books, again, anchor = Books(), Books(), EMPTY_ANCHOR
-    rows: list[tuple[int, bytes, bytes]] = []
+    rows: list[JournalRow] = []
+    together: list[bytes] = []
     last: Entry | None = None
     for number, (kind, value) in enumerate(steps):
         if kind == "deposit":
@@ -227,14 +230,20 @@ def test_books_read_again_from_their_rows_are_the_same(steps: list[tuple[str, in
             entry, last = void_entry(books, last, at=number), None
         else:
             continue
-        row, anchor = SEAL.seal(entry, anchor)
-        rows.append((anchor.sequence, row, anchor.mac))
+        together.append(entry.encoded())
+        if number % 3:
+            rows.append(SEAL.sealed(together, anchor))
+            anchor, together = Anchor(sequence=entry.sequence, mac=rows[-1].mac), []
         books.book(entry)
         assert sum(books.balances().values()) == 0
+    if together:
+        rows.append(SEAL.sealed(together, anchor))
     anchor = EMPTY_ANCHOR
-    for sequence, row, mac in rows:
-        entry, anchor = SEAL.open(sequence, row, mac, anchor)
-        again.book(entry)
+    for row in rows:
+        entries, anchor = SEAL.open(row, anchor)
+        assert len(entries) == row.entries
+        for entry in entries:
+            again.book(entry)
     assert again.balances() == books.balances()
     assert (again.spent(DELEGATION), again.seen_count(LICENSEE)) == (
         books.spent(DELEGATION),

@@ -107,8 +107,12 @@ def test_counts_kept_up_are_the_counts_of_a_plain_set(
             assert seen.count(holder, lineages) == expected(holder, lineages)
         seen.note(holder, [(bytes([number]), lineage)])
         plain.add((holder, bytes([number]), lineage))
+    identities = [bytes([number]) for number in range(8)]  # the last one was never shown to anybody
     for holder in (b"one", b"two", b"never"):
         for _, lineages in asked:
             assert seen.count(holder, lineages) == expected(holder, lineages)
+        froms = [{lineage for who, one, lineage in plain if (who, one) == (holder, each)} for each in identities]
+        assert [set(seen.shown_from(holder, each)) for each in identities] == froms
+        assert [set(each) for each in seen.all_shown_from(holder, identities)] == froms
         assert seen.passages(holder) == expected(holder, frozenset(LINEAGES))
         assert seen.showings(holder) == sum(who == holder for who, _, _ in plain)

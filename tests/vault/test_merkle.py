@@ -33,6 +33,12 @@ CT_ROOTS = {
 }
 
 
+def test_all_paths_at_once_are_those_of_each() -> None:
+    for size in range(70):
+        tree = Tree([leaf_hash(b"%d" % number) for number in range(size)])
+        assert tree.paths() == [tree.path(index) for index in range(size)]
+
+
 @pytest.mark.parametrize("size", CT_ROOTS)
 def test_roots_are_those_of_certificate_transparency(size: int) -> None:
     assert Tree([leaf_hash(entry) for entry in CT_LEAVES[:size]]).root().hex() == CT_ROOTS[size]

@@ -14,7 +14,7 @@ from storage.cid import DAG_CBOR, Cid
 from vault.codec import INTEGER_MAX, Digest, Length, Record, Value, encode
 from vault.entry import Entry
 from vault.receipt import Receipt
-from vault.record_encoding import Written, encoded, encoded_fields, written_list
+from vault.record_encoding import Written, encoded, encoded_fields, form_of, written_list
 
 
 class Color(StrEnum):
@@ -94,6 +94,13 @@ def test_fields_have_the_bytes_of_their_record(whole: Whole) -> None:
     assert encoded_fields(Whole, given_fields) == whole.encoded()
     written = {"parts": written_list(whole.parts), "maybe": whole.maybe and Written(encoded(whole.maybe))}
     assert encoded_fields(Whole, given_fields | written) == whole.encoded()
+
+
+@given(WHOLES, st.sets(st.sampled_from([item.name for item in fields(Whole) if item.init])))
+def test_so_have_those_that_some_are_known_of(whole: Whole, known: set[str]) -> None:
+    every = {item.name: getattr(whole, item.name) for item in fields(whole) if item.init}
+    form = form_of(Whole, {name: every[name] for name in known})
+    assert form({name: every[name] for name in every.keys() - known}) == whole.encoded()
 
 
 def test_one_that_writes_itself_in_its_own_way_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import accumulate
 from typing import Final
 
 from sqlalchemy import Connection, bindparam, func
@@ -15,13 +16,20 @@ from vault.records.model import JournalRow
 from vault.records.tables import DIGEST_BYTES, JournalEntry
 
 APPEND_ROWS_MAX: Final = 1024
-PAGE_ROWS: Final = 64  # at 512 KiB a row, 32 MiB at most in memory
+PAGE_ROWS: Final = 64
+PAGE_BYTES: Final = 32 << 20  # of rows in memory; a larger row comes alone
 
 
 _TABLE = JournalEntry.__table__  # type: ignore[attr-defined]  # SQLModel does not declare it
+_SIZES: Final = (
+    select(_TABLE.c.sequence, func.length(_TABLE.c.sealed))
+    .where(_TABLE.c.ledger == bindparam("own"), _TABLE.c.sequence > bindparam("after"))
+    .order_by(_TABLE.c.sequence)
+    .limit(PAGE_ROWS)
+)
 _LAST_SEQUENCE: Final = select(func.max(_TABLE.c.sequence)).where(_TABLE.c.ledger == bindparam("own"))
-_COLUMNS: Final = ("ledger", "sequence", "sealed", "mac")
-_TOGETHER: Final = (240, 60, 12, 3, 1)  # rows of four values in one statement; some builds of SQLite take 999 values
+_COLUMNS: Final = ("ledger", "sequence", "entries", "sealed", "mac")
+_TOGETHER: Final = (192, 48, 12, 3, 1)  # rows of five values in one statement; some builds of SQLite take 999 values
 
 
 class Journal:
@@ -37,7 +45,7 @@ class Journal:
         """Add rows at the end: all of them, durable on return, or none.
 
         Args:
-            rows: at most `APPEND_ROWS_MAX`, in order of sequence.
+            rows: at most `APPEND_ROWS_MAX`, in order, each beginning with the entry after the one before it.
         Raises: ForkedHistory: a sequence exists or would leave a gap. RecordsUnavailable: full or away.
         """
         if len(rows) > APPEND_ROWS_MAX:
@@ -46,9 +54,11 @@ class Journal:
             return
         with self._records.appending(b"journal" + self._ledger) as connection:
             last = connection.execute(_LAST_SEQUENCE, {"own": self._ledger}).scalar() or 0
-            for sequence, row in enumerate(rows, last + 1):
-                if row.sequence != sequence:
-                    raise ForkedHistory(f"the journal's next row is {sequence}, not {row.sequence}: read it again")
+            for row in rows:
+                if row.sequence - row.entries != last:
+                    first = row.sequence - row.entries + 1
+                    raise ForkedHistory(f"the journal's next entry is {last + 1}, not {first}: read it again")
+                last = row.sequence
             self._insert(connection, rows)
 
     def _insert(self, connection: Connection, rows: Sequence[JournalRow]) -> None:
@@ -63,12 +73,12 @@ class Journal:
             while len(rows) - start >= together:
                 values: list[bytes | int] = []
                 for row in rows[start : start + together]:
-                    values += (self._ledger, row.sequence, row.sealed, row.mac)
+                    values += (self._ledger, row.sequence, row.entries, row.sealed, row.mac)
                 connection.exec_driver_sql(statement, tuple(values))
                 start += together
 
     def rows(self, *, after: int = 0) -> Iterator[JournalRow]:
-        """Yield the rows after sequence `after`, ascending, a page of `PAGE_ROWS` in memory at a time."""
+        """Yield the rows that end after entry `after`, ascending, a page of them in memory at a time."""
         while page := self._page(after):
             yield from page
             after = page[-1].sequence
@@ -80,9 +90,11 @@ class Journal:
             return _row(entry) if entry else None
 
     def _page(self, after: int) -> list[JournalRow]:
-        newer = select(JournalEntry).where(JournalEntry.ledger == self._ledger, JournalEntry.sequence > after)
         with self._records.reading() as session:
-            entries = session.exec(newer.order_by(col(JournalEntry.sequence)).limit(PAGE_ROWS))
+            sizes = session.connection().execute(_SIZES, {"own": self._ledger, "after": after}).all()
+            together = [size <= PAGE_BYTES for size in accumulate(size for _, size in sizes)].count(True)
+            newer = select(JournalEntry).where(JournalEntry.ledger == self._ledger, JournalEntry.sequence > after)
+            entries = session.exec(newer.order_by(col(JournalEntry.sequence)).limit(max(1, together)))
             return [_row(entry) for entry in entries]
 
     def _last(self, session: Session) -> JournalEntry | None:
@@ -98,4 +110,4 @@ def _statement(place: str, rows: int) -> str:
 
 
 def _row(entry: JournalEntry) -> JournalRow:
-    return JournalRow(entry.sequence, entry.sealed, entry.mac)
+    return JournalRow(entry.sequence, entry.sealed, entry.mac, entry.entries)

@@ -33,6 +33,7 @@ class LedgerRows:
 
     ledger: bytes
     rows: int
+    entries: int
     last: Anchor  # as the rows claim
     wrong: tuple[str, ...]
     is_anchored: bool  # by the entry that was asked about
@@ -60,14 +61,17 @@ def checked_ledgers(connection: Connection, remembered: Anchor | None = None) ->
         remembered: an entry that custodians anchored, of one of the ledgers.
     """
     whole = text(
-        "SELECT ledger, count(*), min(sequence), max(sequence), min(length(sealed)), count(DISTINCT mac)"
-        " FROM journal GROUP BY ledger ORDER BY ledger LIMIT :most"
+        "SELECT ledger, count(*), sum(entries), max(sequence),"
+        " count(CASE WHEN sequence - entries <> before THEN 1 END), min(length(sealed)), count(DISTINCT mac)"
+        " FROM (SELECT journal.*, coalesce(lag(sequence)"
+        " OVER (PARTITION BY ledger ORDER BY sequence), 0) AS before FROM journal) AS in_order"
+        " GROUP BY ledger ORDER BY ledger LIMIT :most"
     )
     mac_of = text("SELECT mac FROM journal WHERE ledger = :ledger AND sequence = :sequence")
-    for ledger, rows, first, last, shortest, macs in connection.execute(whole, {"most": LEDGERS_MAX}).all():
+    for ledger, rows, entries, last, gaps, shortest, macs in connection.execute(whole, {"most": LEDGERS_MAX}).all():
         wrong = []
-        if (first, last) != (1, rows):
-            wrong.append(f"{rows} rows from {first} to {last}: some are missing")
+        if gaps or entries != last:
+            wrong.append(f"{rows} rows of {entries} entries, up to entry {last}: some are missing")
         if shortest < _ROW_BYTES_LEAST:
             wrong.append(f"a row of {shortest} bytes is no sealed entry")
         if macs != rows:
@@ -78,4 +82,11 @@ def checked_ledgers(connection: Connection, remembered: Anchor | None = None) ->
             there = connection.execute(mac_of, {"ledger": ledger, "sequence": remembered.sequence}).scalar()
             is_anchored = there is not None and bytes(there) == remembered.mac
         anchor = Anchor(sequence=last, mac=mac)
-        yield LedgerRows(ledger=bytes(ledger), rows=rows, last=anchor, wrong=tuple(wrong), is_anchored=is_anchored)
+        yield LedgerRows(
+            ledger=bytes(ledger),
+            rows=rows,
+            entries=int(entries),
+            last=anchor,
+            wrong=tuple(wrong),
+            is_anchored=is_anchored,
+        )

@@ -15,17 +15,19 @@ BOARD_KINDS: Final = frozenset({*Kind, "license"})  # licenses are private to is
 
 @dataclass(frozen=True, slots=True)
 class JournalRow:
-    """One sealed ledger entry. The enclave that wrote it trusts only the MAC.
+    """Ledger entries that became durable together, sealed as one. The enclave that wrote them trusts only the MAC.
 
     Attributes:
-        sequence: counts from 1, without gaps.
+        sequence: of the last entry in it; entries count from 1, without gaps.
         sealed: 1 to `SEALED_BYTES_MAX` bytes.
         mac: 32 bytes, chained over the row before.
+        entries: how many are in it.
     """
 
     sequence: int
     sealed: bytes
     mac: bytes
+    entries: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

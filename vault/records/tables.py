@@ -13,7 +13,8 @@ from sqlmodel import Field, SQLModel
 from storage.cid import CID_BYTES
 from vault.codec import OBJECT_BYTES_MAX
 
-SEALED_BYTES_MAX: Final = 1 << 19  # a ledger entry with its salt and tag
+SEALED_BYTES_MAX: Final = 5 << 20  # ledger entries that became durable together, with their salt and tag
+ENTRIES_MAX: Final = 1024  # in one such row
 DEPOSIT_BYTES_MAX: Final = 1 << 14  # a share deposit: an HPKE message of 4096 bytes, and who signed it
 ORDER_BYTES_MAX: Final = 1024  # an owner's order to destroy a share
 STATE_SHARE_BYTES_MAX: Final = 1 << 14
@@ -66,13 +67,19 @@ class Table(SQLModel):
 
 
 class JournalEntry(Table, table=True):
-    """A sealed ledger entry; triggers refuse to change or delete one."""
+    """Ledger entries sealed together, up to the one of this sequence; triggers refuse to change or delete them."""
 
     __tablename__ = "journal"
-    __table_args__ = (*_digest("ledger", "mac"), *_from(1, "sequence"), _is_long("sealed", 1, SEALED_BYTES_MAX))
+    __table_args__ = (
+        *_digest("ledger", "mac"),
+        *_from(1, "sequence"),
+        CheckConstraint(f"entries BETWEEN 1 AND {ENTRIES_MAX}", name="entries_number"),
+        _is_long("sealed", 1, SEALED_BYTES_MAX),
+    )
 
     ledger: bytes = _key()
     sequence: int = _number(key=True)
+    entries: int = _number()
     sealed: bytes
     mac: bytes
 

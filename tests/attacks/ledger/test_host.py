@@ -143,6 +143,7 @@ def read_again(deployment: Deployment) -> dict[str, int]:
     seal: LedgerSeal = deployment.enclave.instance.meter()._seal
     books, anchor = Books(), EMPTY_ANCHOR
     for row in deployment.enclave.journal.rows():
-        entry, anchor = seal.open(row.sequence, row.sealed, row.mac, anchor)
-        books.book(entry)
+        entries, anchor = seal.open(row, anchor)
+        for entry in entries:
+            books.book(entry)
     return books.balances()

@@ -40,13 +40,15 @@ def _create_journal() -> None:
         "journal",
         _bytes("ledger"),
         _integer("sequence"),
+        _integer("entries"),
         _bytes("sealed"),
         _bytes("mac"),
         sa.PrimaryKeyConstraint("ledger", "sequence", name="journal_key"),
         _long("journal", "ledger", DIGEST, DIGEST),
         _long("journal", "mac", DIGEST, DIGEST),
         _least("journal", "sequence", 1),
-        _long("journal", "sealed", 1, 524288),
+        sa.CheckConstraint("entries BETWEEN 1 AND 1024", name=op.f("journal_entries_number")),
+        _long("journal", "sealed", 1, 5242880),
     )
 
 
