@@ -12,7 +12,7 @@ from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, Wa
 from cli.people import address_option
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from enclave.verified import Grounds
-from vault.acts import deposit_credit
+from vault.acts import deposit_credit, inquire
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
 from vault.signing import address_text
@@ -50,6 +50,45 @@ def add(
             show_json({"licensee": address_text(address), "added": amount, "balance": balance, "currency": unit})
         else:
             say(f"added {amount}; {address_text(address)} has {balance} micro-{foreign(unit)}")
+
+
+@app.command("check")
+def check(
+    wallet: WalletOption,
+    enclave: EnclaveOption = None,
+    dao: GenesisOption = None,
+    home: HomeOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Have the enclave add its books up again from the database's first row on; the DAO's treasury signs.
+
+    Every row is opened along the chain, every entry judged and booked anew, and the sums compared with what the enclave
+    serves on. It answers on meanwhile, more slowly. Exit 1 where anything differs.
+    """
+    from cli.attested import attested
+
+    with reported():
+        settings, _ = opened_home(home, enclave=enclave)
+        genesis = genesis_meant(settings, dao)
+        key = wallet_key(settings, wallet)
+        with attested(settings, genesis) as found:
+            charter, tls_key = found.grounds.charter, found.channel.tls_key
+            inquiry = inquire(genesis, charter, key, server_nonce=found.server_nonce, tls_key=tls_key)
+            books = found.channel.check_books(inquiry.encoded())
+        anchor = f"{books.anchor.sequence}:{books.anchor.mac.hex()}"
+        if json:
+            show_json(
+                {
+                    "entries": books.entries,
+                    "answers": books.answers,
+                    "accounts": books.accounts,
+                    "log_root": books.log_root.hex(),
+                    "anchor": anchor,
+                }
+            )
+            return
+        say(f"{books.entries} entries add up to what is served on: {books.accounts} accounts, {books.answers} answers")
+        say(f"last {anchor}")
 
 
 @app.command("show")

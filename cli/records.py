@@ -38,7 +38,8 @@ def check(
     """Check the ledgers' rows without their key, changing nothing. Exit 1 where something is wrong.
 
     No row may be missing, the triggers that refuse changes must be there, and an anchored entry must be the same
-    still. The sums are sealed: the enclave re-adds every balance, and the chain of MACs, whenever it starts.
+    still. The sums are sealed: the enclave re-adds every balance, and the chain of MACs, whenever it starts, and
+    when `coffer credit check` asks it to.
     """
     remembered = _anchor_from(anchor)
     with reported():
@@ -92,7 +93,7 @@ def _say(place: str, ledgers: list[LedgerRows], wrong: list[str]) -> None:
     for one in wrong:
         err.print(f"[bold red]✗[/] {one}", soft_wrap=True)
     if not wrong:
-        say("no row is missing and none can be changed; balances are re-added by the enclave when it starts")
+        say("no row is missing and none can be changed; balances are re-added by the enclave: coffer credit check")
 
 
 def _json(ledger: LedgerRows) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import grpc
 
@@ -21,9 +21,11 @@ from vault.license import Deposit
 from vault.tls import CONNECT_TIMEOUT_S, PinnedCertificate
 from vault.unpaid import Redeemable
 from vault.v1 import ledger_pb2 as ledger
+from vault.window import Anchor
 from vault.wire import error_from
 
 VOUCHERS_TIMEOUT_S = 120.0
+CHECK_TIMEOUT_S: Final = 600.0  # to read a ledger of millions of entries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,17 @@ class Status:
     passages_total: int
     epoch: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedBooks:
+    """Books that an enclave added up again from their rows, by its word, and found to be the same."""
+
+    entries: int
+    accounts: int
+    answers: int
+    log_root: bytes
+    anchor: Anchor  # what `coffer records check --anchor` takes
 
 
 class EnclaveChannel:
@@ -107,6 +120,18 @@ class EnclaveChannel:
         method = self._stubs.method(Service.LEDGER, "ListBalances")
         answer = self.call(method, ledger.ListBalancesRequest(inquiry=inquiry))
         return {balance.account: balance.amount for balance in answer.balances}
+
+    def check_books(self, inquiry: bytes) -> CheckedBooks:
+        """Have the books added up again from their rows, by the treasury's signed `Inquiry`."""
+        method = self._stubs.method(Service.LEDGER, "CheckBooks")
+        answer = self.call(method, ledger.CheckBooksRequest(inquiry=inquiry), timeout_s=CHECK_TIMEOUT_S)
+        return CheckedBooks(
+            entries=answer.entries,
+            accounts=answer.accounts,
+            answers=answer.answers,
+            log_root=answer.log_root,
+            anchor=Anchor(sequence=answer.anchor_sequence, mac=answer.anchor_mac),
+        )
 
     def run(self, exchange: Exchange[Result], *, timeout_s: float = CALL_TIMEOUT_S) -> Result:
         """Make an exchange's calls, each within `timeout_s`, and return what it comes to."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from enclave.allowance import Allowance
 from enclave.commit import UNANSWERED, GroupCommit
@@ -21,6 +21,7 @@ from vault.ledger import Books, Effect
 from vault.ledger_seal import LedgerSeal
 from vault.merkle_log import MerkleLog
 from vault.records.model import JournalRow
+from vault.sums import Sums
 from vault.window import EMPTY_ANCHOR, Anchor
 
 READING_WAIT_S: Final = 5.0  # how long one call waits for the books to be read again
@@ -38,6 +39,13 @@ def claimed_anchor(journal: Journal) -> Anchor:
     """Return how far the host says the ledger has come; unverified until the books are re-added."""
     last = journal.last()
     return Anchor(sequence=last.sequence, mac=last.mac) if last is not None else EMPTY_ANCHOR
+
+
+class Checked(NamedTuple):
+    """Books that were added up again from their rows and are the same."""
+
+    sums: Sums
+    anchor: Anchor  # the end of a row, at the last entry of the sums or after it
 
 
 class DurableBooks:
@@ -67,6 +75,7 @@ class DurableBooks:
             raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
         self._commit = GroupCommit(self._write, self._durable, claimed, sign)
         self._reading: asyncio.Task[None] | None = None
+        self._checking: asyncio.Task[Checked] | None = None
 
     @property
     def books(self) -> Books:
@@ -154,6 +163,37 @@ class DurableBooks:
         except VaultError:
             self._begin_reading()
             raise
+
+    async def checked(self) -> Checked:
+        """Add up all that is booked by now once more, from the first row on, and compare it with what is served on.
+
+        It takes a second set of books in memory while it runs, once at a time: who asks meanwhile waits for the same.
+
+        Raises: `LedgerTampered` where a row breaks the chain or a sum differs; `ForkedHistory` where rows are missing;
+            `RecordsUnavailable`.
+        """
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._check())
+            self._checking.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by nobody
+        return await asyncio.shield(self._checking)
+
+    async def _check(self) -> Checked:
+        await self.ready()
+        sums = self._kept.sums()
+        await self.committed(sums.sequence)
+        anchor = self.anchor
+        sums.require_equal(await asyncio.to_thread(self._summed, sums.sequence))
+        return Checked(sums=sums, anchor=anchor)
+
+    def _summed(self, sequence: int) -> Sums:
+        """Return what the rows come to, up to this entry; changes nothing of ours."""
+        kept = KeptBooks(self._seal)
+        if sequence and not any(booking.sequence == sequence for booking, _ in kept.read(self._journal.rows())):
+            raise ForkedHistory(
+                f"the database ends at entry {kept.books.last_sequence}, but this enclave has booked entry {sequence}; "
+                "restore the newer database"
+            )
+        return kept.sums()
 
     async def resume(self) -> None:
         """Take in rows appended meanwhile by others. Raises `ForkedHistory` where the host has restored older ones."""

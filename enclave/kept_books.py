@@ -18,6 +18,7 @@ from vault.ledger_seal import LedgerSeal
 from vault.merkle_log import MerkleLog
 from vault.receipt_message import payload_digest
 from vault.records.model import JournalRow
+from vault.sums import Sums
 from vault.transparency import booking_leaf
 from vault.window import EMPTY_ANCHOR, Anchor
 
@@ -78,6 +79,10 @@ class KeptBooks:
             yield from [entry for entry in entries if first <= entry.sequence <= last]
             if anchor.sequence >= last:
                 return
+
+    def sums(self) -> Sums:
+        """Return what the entries booked so far come to."""
+        return self.books.sums(self.earnings.totals(), self.log.root(self.log.size))
 
     def refund_place(self, leaf: bytes) -> int | None:
         """Return where in the log a refund's leaf stands, if it does."""

@@ -15,7 +15,7 @@ from enclave.allowance import Allowance
 from enclave.asked import Asked, Metered
 from enclave.channels import Channels
 from enclave.charging import Booked, Charging, Reservation
-from enclave.durable_books import DurableBooks, Journal, claimed_anchor
+from enclave.durable_books import Checked, DurableBooks, Journal, claimed_anchor
 from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.identities import Identities
@@ -31,17 +31,11 @@ from vault.entry import Entry, SealedVectors
 from vault.errors import RequestConflict
 from vault.keys import SecretKey
 from vault.lease import Anchor
-from vault.ledger import (
-    Books,
-    deposit_entry,
-    opening_entry,
-    refund_entry,
-    snapshot_entry,
-    void_entry,
-)
+from vault.ledger import Books
 from vault.ledger_seal import LedgerSeal
 from vault.license import Deposit
 from vault.machine import MachineKey
+from vault.made_entries import deposit_entry, opening_entry, refund_entry, snapshot_entry, void_entry
 from vault.receipt import FIRST_PREVIOUS
 from vault.receipt_message import signed_receipts
 from vault.royalty import licensee_account
@@ -98,6 +92,10 @@ class Meter:
     async def resume(self) -> None:
         """Take in rows appended meanwhile by others. Raises `ForkedHistory` where the host has restored older ones."""
         await self._kept.resume()
+
+    async def checked(self) -> Checked:
+        """Add the books up again, from the first row on; see `DurableBooks.checked`."""
+        return await self._kept.checked()
 
     async def close(self) -> None:
         """Book no more, and wait until what was booked is durable, or has failed."""

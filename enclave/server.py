@@ -42,6 +42,7 @@ LIMITED_METHODS = (
     "/enclave.v1.RetrievalService/Quote",
     "/enclave.v1.RetrievalService/SearchStream",
     "/enclave.v1.RoyaltyService/GetStatement",
+    "/vault.v1.LedgerService/CheckBooks",
     "/enclave.v1.TransparencyService/GetTreeHead",
     "/enclave.v1.TransparencyService/GetInclusionProof",
     "/enclave.v1.TransparencyService/GetConsistencyProof",
@@ -148,6 +149,20 @@ class LedgerServicer(ledger_rpc.LedgerServiceServicer):  # type: ignore[misc]  #
                 channel=one.channel.encoded(), voucher=one.voucher.encoded(), claimable=one.claimable
             )
             await written(context, part)
+
+    @answered
+    async def CheckBooks(  # noqa: N802, D102
+        self, request: ledger.CheckBooksRequest, _: Context
+    ) -> ledger.CheckBooksResponse:
+        sums, anchor = await self._service.checked_books(Inquiry.from_bytes(request.inquiry))
+        return ledger.CheckBooksResponse(
+            entries=sums.sequence,
+            accounts=len(sums.balances),
+            answers=sums.answered,
+            log_root=sums.log_root,
+            anchor_sequence=anchor.sequence,
+            anchor_mac=anchor.mac,
+        )
 
 
 def _shown(grounds: Grounds) -> attestation.Grounds:

@@ -7,6 +7,7 @@ import asyncio
 from enclave.admission import Admission, Session
 from enclave.answering import RENEWALS_MAX, Answering
 from enclave.asked import Metered
+from enclave.durable_books import Checked
 from enclave.found import Answer, IndexFacts
 from enclave.grounds import Grounds
 from enclave.instance import Instance
@@ -183,6 +184,14 @@ class EnclaveService:
         """Return the vouchers that the signer of an inquiry may see. It needs no lease: nothing is served."""
         self._require_asked(inquiry, self.instance.last_grounds())
         return self.promising.redeemable(inquiry.account)
+
+    async def checked_books(self, inquiry: Inquiry) -> Checked:
+        """Have the books added up again from their rows, for the DAO's treasury. It needs no lease."""
+        grounds = self.instance.last_grounds()
+        self._require_asked(inquiry, grounds)
+        if inquiry.account != grounds.history.charter.treasury:
+            raise AccessDenied("the DAO's treasury may have the books checked; sign with its wallet")
+        return await self.instance.meter().checked()
 
     def tree_head(self) -> TreeHead:
         """Return the signed head of the public log."""

@@ -100,6 +100,10 @@ class Earnings:
         began_at = self._running.began_at
         return began_at is not None and at // period_s > began_at // period_s
 
+    def totals(self) -> dict[str, tuple[int, int]]:
+        """Return what each account has had in all of the epochs that closed, and what it owes to those that follow."""
+        return {account: (total, self._owed.get(account, 0)) for account, total in self._totals.items()}
+
     @property
     def is_full(self) -> bool:
         """Say whether the running epoch has to close now, since more would not fit a statement."""

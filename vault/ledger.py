@@ -8,22 +8,21 @@ an entry or none.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from storage.cid import Cid
 from vault.booking import Booking, booking_of
-from vault.entry import ENTRY_BYTES_MAX, Entry, Kind, SealedVectors
+from vault.entry import ENTRY_BYTES_MAX, Entry, Kind
 from vault.errors import LedgerTampered, RequestConflict
-from vault.license import Deposit
 from vault.limits import Quota
 from vault.losses import LICENSEE, Losses, Shown, suspense_of
 from vault.promises import PROMISED, Promises
 from vault.receipt import FIRST_PREVIOUS
-from vault.royalty import PAID_IN, Transfer, licensee_account, paid_in
+from vault.royalty import PAID_IN, Transfer
 from vault.seen import Seen
-from vault.window import OpenWindow
+from vault.sums import Sums
 
 _OUTSIDE = (f"{PAID_IN}/", f"{PROMISED}/")
 
@@ -69,6 +68,25 @@ class Books:
     def balances(self) -> dict[str, int]:
         """Return all accounts that ever moved; they add up to zero, what was paid in counting negative."""
         return dict(self._balances)
+
+    def sums(self, earned: Mapping[str, tuple[int, int]], log_root: bytes) -> Sums:
+        """Return what the entries come to so far.
+
+        Args:
+            earned: and `log_root`: what is worked out of the same entries beside the books.
+        """
+        return Sums(
+            sequence=self.last_sequence,
+            balances=dict(self._balances),
+            spent=dict(self._spent),
+            shown=self.seen.totals(),
+            receipts={licensee: (known.receipts, known.previous) for licensee, known in self._licensees.items()},
+            answered=len(self._queries),
+            deposits=len(self._deposits),
+            voided=len(self._voided),
+            earned=earned,
+            log_root=log_root,
+        )
 
     def spent(self, delegation: bytes) -> int:
         """Return what was charged under one delegation."""
@@ -221,73 +239,3 @@ class Books:
 
     def _licensee(self, licensee: bytes) -> _Licensee:
         return self._licensees.get(licensee) or _Licensee()
-
-
-def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
-    """Return the entry that books a verified deposit, or raise `RequestConflict` if it was booked before."""
-    if books.has_deposit(deposit.id):
-        raise RequestConflict("this deposit is in the books already; it counts once")
-    currency = deposit.currency
-    credit = Transfer(
-        debit=paid_in(currency), credit=licensee_account(deposit.licensee, currency), amount=deposit.amount
-    )
-    return Entry(
-        sequence=books.last_sequence + 1,
-        kind=Kind.DEPOSIT,
-        at=at,
-        licensee=deposit.licensee,
-        reference=deposit.id,
-        transfers=(credit,),
-        query=None,
-    )
-
-
-def void_entry(books: Books, entry: Entry, *, at: int) -> Entry:
-    """Return the entry that gives a charge back in full."""
-    back = tuple(Transfer(debit=t.credit, credit=t.debit, amount=t.amount) for t in entry.transfers)
-    return Entry(
-        sequence=books.last_sequence + 1,
-        kind=Kind.VOID,
-        at=at,
-        licensee=entry.licensee,
-        reference=entry.reference,
-        transfers=back,
-        query=None,
-    )
-
-
-def opening_entry(books: Books, instance: bytes, lost: tuple[OpenWindow, ...], *, at: int) -> Entry:
-    """Return the entry by which an instance begins, naming the windows lost since the opening before."""
-    return _general(books, Kind.OPENING, instance, lost, at)
-
-
-def refund_entry(books: Books, opening: int, *, at: int) -> Entry:
-    """Return the entry that gives back what an opening put in suspense."""
-    return _general(books, Kind.REFUND, opening.to_bytes(32, "big"), (), at)
-
-
-def snapshot_entry(books: Books, vectors: SealedVectors, *, at: int) -> Entry:
-    """Return the entry that names a dataset version's sealed vectors."""
-    return Entry(
-        sequence=books.last_sequence + 1,
-        kind=Kind.SNAPSHOT,
-        at=at,
-        licensee=bytes(20),
-        reference=vectors.root.digest,
-        transfers=(),
-        query=None,
-        vectors=vectors,
-    )
-
-
-def _general(books: Books, kind: Kind, reference: bytes, lost: tuple[OpenWindow, ...], at: int) -> Entry:
-    return Entry(
-        sequence=books.last_sequence + 1,
-        kind=kind,
-        at=at,
-        licensee=bytes(20),
-        reference=reference,
-        transfers=(),
-        query=None,
-        lost=lost,
-    )

@@ -55,6 +55,10 @@ class Seen:
         shown = self._holders.get(holder)
         return shown.pairs if shown else 0
 
+    def totals(self) -> dict[bytes, tuple[int, int]]:
+        """Return `passages` and `showings` of every holder."""
+        return {holder: (len(shown.numbers), shown.pairs) for holder, shown in self._holders.items()}
+
     def count(self, holder: bytes, lineages: frozenset[bytes]) -> int:
         """Return how many distinct passages a holder was shown out of these lineages."""
         shown = self._holders.get(holder)

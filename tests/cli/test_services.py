@@ -49,6 +49,9 @@ def test_asking_paying_and_verifying(party: Party) -> None:
     assert "SIMULATED" in party.refused("receipt", "verify", receipt)
     balances = party.json("royalty", "show", "--wallet", "member")["balances"]
     assert sum(balances.values()) == 0
+    checked = party.json("credit", "check", "--wallet", "member")
+    assert (checked["answers"] >= 1, checked["accounts"]) == (True, len(balances))
+    assert "add up to what is served on" in party.run("credit", "check", "--wallet", "member").stdout
     assert not list((party.home / "receipts").glob("*.open"))
 
 

@@ -16,8 +16,9 @@ from vault.entry import Entry, Kind
 from vault.errors import InvalidReceipt
 from vault.finding import Lie
 from vault.lease import Anchor, Terms
-from vault.ledger import Books, void_entry
+from vault.ledger import Books
 from vault.log_file import verify_log_file
+from vault.made_entries import void_entry
 from vault.receipt import Receipt, ReceiptFile, verified_receipt
 from vault.royalty import Transfer
 from vault.statement_file import verify_statement_file

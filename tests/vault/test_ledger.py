@@ -18,9 +18,10 @@ from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, Reque
 from vault.holds import Held, require_credit
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
-from vault.ledger import Books, deposit_entry, void_entry
+from vault.ledger import Books
 from vault.ledger_seal import LedgerSeal
 from vault.licensees import SHARED_BUDGET
+from vault.made_entries import deposit_entry, void_entry
 from vault.records.model import JournalRow
 from vault.royalty import PAID_IN, Transfer, licensee_account
 

@@ -19,9 +19,10 @@ from vault.entry import Entry, Kind, PassageId, QueryDetail, packed_scores
 from vault.errors import LedgerTampered, MalformedObject
 from vault.keys import SecretKey
 from vault.lease import ledger_id
-from vault.ledger import Books, deposit_entry, void_entry
+from vault.ledger import Books
 from vault.ledger_seal import LedgerSeal
 from vault.license import Deposit
+from vault.made_entries import deposit_entry, void_entry
 from vault.policy import Policy
 from vault.receipt_message import payload_digest
 from vault.royalty import owner_account

@@ -13,8 +13,9 @@ from tests.vault.test_ledger import ACCOUNT, LICENSEE, paid_in, query
 from vault.charter import WINDOW_ENTRIES_MAX, WINDOW_PASSAGES_MAX, WINDOW_SPEND_MAX, Charter, Window
 from vault.entry import Entry, Kind, SealedVectors
 from vault.errors import LedgerTampered, MalformedObject
-from vault.ledger import Books, opening_entry, refund_entry, snapshot_entry
+from vault.ledger import Books
 from vault.losses import SUSPENSE_S, suspense_of
+from vault.made_entries import opening_entry, refund_entry, snapshot_entry
 from vault.window import OpenWindow, WindowId, last_of_each, lost_windows
 
 WINDOW = Window(entries=10, passages=20, spend=300)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vault/v1/ledger.proto\x12\x08vault.v1\"#\n\x10\x41\x64\x64\x43reditRequest\x12\x0f\n\x07\x64\x65posit\x18\x01 \x01(\x0c\"$\n\x11\x41\x64\x64\x43reditResponse\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x04\"&\n\x13ListBalancesRequest\x12\x0f\n\x07inquiry\x18\x01 \x01(\x0c\";\n\x14ListBalancesResponse\x12#\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x11.vault.v1.Balance\"*\n\x07\x42\x61lance\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"%\n\x12OpenChannelRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\x0c\"\x15\n\x13OpenChannelResponse\"&\n\x13ListVouchersRequest\x12\x0f\n\x07inquiry\x18\x01 \x01(\x0c\"K\n\x14ListVouchersResponse\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\x0c\x12\x0f\n\x07voucher\x18\x02 \x01(\x0c\x12\x11\n\tclaimable\x18\x03 \x01(\x04\x32\xc1\x02\n\rLedgerService\x12\x44\n\tAddCredit\x12\x1a.vault.v1.AddCreditRequest\x1a\x1b.vault.v1.AddCreditResponse\x12M\n\x0cListBalances\x12\x1d.vault.v1.ListBalancesRequest\x1a\x1e.vault.v1.ListBalancesResponse\x12J\n\x0bOpenChannel\x12\x1c.vault.v1.OpenChannelRequest\x1a\x1d.vault.v1.OpenChannelResponse\x12O\n\x0cListVouchers\x12\x1d.vault.v1.ListVouchersRequest\x1a\x1e.vault.v1.ListVouchersResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15vault/v1/ledger.proto\x12\x08vault.v1\"#\n\x10\x41\x64\x64\x43reditRequest\x12\x0f\n\x07\x64\x65posit\x18\x01 \x01(\x0c\"$\n\x11\x41\x64\x64\x43reditResponse\x12\x0f\n\x07\x62\x61lance\x18\x01 \x01(\x04\"&\n\x13ListBalancesRequest\x12\x0f\n\x07inquiry\x18\x01 \x01(\x0c\";\n\x14ListBalancesResponse\x12#\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\x11.vault.v1.Balance\"*\n\x07\x42\x61lance\x12\x0f\n\x07\x61\x63\x63ount\x18\x01 \x01(\t\x12\x0e\n\x06\x61mount\x18\x02 \x01(\x03\"%\n\x12OpenChannelRequest\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\x0c\"\x15\n\x13OpenChannelResponse\"&\n\x13ListVouchersRequest\x12\x0f\n\x07inquiry\x18\x01 \x01(\x0c\"K\n\x14ListVouchersResponse\x12\x0f\n\x07\x63hannel\x18\x01 \x01(\x0c\x12\x0f\n\x07voucher\x18\x02 \x01(\x0c\x12\x11\n\tclaimable\x18\x03 \x01(\x04\"$\n\x11\x43heckBooksRequest\x12\x0f\n\x07inquiry\x18\x01 \x01(\x0c\"\x87\x01\n\x12\x43heckBooksResponse\x12\x0f\n\x07\x65ntries\x18\x01 \x01(\x04\x12\x10\n\x08\x61\x63\x63ounts\x18\x02 \x01(\x04\x12\x0f\n\x07\x61nswers\x18\x03 \x01(\x04\x12\x10\n\x08log_root\x18\x04 \x01(\x0c\x12\x17\n\x0f\x61nchor_sequence\x18\x05 \x01(\x04\x12\x12\n\nanchor_mac\x18\x06 \x01(\x0c\x32\x8a\x03\n\rLedgerService\x12\x44\n\tAddCredit\x12\x1a.vault.v1.AddCreditRequest\x1a\x1b.vault.v1.AddCreditResponse\x12M\n\x0cListBalances\x12\x1d.vault.v1.ListBalancesRequest\x1a\x1e.vault.v1.ListBalancesResponse\x12J\n\x0bOpenChannel\x12\x1c.vault.v1.OpenChannelRequest\x1a\x1d.vault.v1.OpenChannelResponse\x12O\n\x0cListVouchers\x12\x1d.vault.v1.ListVouchersRequest\x1a\x1e.vault.v1.ListVouchersResponse0\x01\x12G\n\nCheckBooks\x12\x1b.vault.v1.CheckBooksRequest\x1a\x1c.vault.v1.CheckBooksResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,6 +49,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTVOUCHERSREQUEST']._serialized_end=355
   _globals['_LISTVOUCHERSRESPONSE']._serialized_start=357
   _globals['_LISTVOUCHERSRESPONSE']._serialized_end=432
-  _globals['_LEDGERSERVICE']._serialized_start=435
-  _globals['_LEDGERSERVICE']._serialized_end=756
+  _globals['_CHECKBOOKSREQUEST']._serialized_start=434
+  _globals['_CHECKBOOKSREQUEST']._serialized_end=470
+  _globals['_CHECKBOOKSRESPONSE']._serialized_start=473
+  _globals['_CHECKBOOKSRESPONSE']._serialized_end=608
+  _globals['_LEDGERSERVICE']._serialized_start=611
+  _globals['_LEDGERSERVICE']._serialized_end=1005
 # @@protoc_insertion_point(module_scope)

@@ -63,3 +63,25 @@ class ListVouchersResponse(_message.Message):
     voucher: bytes
     claimable: int
     def __init__(self, channel: _Optional[bytes] = ..., voucher: _Optional[bytes] = ..., claimable: _Optional[int] = ...) -> None: ...
+
+class CheckBooksRequest(_message.Message):
+    __slots__ = ("inquiry",)
+    INQUIRY_FIELD_NUMBER: _ClassVar[int]
+    inquiry: bytes
+    def __init__(self, inquiry: _Optional[bytes] = ...) -> None: ...
+
+class CheckBooksResponse(_message.Message):
+    __slots__ = ("entries", "accounts", "answers", "log_root", "anchor_sequence", "anchor_mac")
+    ENTRIES_FIELD_NUMBER: _ClassVar[int]
+    ACCOUNTS_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    LOG_ROOT_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ANCHOR_MAC_FIELD_NUMBER: _ClassVar[int]
+    entries: int
+    accounts: int
+    answers: int
+    log_root: bytes
+    anchor_sequence: int
+    anchor_mac: bytes
+    def __init__(self, entries: _Optional[int] = ..., accounts: _Optional[int] = ..., answers: _Optional[int] = ..., log_root: _Optional[bytes] = ..., anchor_sequence: _Optional[int] = ..., anchor_mac: _Optional[bytes] = ...) -> None: ...

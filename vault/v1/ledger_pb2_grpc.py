@@ -55,6 +55,11 @@ class LedgerServiceStub:
                 request_serializer=vault_dot_v1_dot_ledger__pb2.ListVouchersRequest.SerializeToString,
                 response_deserializer=vault_dot_v1_dot_ledger__pb2.ListVouchersResponse.FromString,
                 _registered_method=True)
+        self.CheckBooks = channel.unary_unary(
+                '/vault.v1.LedgerService/CheckBooks',
+                request_serializer=vault_dot_v1_dot_ledger__pb2.CheckBooksRequest.SerializeToString,
+                response_deserializer=vault_dot_v1_dot_ledger__pb2.CheckBooksResponse.FromString,
+                _registered_method=True)
 
 
 class LedgerServiceServicer:
@@ -92,6 +97,14 @@ class LedgerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckBooks(self, request, context):
+        """Adds all of the books up again from the database's first row on, and compares them with what is served on.
+        It reads the whole ledger, so it is for the treasury, and one check runs at a time. DATA_LOSS where they differ.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LedgerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -114,6 +127,11 @@ def add_LedgerServiceServicer_to_server(servicer, server):
                     servicer.ListVouchers,
                     request_deserializer=vault_dot_v1_dot_ledger__pb2.ListVouchersRequest.FromString,
                     response_serializer=vault_dot_v1_dot_ledger__pb2.ListVouchersResponse.SerializeToString,
+            ),
+            'CheckBooks': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckBooks,
+                    request_deserializer=vault_dot_v1_dot_ledger__pb2.CheckBooksRequest.FromString,
+                    response_serializer=vault_dot_v1_dot_ledger__pb2.CheckBooksResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -225,6 +243,33 @@ class LedgerService:
             '/vault.v1.LedgerService/ListVouchers',
             vault_dot_v1_dot_ledger__pb2.ListVouchersRequest.SerializeToString,
             vault_dot_v1_dot_ledger__pb2.ListVouchersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckBooks(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vault.v1.LedgerService/CheckBooks',
+            vault_dot_v1_dot_ledger__pb2.CheckBooksRequest.SerializeToString,
+            vault_dot_v1_dot_ledger__pb2.CheckBooksResponse.FromString,
             options,
             channel_credentials,
             insecure,

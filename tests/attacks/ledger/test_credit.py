@@ -17,6 +17,7 @@ from vault.errors import AccessDenied, InvalidSignature, MalformedObject, Reques
 from vault.inquiry import Inquiry
 from vault.signing import SigningKey
 from vault.v1 import ledger_pb2, ledger_pb2_grpc
+from vault.window import Anchor
 
 WORLD = world()
 MALLORY, LICENSEE, TREASURY = wallet("mallory"), wallet("licensee"), wallet("treasury")
@@ -108,3 +109,13 @@ class TestInquiries:
         channel.balances(inquiry)
         with pytest.raises(AccessDenied, match="nonce"):
             channel.balances(inquiry)
+
+    def test_the_treasury_alone_has_the_books_checked(self, deployment: Deployment, channel: EnclaveChannel) -> None:
+        for person in (LICENSEE, MALLORY):
+            with pytest.raises(AccessDenied, match="the DAO's treasury"):
+                channel.check_books(self.inquiry(channel, person).encoded())
+        checked = channel.check_books(self.inquiry(channel, TREASURY).encoded())
+        last = deployment.journal().last()
+        assert last is not None and checked.anchor == Anchor(sequence=last.sequence, mac=last.mac)
+        accounts = channel.balances(self.inquiry(channel, TREASURY).encoded())
+        assert (checked.entries, checked.accounts) == (last.sequence, len(accounts))
