@@ -152,7 +152,7 @@ class Payer:
 
         def change(tally: Tally) -> Tally:
             nonlocal taken
-            tally = tally.with_shown(paid.voucher).without_excess(paid.due)
+            tally = tally.with_shown(paid.voucher).without_excess(paid.due, unpaid_max=rules.unpaid_max)
             if is_accepting:
                 tally = tally.accepting(paid.due)
             try:
