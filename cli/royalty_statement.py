@@ -12,9 +12,11 @@ from cli import wiring
 from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
 from cli.home import settings_from
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, SimulatedOption, WalletOption
+from cli.quantities import counted
 from cli.royalty_chart import show_chart
 from cli.sealed_files import write_private
 from cli.statement_files import Names, earlier_statements, read_statement, statements_table, unchained
+from cli.vouchers import claim_json, listed_vouchers
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from storage.cid import Cid
 from vault.errors import InvalidReceipt, MalformedObject
@@ -49,11 +51,18 @@ def statement(
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
             told = fetched(found, key, epoch, out_folder or place.statements)
+            takes_vouchers = any(policy.vouchers is not None for policy in found.grounds.policies.values())
+            claims = listed_vouchers(found, genesis, key) if takes_vouchers else []
         if json:
-            show_json({"statements": [_json(path, file, names) for path, file, names in told]})
+            shown = [_json(path, file, names) for path, file, names in told]
+            show_json({"statements": shown, "vouchers": [claim_json(one) for one in claims]})
             return
         for path, file, names in told:
             _say(path, file, names, earlier_statements(path.parent, file))
+        if claims:
+            promised, due = sum(one.voucher.amount for one in claims), sum(one.claimable for one in claims)
+            say(f"[bold]vouchers[/] on {counted(len(claims), 'channel')}: {promised} promised, {due} of it to claim")
+            say("  coffer royalty vouchers --out FILE writes what their contract takes")
 
 
 def verify(

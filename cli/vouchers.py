@@ -19,15 +19,16 @@ from cli.sealed_files import require_folder_of, write_private
 from cli.tables import show_table
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from enclave.verified import Grounds
+from storage.cid import Cid
 from vault.acts import inquire, open_channel
-from vault.channel import Channel, ChannelConfig
+from vault.channel import Channel, ChannelConfig, Redeemable
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
 from vault.policy import Policy
-from vault.signing import address_text
-from vault.unpaid import Redeemable
+from vault.signing import SigningKey, address_text
 
 if TYPE_CHECKING:
+    from cli.attested import Attested
     from enclave.payer import Paid
 
 
@@ -158,9 +159,7 @@ def vouchers(
         genesis = genesis_meant(settings, dao)
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
-            charter, tls_key = found.grounds.charter, found.channel.tls_key
-            inquiry = inquire(genesis, charter, key, server_nonce=found.server_nonce, tls_key=tls_key)
-            listed = found.channel.vouchers(inquiry.encoded())
+            listed = listed_vouchers(found, genesis, key)
         claims = [claim_json(one) for one in listed]
         if out is not None:
             write_private(out, dumps({"claims": claims}, indent=2).encode() + b"\n")
@@ -171,6 +170,13 @@ def vouchers(
         show_table(columns, [_row(one) for one in listed])
         if out is not None:
             say(f"{len(claims)} claims in {foreign(str(out))}")
+
+
+def listed_vouchers(found: Attested, genesis: Cid, key: SigningKey) -> list[Redeemable]:
+    """Return the vouchers that a wallet may see."""
+    nonce, tls_key = found.channel.server_nonce(), found.channel.tls_key
+    inquiry = inquire(genesis, found.grounds.charter, key, server_nonce=nonce, tls_key=tls_key)
+    return found.channel.vouchers(inquiry.encoded())
 
 
 def standing_json(paid: Paid) -> dict[str, Any]:

@@ -14,12 +14,11 @@ from enclave.exchange import CALL_TIMEOUT_S, Exchange, Result, Service, Stubs
 from enclave.v1 import attestation_pb2 as attestation
 from enclave.verified import Grounds
 from storage.cid import Cid
-from vault.channel import CHANNEL_BYTES_MAX, VOUCHER_BYTES_MAX, Channel, Voucher
+from vault.channel import CHANNEL_BYTES_MAX, VOUCHER_BYTES_MAX, Channel, Redeemable, Voucher
 from vault.errors import VaultError
 from vault.evidence import Binding, Evidence
 from vault.license import Deposit
 from vault.tls import CONNECT_TIMEOUT_S, PinnedCertificate
-from vault.unpaid import Redeemable
 from vault.v1 import ledger_pb2 as ledger
 from vault.window import Anchor
 from vault.wire import error_from

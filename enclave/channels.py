@@ -10,10 +10,10 @@ from enclave.allowance import Allowance
 from enclave.asked import Asked
 from enclave.durable_books import DurableBooks
 from vault.booking import booking_of
-from vault.channel import Channel, Voucher
+from vault.channel import Channel, Redeemable, Voucher
 from vault.entry import Entry
 from vault.errors import RequestConflict
-from vault.unpaid import Debt, Redeemable, channel_entry, debt_of, redeemable, require_promised, voucher_entry
+from vault.unpaid import Debt, channel_entry, debt_of, redeemable, require_promised, voucher_entry
 from vault.voucher_rules import VoucherRules
 
 

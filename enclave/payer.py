@@ -80,16 +80,16 @@ class Payer:
     def demand(self) -> bool:
         """Note that the enclave wants to be paid before it answers; say whether paying may help."""
         with self._lock:
-            may_help = self._fruitless < FRUITLESS_MAX and not (self._has_looked and not self._channel)
+            may_help = self._fruitless < FRUITLESS_MAX
             self._is_demanded = self._is_demanded or may_help
             return may_help
 
     def is_due(self, rules: VoucherRules | None) -> bool:
         """Say whether to look at the channel before the next question."""
-        if rules is None or (self._has_looked and not self._channel):
+        if rules is None:
             return False
         used = 2 * self._received >= rules.unpaid_max or 2 * self._answers >= rules.unpaid_queries_max
-        return self._is_demanded or not self._has_looked or used
+        return self._is_demanded or not self._has_looked or (used and bool(self._channel))
 
     def settling(self, session: ClientSession, *, is_accepting: bool = False) -> Exchange[Paid | None]:
         """Look at the channel and pay what is to be paid now; None where there is no channel.
@@ -106,6 +106,7 @@ class Payer:
         found = yield from self.looking(session)
         if found is None:
             self._has_looked, self._channel, self._is_demanded = True, b"", False
+            self._fruitless += is_demanded
             return None
         paid = found
         self._has_looked, self._channel = True, paid.channel.id
@@ -152,7 +153,7 @@ class Payer:
 
         def change(tally: Tally) -> Tally:
             nonlocal taken
-            tally = tally.with_shown(paid.voucher).without_excess(paid.due)
+            tally = tally.with_shown(paid.voucher).without_excess(paid.due, unpaid_max=rules.unpaid_max)
             if is_accepting:
                 tally = tally.accepting(paid.due)
             try:

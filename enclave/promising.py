@@ -8,11 +8,11 @@ from enclave.admission import Admission, Session
 from enclave.allowance import WindowUsedUp
 from enclave.answering import RENEWALS_MAX
 from enclave.instance import Instance
-from vault.channel import Channel, Voucher
+from vault.channel import Channel, Redeemable, Voucher
 from vault.errors import AccessDenied
 from vault.policy import Policy
 from vault.royalty import licensee_account
-from vault.unpaid import Debt, Redeemable
+from vault.unpaid import Debt
 
 
 class Promising:
@@ -73,7 +73,10 @@ class Promising:
         ]
 
     def _account_of(self, session: Session) -> tuple[Policy, str]:
-        policy = self._admission.policy(session.license, self._instance.served().grounds)
+        """Return a session's policy and account; who was shut out may still pay what it owes."""
+        policy = self._instance.served().grounds.history.policies.get(session.license.policy)
+        if policy is None:
+            raise AccessDenied("the license's policy is not in force any more; have the treasury settle the channel")
         return policy, licensee_account(session.license.licensee, policy.currency)
 
     async def _in_window(self, book: Callable[[], Awaitable[None]]) -> None:

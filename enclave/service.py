@@ -15,6 +15,7 @@ from enclave.metrics import Metrics
 from enclave.promising import Promising
 from enclave.public_log import PublicLog
 from enclave.royalties import Handed
+from vault.channel import Redeemable
 from vault.errors import AccessDenied
 from vault.evidence import SERVE, Binding, Evidence, Nonce
 from vault.inquiry import Inquiry
@@ -26,7 +27,6 @@ from vault.royalty import licensee_account
 from vault.seen_parts import SeenPart, seen_parts
 from vault.session import SessionOpening
 from vault.transparency import TreeHead
-from vault.unpaid import Redeemable
 
 
 class EnclaveService:

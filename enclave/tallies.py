@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
 from collections.abc import Callable
@@ -48,6 +47,8 @@ class TallyFolder:
 
     def changed(self, channel: bytes, change: Change) -> Tally:
         """Change the tally of a channel; it is on the disk when this returns. Raises `MalformedObject`, `OSError`."""
+        import fcntl  # of POSIX systems
+
         self._path.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self._path / f"{channel.hex()}{SUFFIX}"
         lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

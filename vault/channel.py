@@ -208,6 +208,15 @@ class Voucher(Record):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Redeemable:
+    """A channel's last voucher, and how much of it was used: what its receiver may claim in all."""
+
+    channel: Channel
+    voucher: Voucher
+    claimable: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Promised(Record):
     """What an entry books of a channel: its opening or new terms, or a voucher on it."""
 

@@ -60,9 +60,12 @@ class Tally(Record):
         """Return the tally after signing a voucher."""
         return replace(self, signed=self.signed + voucher.amount - self.amount, voucher=voucher)
 
-    def without_excess(self, due: int) -> Self:
-        """Return the tally after hearing that no more than `due` is to be paid: the rest was paid in advance."""
-        return replace(self, received=min(self.received, self.signed + max(0, due - self.amount)))
+    def without_excess(self, due: int, *, unpaid_max: int) -> Self:
+        """Return the tally after hearing that no more than `due` is to be paid: the rest was paid in advance.
+
+        What may be unpaid stays: receipts of that much can have come since this was said.
+        """
+        return replace(self, received=min(self.received, self.signed + max(0, due - self.amount) + unpaid_max))
 
     def accepting(self, due: int) -> Self:
         """Return the tally of who takes the enclave's word for what is due, as if receipts had shown it."""

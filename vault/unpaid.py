@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from vault.channel import Channel, Promised, Voucher
+from vault.channel import Channel, Promised, Redeemable, Voucher
 from vault.entry import Entry, Kind
 from vault.errors import AccessDenied, CreditExhausted, RequestConflict, VoucherDue
 from vault.ledger import Books
@@ -31,15 +31,6 @@ class Debt:
     def due(self) -> int:
         """Return the amount of a voucher that would cover everything, as far as the channel holds it."""
         return min(self.channel.limit, (self.voucher.amount if self.voucher is not None else 0) + self.unpaid)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Redeemable:
-    """A channel's last voucher, and how much of it was used: what its receiver may claim in all."""
-
-    channel: Channel
-    voucher: Voucher
-    claimable: int
 
 
 def debt_of(books: Books, account: str) -> Debt | None:
@@ -114,11 +105,13 @@ def channel_entry(books: Books, channel: Channel, rules: VoucherRules, *, at: in
 def voucher_entry(books: Books, account: str, voucher: Voucher, rules: VoucherRules | None, *, at: int) -> Entry | None:
     """Return the entry that books a voucher; None for the very amount that the books have already.
 
+    Args:
+        rules: of the policy in force; without them the voucher is taken, and nothing further lent.
     Raises: `AccessDenied`, `InvalidSignature` for one that does not hold here; `RequestConflict` for a lower one;
         `CreditExhausted` for one over the channel's limit.
     """
     standing = books.promises.of(account)
-    if standing is None or rules is None:
+    if standing is None:
         raise AccessDenied("there is no channel to draw on; have the treasury open one under a policy with vouchers")
     channel = standing.channel
     voucher.verify(channel)
@@ -130,7 +123,7 @@ def voucher_entry(books: Books, account: str, voucher: Voucher, rules: VoucherRu
         raise RequestConflict(f"a voucher for {standing.amount} is held already, and vouchers only rise")
     if voucher.amount == standing.amount:
         return None
-    after = standing.credited_with(channel, voucher.amount, rules.unpaid_max)
+    after = standing.credited_with(channel, voucher.amount, rules.unpaid_max if rules is not None else 0)
     return _entry(books, Promised(channel=None, voucher=voucher), after - standing.credited, at=at, on=channel)
 
 

@@ -19,6 +19,8 @@ from cli.desk.party import PartyContext
 from cli.sealed_files import read_bounded
 from enclave.client import Answer, EnclaveClient
 from enclave.credential import Credential as OpenCredential
+from enclave.payer import Payer
+from enclave.tallies import TallyFolder
 from storage.cid import Cid
 from tui.desk.asking import Asked, Credential, Found, Link, ReceiptFacts, Terms
 from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, ServiceUnavailable, StaleState, VaultError
@@ -97,12 +99,14 @@ class LocalAsking:
             client = self._clients.get(name)
             if client is None:
                 settings = self._party.settings
+                tallies = TallyFolder(self._party.place.vouchers)
                 self._clients[name] = client = EnclaveClient.connect(
                     enclave_address(settings),
                     self._open[name],
                     self._party.appraiser,
                     allow_simulated=not settings.production,
                     clock=lambda: float(wiring.clock()),
+                    payer=Payer(self._open[name], tallies=tallies),
                 )
             try:
                 yield client

@@ -11,7 +11,7 @@ import pytest
 from cli.credentials import read_credential
 from cli.home import settings_from
 from tests.cli.party import PASSWORD, Party
-from tests.cli.services import QUESTION, one_party
+from tests.cli.services import QUESTION, one_party, until
 from vault.channel import ChannelConfig, settlement_domain
 from vault.signing import address_from, address_text, recovered
 from vault.typed_data import Struct
@@ -56,6 +56,10 @@ def test_a_channel_is_opened_drawn_on_and_claimed(party: Party, tmp_path: Path) 
     assert (claim["voucher"]["maxClaimableAmount"], claim["totalClaimed"]) == ("5000", "5000")
     assert claim == party.json("royalty", "vouchers", "--wallet", "member")["claims"][0]
     require_claimable(claim, addresses["licensee"], signer)
+    until(party, "royalty", "statement", "--wallet", "member", "--enclave", party.env["COFFER_ENCLAVE"])
+    assert party.json("royalty", "statement", "--wallet", "member")["vouchers"] == [claim]
+    said = party.run("royalty", "statement", "--wallet", "member").stdout
+    assert "vouchers on 1 channel: 5000 promised, 5000 of it to claim" in said
     assert party.json("royalty", "vouchers", "--wallet", "licensee")["claims"] == [claim]
     balances = party.json("royalty", "show", "--wallet", "member")["balances"]
     assert sum(balances.values()) == 0

@@ -159,6 +159,19 @@ def test_without_a_channel_credit_is_prepaid_as_ever(tmp_path: Path) -> None:
             assert not isinstance(refused.value, VoucherDue)
 
 
+def test_a_channel_that_is_opened_later_is_found_once_it_is_needed(tmp_path: Path) -> None:
+    with deployed(tmp_path, voucher_world()) as deployment:
+        deployment.add_credit(PRICE)
+        with connected(deployment, tallies=None) as client:
+            client.search("tide table")
+            opened(deployment)
+            for text in questions(2 * UNPAID // PRICE):
+                client.search(text)
+            paid = client.pay()
+        assert paid is not None
+        assert paid.due == 2 * UNPAID
+
+
 class TestMemory:
     """What was received and promised outlives the client."""
 

@@ -56,6 +56,15 @@ def test_a_person_may_take_the_enclaves_word() -> None:
     assert tally(10, 60, 60).accepting(1_000).payable(1_000, unpaid_max=UNPAID, is_demanded=True) == 1_000
 
 
+def test_what_was_paid_in_advance_is_not_signed_for_later() -> None:
+    """A deposit paid for 900 of these 1000, as the enclave said once; it cannot ask for them again."""
+    known = tally(1_000, 0).without_excess(100, unpaid_max=UNPAID)
+    assert known.received == 200  # receipts may have come since it said so
+    assert tally(150, 100, 100).without_excess(100, unpaid_max=UNPAID) == tally(150, 100, 100)
+    with pytest.raises(ExcessiveDemand):
+        known.payable(301, unpaid_max=UNPAID, is_demanded=True)
+
+
 def test_a_tally_is_of_one_channel() -> None:
     with pytest.raises(MalformedObject):
         Tally(channel=bytes(32), received=0, signed=0, voucher=voucher(1))
@@ -88,7 +97,7 @@ def test_an_enclave_that_says_anything_gains_at_most_what_may_be_unpaid(steps: l
             known = Tally.from_bytes(known.encoded())
         else:
             due, is_demanded = step
-            known = known.without_excess(due)
+            known = known.without_excess(due, unpaid_max=UNPAID)
             try:
                 amount = known.payable(due, unpaid_max=UNPAID, is_demanded=is_demanded)
             except ExcessiveDemand:

@@ -155,10 +155,18 @@ class TestVouchers:
         with pytest.raises(AccessDenied, match="ended"):
             voucher_entry(opened(), ACCOUNT, voucher(1), RULES, at=CHANNEL.expires_at)
 
-    def test_none_is_taken_without_a_channel_or_under_a_policy_without_vouchers(self) -> None:
-        for books, rules in ((Books(), RULES), (opened(), None)):
-            with pytest.raises(AccessDenied, match="no channel"):
-                voucher_entry(books, ACCOUNT, voucher(1), rules, at=NOW)
+    def test_none_is_taken_without_a_channel(self) -> None:
+        with pytest.raises(AccessDenied, match="no channel"):
+            voucher_entry(Books(), ACCOUNT, voucher(1), RULES, at=NOW)
+
+    def test_what_is_owed_may_be_paid_under_a_policy_that_takes_no_vouchers_any_more(self) -> None:
+        books = opened()
+        ask(books, "question")
+        entry = voucher_entry(books, ACCOUNT, voucher(PRICE), None, at=NOW)
+        assert entry is not None
+        books.book(entry)
+        assert books.balance(ACCOUNT) == UNPAID - PRICE  # the debt is paid, and nothing further lent
+        assert books.promises.of(ACCOUNT) is not None
 
     def test_rows_that_do_not_follow_are_tampered_with(self) -> None:
         books = opened()
