@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
@@ -19,9 +19,11 @@ from vault.errors import VaultError
 from vault.evidence import Binding, Evidence
 from vault.license import Deposit
 from vault.tls import CONNECT_TIMEOUT_S, PinnedCertificate
-from vault.unpaid import Redeemable
 from vault.v1 import ledger_pb2 as ledger
 from vault.wire import error_from
+
+if TYPE_CHECKING:
+    from vault.unpaid import Redeemable
 
 VOUCHERS_TIMEOUT_S = 120.0
 
@@ -92,6 +94,8 @@ class EnclaveChannel:
 
     def vouchers(self, inquiry: bytes) -> list[Redeemable]:
         """Return the vouchers that a signed `Inquiry` may see; raise `InvalidSignature` where one does not hold."""
+        from vault.unpaid import Redeemable  # with the whole ledger, which an asking app does without
+
         method = self._stubs.method(Service.LEDGER, "ListVouchers")
         found = []
         request = ledger.ListVouchersRequest(inquiry=inquiry)
