@@ -20,7 +20,7 @@ from enclave.client import Answer, Asking, Count, EnclaveClient
 from enclave.credential import Credential
 from enclave.receipt_folder import ReceiptFolder
 from storage.cid import Cid
-from vault.codec import Digest, Record, encode
+from vault.codec import Digest, Record, encode, record
 from vault.errors import (
     AccessDenied,
     BudgetExhausted,
@@ -37,7 +37,7 @@ _FILE_BYTES_MAX = 1024
 _REFUSALS = (AccessDenied, BudgetExhausted, CreditExhausted, RateExceeded, RequestConflict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OpenRequest(Record):
     """A question that was sent and not answered yet; it does not say what was asked."""
 

@@ -13,7 +13,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
@@ -27,7 +27,7 @@ from cli.sealed_files import new_file, require_file, require_folder_of, write_se
 from cli.sealed_stream import SealedReader, SealedWriter
 from storage.cid import Cid
 from storage.model import BLOCK_BYTES_MAX, Blobs
-from vault.codec import Length, Record, Value, decode, encode
+from vault.codec import Length, Record, Value, decode, encode, record
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.errors import MalformedObject, WrongKey
 from vault.links import link_blocks
@@ -42,13 +42,13 @@ ITEM_BYTES_MAX = BLOCK_BYTES_MAX + 1024
 RecordsOption = Annotated[str | None, typer.Option(help="Database URL; SQLite in the home folder by default.")]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@record
 class BackupHead(Record):
     """What stands first in a backup."""
 
     TYPE: ClassVar[str] = "coffer/custodian-backup/v1"
 
-    seed: Annotated[bytes, Length(SEED_BYTES, SEED_BYTES)]
+    seed: Annotated[bytes, Length(SEED_BYTES, SEED_BYTES)] = field(repr=False)
     taken_at: int
 
 

@@ -9,7 +9,7 @@ Each write draws a fresh 32-byte salt, so a key encrypts once.
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from cli.sealed_files import read_bounded, write_private
 from vault.charter import CUSTODIANS_MAX
-from vault.codec import Address, Digest, Length, Record, encode
+from vault.codec import Address, Digest, Length, Record, encode, record
 from vault.errors import MalformedObject, WrongKey
 from vault.keys import SecretKey
 from vault.manifest import Manifest
@@ -30,15 +30,15 @@ _PURPOSE = b"data-key"
 _NONCE = bytes(12)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@record
 class _Secrets(Record):
     """What is sealed."""
 
-    key: Digest
-    shares: Annotated[tuple[Digest, ...], Length(0, CUSTODIANS_MAX)]  # none where the key came back from paper
+    key: Digest = field(repr=False)
+    shares: Annotated[tuple[Digest, ...], Length(0, CUSTODIANS_MAX)] = field(repr=False)  # none: back from paper
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class KeyFile(Record):
     """The form of the file."""
 

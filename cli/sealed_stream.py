@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, ClassVar
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from vault.codec import Digest, Label, Record
+from vault.codec import Digest, Label, Record, record
 from vault.errors import MalformedObject, WrongKey
 
 CHUNK_BYTES = 1 << 20
@@ -27,7 +26,7 @@ HEADER_BYTES_MAX = 1024
 CHUNKS_MAX = 1 << 16  # 64 GiB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StreamHeader(Record):
     """What stands before the chunks."""
 

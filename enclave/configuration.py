@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.codec import Digest, Label, Length, Record
+from vault.codec import Digest, Label, Length, Record, record
 from vault.earnings import EPOCH_S
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class EnclaveConfiguration(Record):
     """The configuration whose CID evidence binds."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import field
 from pathlib import Path
 from typing import ClassVar, Self
 
 from storage.cid import Cid
-from vault.codec import Digest, Record
+from vault.codec import Digest, Record, record
 from vault.keys import SecretKey
 from vault.license import Delegation, License
 from vault.machine import MachineKey
@@ -17,7 +17,7 @@ from vault.signing import SigningKey
 PURPOSE = "credential"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@record
 class Credential(Record):
     """A secret file's content: whoever has it may spend up to the delegation's cap."""
 
@@ -25,7 +25,7 @@ class Credential(Record):
 
     license: License
     delegation: Delegation
-    seed: Digest  # of the Ed25519 session key
+    seed: Digest = field(repr=False)  # of the Ed25519 session key
 
     @classmethod
     def read(cls, path: Path, *, password: str) -> Self:

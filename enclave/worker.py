@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.reduction import send_handle
 from typing import Any
 
-from enclave.crossing import crossed
+from enclave.crossing import crossed, crossing_asks
 from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
 from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
@@ -78,7 +78,7 @@ class WorkerEngine:
 
     async def search(self, asks: Sequence[Ask | Recall]) -> list[Answer | VaultError]:
         """Return for each ask the nearest passages among its datasets; see `enclave.found.Engine.search`."""
-        return crossed(await self._ask("search", list(asks)))
+        return crossed(await self._ask("search", crossing_asks(asks)))
 
     async def ended(self) -> None:
         """Return when the child has ended."""

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.reduction import recv_handle
 from typing import TYPE_CHECKING, Any
 
-from enclave.crossing import crossing
+from enclave.crossing import crossed_asks, crossing
 from enclave.found import Dataset, Engine
 from enclave.hardening import die_with_parent, harden
 from storage.cid import Cid
@@ -88,7 +88,7 @@ class _Child:
                 _bound_waits(handed)
                 self._lending = handed, self._engine.lender()
             case _:
-                return crossing(self._engine.search(*arguments))
+                return crossing(self._engine.search(crossed_asks(*arguments)))
         return None
 
     def _open(self, number: int, crossed: list[Plain], lender: Connection | None) -> dict[Cid, Cid]:

@@ -32,6 +32,7 @@ GROWTH = 1.5
 NARROW_SHARE = 0.1  # of the rows: a set that allows more is searched in place, the others' scores pushed down
 NARROW_AT_ONCE = 0.01  # a larger one is copied when it is asked with again, and searched in place before
 SELECTIONS_BYTES_MAX = 256 * 2**20
+ALONE_MAX = 2**26  # multiplications that one thread does by itself: to wake another one would take longer
 
 
 class Tiles(Protocol):
@@ -120,7 +121,7 @@ class TileIndex:
         """Return for each query the `k` best rows among those allowed; see `rag.model.Index.search`."""
         require_k(k)
         checked = checked_matrix(queries, self.dimension)
-        with self._computing():
+        with self._computing(work=len(checked) * self.count * self.dimension):
             require_own(allowed, self.count)
             return self._selection(allowed).search(checked, k)
 
@@ -232,16 +233,21 @@ class TileIndex:
         return at
 
     @contextmanager
-    def _computing(self) -> Iterator[None]:
-        """Hold the lock, with the threads asked for; torch's number of threads is the calling thread's own."""
+    def _computing(self, work: int = ALONE_MAX + 1) -> Iterator[None]:
+        """Hold the lock, with as many threads as suit; torch's number of threads is the calling thread's own.
+
+        Args:
+            work: multiplications; for few of them one thread is enough, whatever number was asked for.
+        """
         import torch
 
         with self._lock:
             before = torch.get_num_threads()
-            if self._threads in (None, before):
+            wanted = 1 if work <= ALONE_MAX else self._threads
+            if wanted in (None, before):
                 yield
                 return
-            torch.set_num_threads(self._threads)
+            torch.set_num_threads(wanted)
             try:
                 yield
             finally:

@@ -14,19 +14,18 @@ word back, later, and make another one's word mean more than was known when it w
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.charter import CUSTODIANS_MAX, Charter
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.errors import InvalidSignature, MalformedObject
 from vault.machine import BLANK, MachineKey, MachineSigned
 
 PERIODS = 3  # deadlines of a vote, see `vault.closing.Period`; a proposal has one
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Acknowledgment(MachineSigned):
     """One custodian's word that it held a proposal or a ballot at `arrived_at` (UTC seconds)."""
 
@@ -56,7 +55,7 @@ class Acknowledgment(MachineSigned):
         return blank.signed_by(key)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Acknowledgments(Record):
     """All that is kept of what custodians said of one thing: of each at most one word for each period."""
 

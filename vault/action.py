@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from storage.cid import DAG_CBOR, Cid
 from storage.errors import InvalidCid
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.errors import MalformedObject
 
 POLICIES_MAX = 64
@@ -26,7 +25,7 @@ class Scope(StrEnum):
     MEASUREMENT = "measurement"  # subject: the measurement
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Action(Record):
     """One of: adopt a policy (dropping others), put another charter in place, or revoke within a scope."""
 

@@ -8,7 +8,6 @@ greater signature. A ballot's signature says nothing of a weight: that is proven
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar
@@ -16,7 +15,7 @@ from typing import Annotated, Any, ClassVar
 from storage.cid import Cid
 from vault.action import Action
 from vault.charter import Charter
-from vault.codec import Address, Digest, Label, Length, Record, Weight
+from vault.codec import Address, Digest, Label, Length, Record, Weight, record
 from vault.errors import AccessDenied, InvalidDecision, MalformedObject
 from vault.signing import PersonSigned, address_text
 from vault.typed_data import Struct
@@ -34,7 +33,7 @@ class Support(StrEnum):
     ABSTAIN = "abstain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Proposal(PersonSigned):
     """One action put to the vote. The proposer is part of what is signed and so of its identity."""
 
@@ -89,7 +88,7 @@ def require_reason(reason: str) -> None:
         raise MalformedObject(f"a reason takes at most {REASON_BYTES_MAX} bytes in UTF-8; say it in fewer words")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Ballot(PersonSigned):
     """One voter's answer to one proposal."""
 
@@ -138,7 +137,7 @@ class Ballot(PersonSigned):
         return self.sequence, self.signature
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Vote(Record):
     """A ballot as it is handed in: with the voter's weight and its proof."""
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from cryptography.exceptions import InvalidTag
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from storage.cid import DAG_CBOR, DAG_PB, Cid
 from storage.dagpb import node_from
 from storage.model import Blobs
-from vault.codec import Label, Length, Record
+from vault.codec import Label, Length, Record, record
 from vault.envelope import padded_size
 from vault.errors import MalformedObject, TamperedSegment
 from vault.keys import SecretKey
@@ -38,7 +37,7 @@ _SALT_BYTES: Final = 32
 _LENGTH_BYTES: Final = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Carried(Record):
     """The root of an archive: what is in it."""
 
@@ -107,7 +106,7 @@ def _tree_cids(root: Cid, get: Callable[[Cid], bytes], seen: set[Cid]) -> Iterat
         ahead.extend((link.cid, depth + 1) for link in reversed(node_from(get(cid)).links))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class _KeptReceipt(Record):
     """A receipt file, and what it was called."""
 

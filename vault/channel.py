@@ -17,7 +17,7 @@ from hashlib import sha256
 from typing import Annotated, Any, ClassVar, Final, Self
 
 from storage.cid import Cid
-from vault.codec import Address, Digest, Length, Record, WalletSignature, encode
+from vault.codec import Address, Digest, Length, Record, WalletSignature, encode, record
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject
 from vault.license import AMOUNT_MAX
 from vault.signing import PersonSigned, SigningKey, recovered
@@ -45,7 +45,7 @@ CONFIG_STRUCT: Final = Struct(
 VOUCHER_STRUCT: Final = Struct("Voucher", (("channelId", "bytes32"), ("maxClaimableAmount", "uint128")))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ChannelConfig(Record):
     """What a channel is, for ever; its id is the EIP-712 digest of these fields."""
 
@@ -96,7 +96,7 @@ def channel_salt(genesis: Cid, ledger: bytes, licensee: bytes, currency: str, nu
     return sha256(encode(["coffer/channel-salt/v1", genesis, ledger, licensee, currency, number])).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Channel(PersonSigned):
     """The receiver's word that a channel holds so much for a licensee's questions, and until when vouchers count."""
 
@@ -177,7 +177,7 @@ class Channel(PersonSigned):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Voucher(Record):
     """The payer's word that the receiver may claim so much from a channel in all, ever."""
 
@@ -216,7 +216,7 @@ class Redeemable:
     claimable: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Promised(Record):
     """What an entry books of a channel: its opening or new terms, or a voucher on it."""
 

@@ -10,11 +10,10 @@ how much an enclave may serve before its next renewal, and so what a host that d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.codec import Address, Digest, Label, Length, PublicKey, Record, Weight
+from vault.codec import Address, Digest, Label, Length, PublicKey, Record, Weight, record
 from vault.errors import MalformedObject
 from vault.typed_data import Domain
 
@@ -31,7 +30,7 @@ WINDOW_PASSAGES_MAX = 1 << 20
 WINDOW_SPEND_MAX = 10**15  # micro-units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SuiteKey(Record):
     """An HPKE public key in its raw form and the suite it is for."""
 
@@ -39,7 +38,7 @@ class SuiteKey(Record):
     key: Annotated[bytes, Length(32, 1216)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Custodian(Record):
     """A custodian as the charter knows it: the key it signs with and the keys shares are sealed to."""
 
@@ -47,7 +46,7 @@ class Custodian(Record):
     hpke: Annotated[tuple[SuiteKey, ...], Length(1, 4)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Window(Record):
     """How much an enclave may serve past the ledger entry it was leased at, before it renews (rule F3)."""
 
@@ -69,7 +68,7 @@ class Window(Record):
             )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Voting(Record):
     """How a DAO decides: the waits in seconds, the bars in basis points of the total weight."""
 
@@ -100,7 +99,7 @@ class Voting(Record):
             raise MalformedObject(f"a member makes 1 … {PROPOSALS_PER_DAY_MAX} proposals a day")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Charter(Record):
     """The rule by which a DAO decides."""
 

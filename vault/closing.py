@@ -21,7 +21,7 @@ from storage.cid import Cid
 from vault.acknowledgment import Acknowledgment, is_in_time, times_for
 from vault.ballot import Ballot, Proposal, Support, require_reason
 from vault.charter import MEMBERS_MAX, Charter, Voting
-from vault.codec import Digest, Label, Length, PublicKey, Record
+from vault.codec import Digest, Label, Length, PublicKey, Record, record
 from vault.errors import InvalidDecision, InvalidSignature, MalformedObject
 from vault.machine import MachineSigned
 
@@ -91,7 +91,7 @@ class Cast:
     period: Period
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class BallotPage(Record):
     """Up to `PAGE_BALLOTS` ballots of one proposal in columns, ascending by voter, sequence and signature."""
 
@@ -157,7 +157,7 @@ def pages_of(proposal: Proposal, cast: Iterable[Cast]) -> list[BallotPage]:
     return [BallotPage.of(named, ordered[i : i + PAGE_BALLOTS]) for i in range(0, len(ordered), PAGE_BALLOTS)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Closing(MachineSigned):
     """One custodian's word that these are all ballots there are on a proposal, and when they came."""
 

@@ -10,10 +10,22 @@ decoded nor a built record can break its bounds. Foreign bytes are bounded befor
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields, make_dataclass
 from enum import StrEnum
 from types import NoneType, UnionType
-from typing import Annotated, Any, ClassVar, Self, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Self,
+    TypeAlias,
+    TypeVar,
+    Union,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import cbor2
 
@@ -21,13 +33,14 @@ from storage.cid import DAG_CBOR, Cid
 from storage.errors import InvalidCid
 from vault.errors import MalformedObject
 from vault.record_fields import Length as Length
-from vault.record_fields import fixed_length, only_type, quick_check
+from vault.record_fields import fixed_length, only_type, quick_check, values_of
 
 OBJECT_BYTES_MAX = 1 << 20  # one block every IPFS node takes
 DEPTH_MAX = 32
 INTEGER_MAX = (1 << 63) - 1
 LINK_TAG = 42
 
+Made = TypeVar("Made")
 Value: TypeAlias = "bool | int | str | bytes | Cid | list[Value] | dict[str, Value] | None"
 
 
@@ -138,7 +151,36 @@ class _Form:
     build: Callable[[Value], Any]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(field,))
+def record(cls: type[Made]) -> type[Made]:
+    """Make a class a frozen dataclass that compares and prints as `Record` says, and compile its `__init__` when used.
+
+    To write and compile methods for a hundred classes would be a quarter of what importing a client costs.
+    """
+    made = dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False, init=False)(cls)
+    made.__init__ = _first_init  # type: ignore[method-assign]  # of this very class, or a parent's would do for its own
+    return made
+
+
+def _first_init(self: Any, **given: Any) -> None:
+    """Have the first record of a class made; those that follow go to the class's own `__init__` at once."""
+    cls: Any = type(self)
+    own = [(item.name, item.type, _same_field(item)) for item in fields(cls)]
+    checks = {"__post_init__": cls.__post_init__}
+    twin: Any = make_dataclass(
+        cls.__name__, own, namespace=checks, frozen=True, slots=True, kw_only=True, eq=False, repr=False
+    )
+    cls.__init__ = twin.__init__
+    cls.__init__(self, **given)
+
+
+def _same_field(item: Field[Any]) -> Any:
+    if item.default_factory is not MISSING:
+        return field(default_factory=item.default_factory, init=item.init)
+    return field(default=item.default, init=item.init)
+
+
+@record
 class Record:
     """A typed object with one encoding. Subclasses set `TYPE` and may override `check`."""
 
@@ -155,6 +197,19 @@ class Record:
                 except MalformedObject as error:
                     raise MalformedObject(f"{cls.__name__}.{name}: {error}") from error
         self.check()
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        values = _compared(type(self))
+        return self is other or values(self) == values(other)
+
+    def __hash__(self) -> int:
+        return hash(_compared(type(self))(self))
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{item.name}={getattr(self, item.name)!r}" for item in fields(self) if item.repr)
+        return f"{type(self).__qualname__}({shown})"
 
     def check(self) -> None:
         """Raise `MalformedObject` where fields, each fine alone, do not fit together."""
@@ -195,6 +250,14 @@ class Record:
 
 _SCHEMAS: dict[type, dict[str, _Form]] = {}
 _QUICK: dict[type, Callable[[Any], bool]] = {}
+_COMPARED: dict[type, Callable[[Any], tuple[Any, ...]]] = {}
+
+
+def _compared(cls: type[Record]) -> Callable[[Any], tuple[Any, ...]]:
+    """Return what takes the values by which records of a class are equal, or not."""
+    if cls not in _COMPARED:
+        _COMPARED[cls] = values_of([item.name for item in fields(cls) if item.compare])
+    return _COMPARED[cls]
 
 
 def _made_quick(cls: type[Record]) -> Callable[[Any], bool]:

@@ -14,13 +14,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.charter import Charter, Window
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.errors import ForkedHistory, InvalidSignature, StaleState
 from vault.lease import CLOCK_SKEW_S
 from vault.lineage import lineage_id
@@ -32,7 +31,7 @@ QUESTION_BYTES_MAX = 512
 ADOPTED_MAX = WINDOWS_MAX - 1  # windows; one place is left for the instance that renews next
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StateQuestion(MachineSigned):
     """One custodian asks another what it remembers of a DAO."""
 
@@ -53,7 +52,7 @@ class StateQuestion(MachineSigned):
         return sha256(self.encoded()).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Standing(Record):
     """Who was leased a ledger, until when, and how far the ledger had come."""
 
@@ -66,7 +65,7 @@ UNLEASED = Standing(instance=None, not_after=0, anchor=EMPTY_ANCHOR)
 NOBODY = sha256(b"coffer/nobody/v1").digest()  # in an instance's place where it is disputed who holds a lease
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CustodyState(MachineSigned):
     """What one custodian remembers of a DAO, for whoever asked."""
 

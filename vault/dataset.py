@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from storage.cid import DAG_CBOR, Cid
-from vault.codec import Address, Digest, Record
+from vault.codec import Address, Digest, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.lineage import lineage_id
 from vault.manifest import Manifest
@@ -14,7 +13,7 @@ from vault.manifest import Manifest
 DATASETS_MAX = 64
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DatasetRef(Record):
     """A dataset by owner and id, pinned to one version or not."""
 

@@ -19,7 +19,7 @@ from vault.ballot import Proposal, Support
 from vault.ballot_digest import BallotDigests
 from vault.charter import CUSTODIANS_MAX, Charter
 from vault.closing import BallotPage, Closing, Period, agreed_pages
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.errors import InvalidDecision, InvalidSignature, MalformedObject
 from vault.signing import address_text, recovered
 from vault.tally import Answer, Tally, counted
@@ -35,7 +35,7 @@ Fetch = Callable[[Cid], bytes]
 """Returns the block of a CID; what it returns is checked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Chunk(Record):
     """A part of something too large for one block."""
 
@@ -44,7 +44,7 @@ class Chunk(Record):
     data: Annotated[bytes, Length(1, CHUNK_BYTES)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Decision(Record):
     """A proposal, the word of q custodians on which ballots were cast, and where these and their weights' proof are."""
 

@@ -8,13 +8,12 @@ enclaves, paper or backups already hold are beyond this, and whoever deletes is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar
 
 from storage.cid import DAG_CBOR, Cid
 from vault.charter import CUSTODIANS_MAX, Charter
-from vault.codec import Address, Digest, Length, PublicKey, Record
+from vault.codec import Address, Digest, Length, PublicKey, Record, record
 from vault.errors import InvalidSignature, MalformedObject
 from vault.lineage import lineage_id
 from vault.machine import MachineSigned
@@ -27,7 +26,7 @@ RECEIPT_BYTES_MAX = 2048
 VERSIONS_MAX = 128  # in one tombstone: with a receipt of every custodian for each, it still fits a block
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Destruction(PersonSigned):
     """An owner's order: let this version's key be destroyed, at every custodian, and its shares never be taken again.
 
@@ -58,7 +57,7 @@ def challenge_facts(manifest: Cid, owner: bytes) -> tuple[bytes, bytes]:
     return manifest.digest, sha256(b"coffer/destroy-share/v1" + owner).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DestructionReceipt(MachineSigned):
     """A custodian's word that it has destroyed its share, or never had one, and will not take it again."""
 
@@ -101,7 +100,7 @@ def receipts_needed(charter: Charter) -> int:
     return len(charter.custodians) - charter.shares + 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DeletedVersion(Record):
     """One version in a tombstone, and who destroyed their share of its key."""
 
@@ -123,7 +122,7 @@ class DeletedVersion(Record):
         return len(self.receipts) >= receipts_needed(charter)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Tombstone(PersonSigned):
     """What an owner leaves of a deleted dataset: public, and named by the head that revokes the dataset."""
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.channel import Promised
-from vault.codec import Address, Digest, Length, PublicKey, Record
+from vault.codec import Address, Digest, Length, PublicKey, Record, record
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.errors import MalformedObject
 from vault.licensees import SHARED_BUDGET
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     VOUCHER = "voucher"  # a licensee promised more by a channel
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PassageId(Record):
     """A passage as the books know it: its dataset version and place, and its lasting identity (rule O1)."""
 
@@ -49,7 +49,7 @@ class PassageId(Record):
     weight: int  # what it counted in the split of the price
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SealedVectors(Record):
     """Which snapshot of a dataset version's vectors counts: of storage, only what the books name is ever opened."""
 
@@ -57,7 +57,7 @@ class SealedVectors(Record):
     root: Cid
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class QueryDetail(Record):
     """What a retry needs to give the same answer again. Sealed with its entry; never in the clear."""
 
@@ -80,7 +80,7 @@ class QueryDetail(Record):
             raise MalformedObject("every passage of an answer has one score")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Entry(Record):
     """One thing that happened, and the transfers that belong together."""
 

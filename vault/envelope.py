@@ -29,7 +29,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from storage.cid import Cid
-from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, encode, parse
+from vault.codec import INTEGER_MAX, Digest, Label, Record, Value, encode, parse, record
 from vault.errors import MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 from vault.merkle import leaf_hash
@@ -70,7 +70,7 @@ class Passage:
         return encode(row)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SegmentHeader(Record):
     """What a segment says of itself, in the clear and authenticated."""
 

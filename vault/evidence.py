@@ -14,7 +14,7 @@ from typing import Annotated, ClassVar, Protocol
 
 from storage.cid import Cid
 from vault.charter import CUSTODIANS_MAX, SuiteKey
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.policy import AcceptedTee
 
@@ -25,7 +25,7 @@ RELEASE = "release"  # to custodians: release shares, renew leases
 SERVE = "serve"  # to clients: prove what they are talking to
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Nonce(Record):
     """One challenger's nonce; a client, which has no key, is the empty challenger."""
 
@@ -33,7 +33,7 @@ class Nonce(Record):
     nonce: Digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Binding(Record):
     """Everything one piece of evidence vouches for."""
 
@@ -64,7 +64,7 @@ class Binding(Record):
             raise AccessDenied("the evidence was not made for this challenge; ask for a fresh one")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Evidence(Record):
     """A TEE's claim in its vendor's own format, with the certificates and collateral that verify it."""
 

@@ -12,7 +12,7 @@ from enum import Enum, StrEnum
 from types import MappingProxyType
 from typing import Annotated, Final
 
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.errors import MalformedObject
 
 VALUES_MAX = 16
@@ -141,7 +141,7 @@ GPU: Final[Mapping[str, Field]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Expectation(Record):
     """What one field has to be."""
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 from vault.charter import Charter
-from vault.codec import Record
+from vault.codec import Record, record
 from vault.errors import AccessDenied, InvalidSignature
 from vault.license import License
 from vault.policy import Policy
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Grant(Record):
     """A license file. Nothing in it is secret, and nobody but the licensee can use it."""
 

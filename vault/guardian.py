@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar
 
 from storage.cid import Cid
 from vault.action import Scope, is_subject, revocation_words
 from vault.charter import GUARDIANS_MAX, Charter
-from vault.codec import Address, Digest, Length, Record, WalletSignature, encode
+from vault.codec import Address, Digest, Length, Record, WalletSignature, encode, record
 from vault.errors import InvalidDecision, InvalidSignature, MalformedObject
 from vault.signing import SigningKey, address_text, recovered
 from vault.typed_data import Struct
@@ -23,7 +22,7 @@ STRUCT = Struct(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Act(Record):
     """What guardians sign: one proposal to cancel, or one thing to revoke."""
 
@@ -61,7 +60,7 @@ class Act(Record):
         return sha256(encode(self.value())).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class GuardianSignature(Record):
     """One guardian's signature of an act."""
 
@@ -75,7 +74,7 @@ class GuardianSignature(Record):
         return cls(guardian=guardian.address, signature=guardian.sign(digest))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class GuardianAct(Record):
     """An act with guardians' signatures."""
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.action import POLICIES_MAX, Scope, named_by
-from vault.codec import Digest, Length, Record
+from vault.codec import Digest, Length, Record, record
 from vault.errors import MalformedObject, Revoked
 
 REVOCATIONS_MAX = 4000  # a head with all of them still fits a block
@@ -16,7 +15,7 @@ EPOCHS_OF_ACTS = 9_000  # the last thousand are for decisions: guardians cannot 
 EPOCHS_OF_DELEGATIONS = 8_000  # and members who delegate cannot use up what guardians need
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Revocation(Record):
     """Something taken away; grants older than `epoch` stay gone (rule G4)."""
 
@@ -29,7 +28,7 @@ class Revocation(Record):
         return named_by(self.scope, self.subject)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Head(Record):
     """What holds after `epoch` decisions, guardians' acts and batches of delegations."""
 

@@ -17,7 +17,7 @@ from typing import ClassVar, Final
 
 from storage.cid import Cid
 from vault.charter import Charter
-from vault.codec import PublicKey
+from vault.codec import PublicKey, record
 from vault.errors import InvalidSignature
 from vault.machine import BLANK, MachineKey, MachineSigned
 
@@ -29,7 +29,7 @@ MISSING_MAX: Final = 64
 Voters = Mapping[Cid, frozenset[bytes]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HeadVote(MachineSigned):
     """One custodian's choice of the head of an epoch; it makes no other for it."""
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from vault.codec import Address, Digest
+from vault.codec import Address, Digest, record
 from vault.signing import PersonSigned
 from vault.typed_data import Struct
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Inquiry(PersonSigned):
     """Asks for the signer's own balances, once, over the server's nonce."""
 

@@ -8,13 +8,12 @@ custodians need not agree on it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.charter import Charter, Window
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.errors import ForkedHistory, InvalidSignature, StaleState
 from vault.machine import MachineSigned
 from vault.policy import DATASETS_MAX
@@ -26,7 +25,7 @@ CLOCK_SKEW_S = 30
 MANIFESTS_MAX = 4 * DATASETS_MAX
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Terms(Record):
     """What the leases of one instance must agree on."""
 
@@ -42,7 +41,7 @@ class Terms(Record):
     log: Digest | None  # root of the public log as far as the anchor: who signs the lease is its witness (rule R3)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Lease(MachineSigned):
     """One custodian's lease."""
 

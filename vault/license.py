@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from storage.cid import Cid
-from vault.codec import Address, Digest, Length, PublicKey
+from vault.codec import Address, Digest, Length, PublicKey, record
 from vault.errors import MalformedObject
 from vault.signing import PersonSigned
 from vault.typed_data import Struct
@@ -15,7 +14,7 @@ from vault.typed_data import Struct
 AMOUNT_MAX = 10**15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class License(PersonSigned):
     """The issuer's word that one licensee may ask under one policy."""
 
@@ -52,7 +51,7 @@ class License(PersonSigned):
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Delegation(PersonSigned):
     """The licensee's word that a machine's key may open sessions and spend up to a cap."""
 
@@ -83,7 +82,7 @@ class Delegation(PersonSigned):
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Deposit(PersonSigned):
     """The treasury's word that a licensee has paid in. It is booked once, whoever brings it and however often."""
 

@@ -7,11 +7,10 @@ such a license says of itself proves nothing: a revocation counts from the polic
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Final
 
-from vault.codec import Address, Length, Record
+from vault.codec import Address, Length, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.license import License
 
@@ -27,7 +26,7 @@ class Admits(StrEnum):
     ANYONE = "anyone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Licensees(Record):
     """Whom a policy admits."""
 

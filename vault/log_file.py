@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from storage.cid import Cid
-from vault.codec import Digest, Length, Record
+from vault.codec import Digest, Length, Record, record
 from vault.errors import ForkedHistory, InvalidReceipt, VaultError
 from vault.evidence import Appraiser
 from vault.lease import Terms, agreed_terms
@@ -20,7 +19,7 @@ FILE_BYTES_MAX: Final = 64 << 20
 PROOFS_MAX: Final = 1 << 15
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LeafProof(Record):
     """The way from one leaf up to the head's root."""
 
@@ -28,7 +27,7 @@ class LeafProof(Record):
     path: Annotated[tuple[Digest, ...], Length(0, PATH_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RefundProof(Record):
     """That a receipt was refunded."""
 
@@ -37,7 +36,7 @@ class RefundProof(Record):
     path: Annotated[tuple[Digest, ...], Length(0, PATH_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Earlier(Record):
     """That the log begins with the one of an earlier size."""
 
@@ -45,7 +44,7 @@ class Earlier(Record):
     proof: Annotated[tuple[Digest, ...], Length(0, 2 * PATH_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LogFile(Record):
     """A head of the log with proofs, and what vouches for the instance that signed it."""
 

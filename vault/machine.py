@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from cryptography.exceptions import InvalidSignature as NotVerified
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from vault.codec import MachineSignature, Record, Value, encode
+from vault.codec import MachineSignature, Record, Value, encode, record
 from vault.errors import InvalidSignature
 
 BLANK = bytes(64)
@@ -42,7 +42,7 @@ def verify_machine(public: bytes, message: bytes, signature: bytes) -> None:
         raise InvalidSignature(f"not signed by machine key {public.hex()}") from error
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MachineSigned(Record):
     """A record one machine signs. Its type stands in the signed bytes, so no record passes for another."""
 

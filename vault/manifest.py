@@ -7,13 +7,12 @@ key and to every share, so that a lying custodian is named; and it says whether 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, Any, ClassVar
 
 from storage.cid import Cid
 from vault.charter import CUSTODIANS_MAX
-from vault.codec import Address, Digest, Label, Length, PublicKey, Record
+from vault.codec import Address, Digest, Label, Length, PublicKey, Record, record
 from vault.envelope import passage_commitment, passage_salts
 from vault.errors import InvalidSignature, MalformedObject, TamperedManifest
 from vault.keys import SecretKey
@@ -25,7 +24,7 @@ SEGMENTS_MAX = 8192
 PASSAGES_MAX = 1 << 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SegmentReference(Record):
     """Where a segment lies and how large it shows itself."""
 
@@ -34,7 +33,7 @@ class SegmentReference(Record):
     passages: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Manifest(PersonSigned):
     """One version of one dataset."""
 
@@ -102,7 +101,7 @@ def corpus_tree(data_key: SecretKey, encoded: Sequence[bytes]) -> Tree:
     return Tree([passage_commitment(next(salts), passage) for passage in encoded])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ShareDeposit(PersonSigned):
     """A share of a data key on its way to one custodian: sealed to it, and signed by the owner (rule B2)."""
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.dataset import DATASETS_MAX
 from vault.errors import MalformedObject
 
@@ -27,7 +26,7 @@ class Redaction(StrEnum):
     PHONE = "phone"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OutputRules(Record):
     """What every answer under a policy keeps to."""
 

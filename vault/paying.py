@@ -7,15 +7,15 @@ by their signature; they raise what is signed, and count as nothing that was rec
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, Self
 
 from vault.channel import Voucher
-from vault.codec import Digest, Record
+from vault.codec import Digest, Record, record
 from vault.errors import ExcessiveDemand, MalformedObject
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Tally(Record):
     """What one payer received by a channel, and what it signed for."""
 

@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from storage.cid import Cid
 from vault.attribution import Attribution
 from vault.charter import BASIS_POINTS
-from vault.codec import Address, Label, Length, Record
+from vault.codec import Address, Label, Length, Record, record
 from vault.dataset import DATASETS_MAX as DATASETS_MAX
 from vault.dataset import DatasetRef
 from vault.errors import AccessDenied, MalformedObject
@@ -28,7 +28,7 @@ K_LIMIT = 100  # answers stay far below gRPC's 4 MiB
 SIMULATED = "simulated"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class AcceptedTee(Record):
     """One kind of machine running one measured program: what every field of its evidence has to be."""
 
@@ -79,7 +79,7 @@ class Permit:
     price_max: int  # what an answer of k passages costs
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Policy(Record):
     """What a DAO allows. It takes effect when a decision puts it into the head, and only while it stands there."""
 

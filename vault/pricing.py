@@ -7,17 +7,16 @@ whichever of its policies. So whoever holds receipt and policy can work out the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
-from vault.codec import Record
+from vault.codec import Record, record
 from vault.errors import MalformedObject
 
 TIERS_MAX: Final = 16
 PRICE_MAX: Final = 10**12
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Tier(Record):
     """Prices that hold once a licensee has had so many answers."""
 

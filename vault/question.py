@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.codec import INTEGER_MAX, Digest, Length, Record, encode
+from vault.codec import INTEGER_MAX, Digest, Length, Record, encode, record
 from vault.dataset import DATASETS_MAX
 from vault.errors import MalformedObject
 from vault.record_encoding import encoded
@@ -31,7 +31,7 @@ class Mode(StrEnum):
     HYBRID = "hybrid"  # both rankings, fused by reciprocal rank
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Options(Record):
     """How to search beyond the nearest vectors."""
 
@@ -59,7 +59,7 @@ PLAIN = Options(mode=Mode.DENSE, where=b"", distinct=False, diversity=0, neighbo
 """The nearest vectors and nothing else."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Query(Record):
     """One question: what the MAC covers, and what a repeated request must equal."""
 

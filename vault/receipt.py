@@ -6,13 +6,13 @@ a `ReceiptFile`, which carries everything that `vault.receipt_check` needs.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.charter import Charter
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.dataset import DATASETS_MAX
 from vault.envelope import PASSAGE_BYTES_MAX
@@ -35,7 +35,7 @@ FILE_BYTES_MAX = 4 << 20
 FIRST_PREVIOUS = bytes(32)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PassageProof(Record):
     """One returned passage, hidden: its place in the owner's corpus and the path that proves it."""
 
@@ -46,7 +46,7 @@ class PassageProof(Record):
     redacted: Digest | None  # the commitment to what left in its place, where the policy redacts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Receipt(Record):
     """What the enclave vouches for."""
 
@@ -96,7 +96,7 @@ def redacted_commitment(salt: bytes, body: bytes) -> bytes:
     return sha256(b"coffer/redacted-passage/v1" + salt + body).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OpenedPassage(Record):
     """A passage's bytes as they left, and the salt that the commitment to them was blinded with."""
 
@@ -104,7 +104,7 @@ class OpenedPassage(Record):
     body: Annotated[bytes, Length(4, PASSAGE_BYTES_MAX)] = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReceiptFile(Record):
     """A receipt with all that an offline check needs: no network, no database, no trust in whoever hands it over."""
 

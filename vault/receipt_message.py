@@ -12,11 +12,10 @@ id, 32 random bytes each, so such a hash says nothing to who does not hold the r
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar, Final
 
-from vault.codec import Digest, Length, Record
+from vault.codec import Digest, Length, Record, record
 from vault.cose import MESSAGE_BYTES_MAX, payload_of, sign1, verified_payload
 from vault.errors import InvalidSignature, MalformedObject
 from vault.machine import MachineKey
@@ -34,7 +33,7 @@ HEADS_KEPT: Final = 64
 _ALONE: Final = 0xD2  # how a COSE_Sign1 message begins: tag 18
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Burst(Record):
     """What one signature vouches for: receipts that became due together."""
 
@@ -49,7 +48,7 @@ class Burst(Record):
             raise MalformedObject(f"a burst has 2 … {BURST_MAX} receipts")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ReceiptInBurst(Record):
     """One receipt, its place among those of its burst, and the signed head of them all."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.charter import CUSTODIANS_MAX, SuiteKey
-from vault.codec import Digest, Label, Length, PublicKey, Record
+from vault.codec import Digest, Label, Length, PublicKey, Record, record
 from vault.errors import MalformedObject
 from vault.hpke import context
 from vault.machine import MachineSigned
@@ -21,7 +20,7 @@ ReportData = Annotated[bytes, Length(64, 64)]
 STATE_KEY_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OfferedKeys(Record):
     """The HPKE keys of one instance: a challenge is given for them, and a release goes to no others."""
 
@@ -34,7 +33,7 @@ class OfferedKeys(Record):
         return sha256(self.encoded()).digest()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LeaseRequest(MachineSigned):
     """What an instance asks of custodians, beside its evidence; signed, so that nobody who relays evidence can ask."""
 
@@ -62,7 +61,7 @@ class LeaseRequest(MachineSigned):
             raise MalformedObject("exactly the empty log has the empty root")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ShareRelease(MachineSigned):
     """A custodian's share, sealed to an attested key (rule E1: signed by the charter key, bound to report_data)."""
 
@@ -83,7 +82,7 @@ class ShareRelease(MachineSigned):
         return self.custodian
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StateDeposit(MachineSigned):
     """One share of the state key, from the enclave that made it (rule L1)."""
 
@@ -135,7 +134,7 @@ def release_context(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Identity(Record):
     """What a custodian signs to prove which one it is, on one connection."""
 

@@ -13,7 +13,7 @@ from typing import Annotated, ClassVar
 
 from storage.cid import DAG_CBOR, Cid
 from vault.charter import MEMBERS_MAX
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.signing import address_text
 from vault.weights import WeightTree
@@ -26,7 +26,7 @@ Fetch = Callable[[Cid], bytes]
 """Returns the block of a CID; what it returns is checked."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RollPage(Record):
     """Up to `PAGE_MEMBERS` members in two columns."""
 
@@ -53,7 +53,7 @@ class RollPage(Record):
         return list(zip(addresses, weights, strict=True))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class RollRoot(Record):
     """The root block: the pages, all of them full but the last."""
 

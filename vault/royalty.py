@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from vault.charter import BASIS_POINTS
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.policy import Policy
 
 PAID_IN = "paid-in"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Transfer(Record):
     """One positive amount from one account to one other."""
 

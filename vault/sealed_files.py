@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import secrets
 import stat
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -19,7 +18,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 
-from vault.codec import Digest, Label, Length, Record
+from vault.codec import Digest, Label, Length, Record, record
 from vault.errors import MalformedObject, WrongKey
 
 SECRET_BYTES_MAX = 1 << 16
@@ -30,7 +29,7 @@ class UnreadableInput(MalformedObject):
     """What a person named is no file, or larger than what is meant can be."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SealedFile(Record):
     """The form of the file."""
 

@@ -8,12 +8,11 @@ receipt before it, so replays and reordering are refused and earlier answers are
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
-from vault.codec import Digest, Label, Length, PublicKey, encode
+from vault.codec import Digest, Label, Length, PublicKey, encode, record
 from vault.errors import AccessDenied
 from vault.hpke import context
 from vault.keys import SecretKey
@@ -22,7 +21,7 @@ from vault.machine import MachineSigned
 MAC_BYTES = 32
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SessionOpening(MachineSigned):
     """A licensee's machine asks for a session."""
 

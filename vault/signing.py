@@ -7,11 +7,11 @@ counts or deduplicates by bytes can be fooled. Here r, s and v have exactly one 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, ClassVar, Self, TypeVar
 
-from vault.codec import Record, Value, WalletSignature, encode
+from vault.codec import Record, Value, WalletSignature, encode, record
 from vault.errors import InvalidSignature, MalformedObject
 from vault.typed_data import Domain, Struct, keccak
 
@@ -98,7 +98,7 @@ def wallet_signature_from(text: str) -> bytes:
     return raw[:64] + bytes([v % 27 + 27])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PersonSigned(Record):
     """A record one person signs. The signature covers every other field, through the struct a wallet displays."""
 

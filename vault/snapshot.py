@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from cryptography.exceptions import InvalidTag
@@ -21,7 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from storage.cid import DAG_CBOR, RAW, Cid
 from storage.errors import BlockMismatch, BlockNotFound
 from storage.model import Blobs
-from vault.codec import Digest, Label, Length, Record
+from vault.codec import Digest, Label, Length, Record, record
 from vault.errors import MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 
@@ -33,7 +32,7 @@ FLOAT32_BYTES: Final = 4
 TAG_BYTES: Final = 16
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SnapshotHeader(Record):
     """What a snapshot is of: all that would make other vectors of the same passages."""
 
@@ -77,7 +76,7 @@ class SnapshotHeader(Record):
         return AESGCM(data_key.derive("snapshot", salt=self.salt, info=mixed))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Snapshot(Record):
     """A snapshot's root: its header and its blocks, in order."""
 

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Iterator
-from dataclasses import dataclass
 from hashlib import sha256
 from itertools import pairwise
 from typing import Annotated, ClassVar, Final
 
 from storage.cid import Cid
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.cose import MESSAGE_BYTES_MAX, sign1, verified_payload
 from vault.earnings import CHARGES_MAX, PAYEES
 from vault.errors import MalformedObject
@@ -40,7 +39,7 @@ _PAYMENT: Final = b"coffer/payment/v1"
 _AMOUNT: Final = b"coffer/payment-amount/v1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Line(Record):
     """What one passage earned, or all the rest together."""
 
@@ -49,7 +48,7 @@ class Line(Record):
     amount: int  # micro-units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Statement(Record):
     """One account's part of one epoch."""
 
@@ -115,7 +114,7 @@ class Statement(Record):
         return summed_leaf(self.amount, sha256(self.encoded()).digest())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CurrencySettled(Record):
     """What an epoch came to in one currency."""
 
@@ -135,7 +134,7 @@ class CurrencySettled(Record):
             raise MalformedObject("a settlement's amounts do not add up")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Settlement(Record):
     """What one epoch came to."""
 
@@ -165,7 +164,7 @@ class Settlement(Record):
         raise MalformedObject(f"epoch {self.epoch} settles nothing in {name}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Vouched(Record):
     """A settlement, and the attested instance that stands for it."""
 
@@ -182,7 +181,7 @@ class Vouched(Record):
         return sign1(key, self.encoded(), external_aad=AAD)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Proven(Record):
     """A statement with its proofs: what an enclave hands out to the account's holder."""
 

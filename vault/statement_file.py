@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import ClassVar, Final
 
 from storage.cid import Cid
-from vault.codec import Record
+from vault.codec import Record, record
 from vault.errors import InvalidReceipt, InvalidSignature, MalformedObject, VaultError
 from vault.evidence import Appraiser
 from vault.signing import address_text
@@ -30,7 +29,7 @@ class InvalidStatement(InvalidReceipt):
     """A statement that does not verify; the message names the first fact that is wrong."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class StatementFile(Record):
     """A proven statement, and what vouches for the instance that signed its settlement."""
 

@@ -11,18 +11,17 @@ passes for one of the other. A proof shows the sums beside the way up, and neith
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import Annotated
 
-from vault.codec import INTEGER_MAX, Digest, Length, Record
+from vault.codec import INTEGER_MAX, Digest, Length, Record, record
 from vault.errors import MalformedObject
 
 PATH_MAX = 20
 LEAVES_MAX = 1 << PATH_MAX
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Summed(Record):
     """A hash, and the sum of the amounts below it."""
 
@@ -30,7 +29,7 @@ class Summed(Record):
     sum: int  # micro-units
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SumProof(Record):
     """The way from one leaf up to the root."""
 

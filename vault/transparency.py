@@ -12,13 +12,12 @@ an enclave that showed two people different logs, or a shorter one later, signed
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import ClassVar, Final
 
 from storage.cid import Cid
 from vault.booking import Booking
-from vault.codec import Digest, PublicKey
+from vault.codec import Digest, PublicKey, record
 from vault.entry import Kind
 from vault.errors import ForkedHistory, InvalidSignature, MalformedObject
 from vault.machine import MachineSigned
@@ -54,7 +53,7 @@ def booking_leaf(booking: Booking, name: Callable[[], bytes], refunded: bytes) -
     return leaf_hash(sha256(_OTHER + name()).digest())
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class TreeHead(MachineSigned):
     """What an enclave instance says the log is: its size and root, at a time and a head of the DAO."""
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, ClassVar
 from storage.cid import Cid
 from vault.ballot import Proof, require_weight
 from vault.charter import Charter
-from vault.codec import Address, Length, Record, Weight
+from vault.codec import Address, Length, Record, Weight, record
 from vault.errors import InvalidDecision, MalformedObject
 from vault.signing import PersonSigned, address_text
 from vault.typed_data import Struct
@@ -23,7 +23,7 @@ BATCH_MAX = 500
 CHOICES_MAX = 100  # of one member under one charter; each takes room in the chain for good
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class VoteDelegation(PersonSigned):
     """One member's choice of a delegate; to itself, it takes an earlier choice back."""
 
@@ -57,7 +57,7 @@ class VoteDelegation(PersonSigned):
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class ProvenDelegation(Record):
     """A delegation as it is handed in: with the delegator's weight and its proof."""
 
@@ -75,7 +75,7 @@ class ProvenDelegation(Record):
         self.delegation.verify(charter.domain(genesis))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DelegationBatch(Record):
     """Delegations that take effect together; anyone may put them forward, since each says what its member wants."""
 

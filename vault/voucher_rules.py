@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
-from vault.codec import Address, Record
+from vault.codec import Address, Record, record
 from vault.errors import MalformedObject
 
 UNPAID_MAX: Final = 10**12  # micro-units
@@ -15,7 +14,7 @@ WITHDRAW_DELAY_MOST: Final = 30 * 24 * 3600
 SETTLEMENT_CONTRACT: Final = bytes.fromhex("4020074e9df2ce1dee5a9c1b5c3f541d02a10003")  # the same on every chain
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class VoucherRules(Record):
     """The terms of payment channels under a policy."""
 

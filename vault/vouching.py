@@ -9,7 +9,7 @@ from typing import Annotated
 from storage.cid import Cid
 from vault.action import POLICIES_MAX
 from vault.charter import Charter
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.errors import InvalidReceipt, VaultError
 from vault.evidence import Appraiser, Binding, Evidence
 from vault.head import Head
@@ -28,7 +28,7 @@ class Signed:
     at: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Vouching(Record):
     """What an enclave served on when it signed."""
 

@@ -13,10 +13,9 @@ root is one of the tree, so whatever places a proof claims, each of its leaves i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.signing import address_text
 from vault.typed_data import keccak, word
@@ -55,7 +54,7 @@ def root_from_proof(leaf: bytes, proof: Sequence[bytes]) -> bytes:
     return node
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class MultiProof(Record):
     """A proof that leaves stand in a tree. Where it is more than a block takes, its encoding is split."""
 

@@ -15,19 +15,18 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
 from storage.cid import Cid
 from vault.charter import CUSTODIANS_MAX, Charter, Window
-from vault.codec import Digest, Length, PublicKey, Record
+from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.machine import MachineSigned
 
 WINDOWS_MAX = 64  # that one custodian keeps open per ledger
 REPORTED_MAX = WINDOWS_MAX * CUSTODIANS_MAX
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Anchor(Record):
     """How far a ledger has come: the sequence and MAC of its last entry; zero and zeros before the first."""
 
@@ -38,7 +37,7 @@ class Anchor(Record):
 EMPTY_ANCHOR = Anchor(sequence=0, mac=bytes(32))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class WindowId(Record):
     """An instance's window, by the sequence of the entry that it begins after."""
 
@@ -46,7 +45,7 @@ class WindowId(Record):
     start: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class OpenWindow(Record):
     """A window that was granted and not returned."""
 
@@ -63,7 +62,7 @@ Reported = Annotated[tuple[OpenWindow, ...], Length(0, WINDOWS_MAX)]
 Settled = Annotated[tuple[WindowId, ...], Length(0, REPORTED_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class HandBack(MachineSigned):
     """An instance has stopped for good: it ends its lease and returns its window, the ledger having come this far."""
 

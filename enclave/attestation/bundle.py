@@ -5,10 +5,9 @@ Nitro documents carry their certificates themselves and need no bundle.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, ClassVar
 
-from vault.codec import Digest, Length, Record
+from vault.codec import Digest, Length, Record, record
 
 QUOTE_BYTES_MAX = 16 << 10
 COLLATERAL_BYTES_MAX = 64 << 10
@@ -22,7 +21,7 @@ Collateral = Annotated[bytes, Length(1, COLLATERAL_BYTES_MAX)]
 Certificate = Annotated[bytes, Length(1, CERTIFICATE_BYTES_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class IntelBundle(Record):
     """A TDX or SGX quote and Intel's collateral for it (QuoteCollateralV3, JSON)."""
 
@@ -32,7 +31,7 @@ class IntelBundle(Record):
     collateral: Collateral
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class DstackBundle(Record):
     """A TDX quote of a dstack machine, its collateral, and the event log that its registers bear out."""
 
@@ -43,7 +42,7 @@ class DstackBundle(Record):
     event_log: Annotated[bytes, Length(2, EVENT_LOG_BYTES_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SnpBundle(Record):
     """A SEV-SNP report and its certificates in DER: VCEK or VLEK, ASK or ASVK, ARK."""
 
@@ -55,7 +54,7 @@ class SnpBundle(Record):
     root: Certificate
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class GpuDevice(Record):
     """One GPU's report and certificate chain (PEM)."""
 
@@ -63,7 +62,7 @@ class GpuDevice(Record):
     chain: Annotated[bytes, Length(1, QUOTE_BYTES_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class GpuBundle(Record):
     """All GPUs of a machine over one nonce, and the reference measurements (RIM) of their driver and VBIOS."""
 

@@ -8,7 +8,6 @@ The measurement is real as far as it goes: SHA-384 over the code that would be m
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import sha384
 from importlib import import_module
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Annotated, ClassVar, Final
 
 from enclave.attestation.claims import Fact, Shown
 from enclave.attestation.errors import EvidenceMalformed, SignatureInvalid
-from vault.codec import Length, PublicKey
+from vault.codec import Length, PublicKey, record
 from vault.errors import InvalidSignature, MalformedObject
 from vault.evidence import Evidence
 from vault.machine import BLANK, MachineKey, MachineSigned
@@ -25,7 +24,7 @@ from vault.policy import SIMULATED
 MEASURED_PACKAGES: Final = ("enclave", "rag", "storage", "vault")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SimulatedReport(MachineSigned):
     """What real hardware would sign."""
 

@@ -68,7 +68,7 @@ async def test_its_refusals_come_back_as_they_are(worker: WorkerEngine, setting:
     (refusal,) = await worker.search([ask("tide", setting.dataset.manifest.cid(), k=1)])
     assert isinstance(refusal, AccessDenied)
     await opened(worker, setting)
-    with pytest.raises(ServiceUnavailable, match="failed with AttributeError"):  # a bug, told by its type alone
+    with pytest.raises(ServiceUnavailable, match="failed with TypeError"):  # a bug, told by its type alone
         await worker.search([None])  # type: ignore[list-item]
 
 

@@ -1,6 +1,6 @@
 """Records: the annotations are the schema, and nothing that breaks it can be made or read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.cid import DAG_CBOR, RAW, Cid
-from vault.codec import INTEGER_MAX, Digest, Length, Record, encode
+from vault.codec import INTEGER_MAX, Digest, Length, Record, encode, record
 from vault.errors import MalformedObject
 
 values = st.recursive(
@@ -24,12 +24,12 @@ class Color(StrEnum):
     BLUE = "blue"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Inner(Record):
     number: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Outer(Record):
     TYPE: ClassVar[str] = "coffer/test/v1"
 
@@ -45,7 +45,7 @@ class Outer(Record):
             raise MalformedObject("a flag needs a link")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class SameFieldsAsInner(Record):
     TYPE: ClassVar[str] = "coffer/same/v1"
 
@@ -55,6 +55,34 @@ class SameFieldsAsInner(Record):
 OUTER = Outer(
     digest=bytes(32), name="name", flag=True, color=Color.RED, link=Cid.of(RAW, b""), inners=(Inner(number=0),)
 )
+
+
+@record
+class Sealed(Record):
+    open: int
+    hidden: bytes = field(repr=False)
+    beside: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AsGenerated(Record):
+    open: int
+    hidden: bytes = field(repr=False)
+    beside: int = field(default=0, compare=False)
+
+
+@pytest.mark.parametrize("kind", [Sealed, AsGenerated])
+def test_records_are_equal_hashed_and_shown_as_generated_ones_are(kind: Any) -> None:
+    one = kind(open=1, hidden=b"secret")
+    assert one == kind(open=1, hidden=b"secret", beside=7)
+    assert hash(one) == hash(kind(open=1, hidden=b"secret", beside=7)) == hash((1, b"secret"))
+    assert one != kind(open=2, hidden=b"secret") and one != kind(open=1, hidden=b"other")
+    assert one != Inner(number=1) and one != (1, b"secret")
+    assert repr(one) == f"{kind.__name__}(open=1, beside=0)"
+    one.cid()
+    assert one == kind(open=1, hidden=b"secret")  # what was found out about it is no part of it
+    with pytest.raises(AttributeError):
+        one.open = 2
 
 
 def test_a_record_comes_back_from_its_bytes() -> None:
@@ -92,7 +120,7 @@ def test_a_record_with_one_wrong_field_cannot_be_made(field: dict[str, Any]) -> 
         replace(OUTER, **field)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Path(Record):
     steps: tuple[Digest, ...]
 

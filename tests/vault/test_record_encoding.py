@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from enum import StrEnum
 from typing import Annotated, Any, ClassVar
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storage.cid import DAG_CBOR, Cid
-from vault.codec import INTEGER_MAX, Digest, Length, Record, Value, encode
+from vault.codec import INTEGER_MAX, Digest, Length, Record, Value, encode, record
 from vault.entry import Entry
 from vault.receipt import Receipt
 from vault.record_encoding import Written, encoded, encoded_fields, form_of, written_list
@@ -22,14 +22,14 @@ class Color(StrEnum):
     LONG = "a color whose name takes more than twenty-three bytes"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Part(Record):
     b: int
     aa: bytes
     text: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Whole(Record):
     """Fields before and after "type" in canonical order, of every form."""
 

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Final
 
 from storage.pdp import BATCH_MAX
 from storage.warm_storage import Prices, WarmStorage
-from vault.codec import Digest, Label, Length, Record
+from vault.codec import Digest, Label, Length, Record, record
 from vault.copies.model import Notes
 from vault.errors import MalformedObject
 from vault.signing import SigningKey
@@ -36,7 +36,7 @@ class Account:
     month_max: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class PlaceNote(Record):
     """The data set of a place: what it is asked for with, the transaction that makes it, and its number."""
 
@@ -52,7 +52,7 @@ class PlaceNote(Record):
         return int.from_bytes(self.client_data_set, "big")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class CopyNote(Record):
     """An addition under way: its number, its transaction, and which pieces it adds."""
 
@@ -63,7 +63,7 @@ class CopyNote(Record):
     pieces: Annotated[tuple[int, ...], Length(1, BATCH_MAX)]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class LeaveNote(Record):
     """Pieces of a deleted dataset that the provider was asked to remove since a time, by their numbers at it."""
 
