@@ -10,9 +10,16 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from cli.custodian_backup import BackupHead
+from cli.keyring import _Secrets
+from enclave.credential import Credential
+from vault.codec import Record
+from vault.receipt import OpenedPassage
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ("cli", "tui", "enclave", "vault", "rag", "storage")
@@ -155,3 +162,19 @@ def test_a_careless_line_is_found(line: str) -> None:
 )
 def test_a_careful_line_is_left_alone(line: str) -> None:
     assert list(printed_secrets(line)) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret"),
+    [(Credential, {"seed"}), (BackupHead, {"seed"}), (_Secrets, {"key", "shares"}), (OpenedPassage, {"body"})],
+)
+def test_records_of_secrets_print_none_of_them(kind: type[Record], secret: set[str]) -> None:
+    assert {item.name for item in fields(kind) if not item.repr} >= secret
+
+
+def test_a_record_hides_fields_and_not_itself() -> None:
+    """Records print as `Record` says, so what a class says of its own `repr` hides nothing."""
+    hiding = re.compile(r"^@dataclass\([^)]*repr=False[^)]*\)\nclass \w+\([^)]*(?:Record|Signed)\b", re.MULTILINE)
+    assert hiding.search("@dataclass(frozen=True, repr=False)\nclass Key(Record):")
+    sources = (path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+    assert [str(path) for path in sources if hiding.search(path.read_text())] == []
