@@ -63,7 +63,7 @@ def planned(settings: Settings, names: Sequence[str] | None, copies: int | None,
     wanted = copies or (settings.copies if not names else 0) or len(chosen)
     if wanted > len(chosen):
         raise MalformedObject(
-            f"{wanted} copies are wanted and {len(chosen)} places are named ({', '.join(chosen)}); "
+            f"{wanted} copies are wanted and {counted(len(chosen), 'place')} named ({', '.join(chosen)}); "
             "add places to the settings, or want fewer"
         )
     opened: list[Place] = [places.open_place(settings, name) for name in chosen if name != MAIN]
@@ -178,7 +178,9 @@ def status(
         with wiring.open_database(settings) as records:
             copies = CopyRecords(records)
             found, left = copies_of(copies, cid, places=places.named(settings, ())), leaving(copies, cid)
-        found = [one for one in found if one.wanted or not left]
+            if cid is not None and not left and not copies.wanted(cid):
+                raise MalformedObject(_unpublished(records, cid))
+        found = [one for one in found if one.wanted]
         if json:
             shown = [{"manifest": str(copy.manifest)} | copy_json(copy) for copy in left]
             show_json({"datasets": [dataset_json(one) for one in found], "leaving": shown})
@@ -191,6 +193,14 @@ def status(
             say(f"[yellow]{foreign(copy.place)}[/]: {foreign(copy.fault)}")
         if not all(one.is_met for one in found):
             raise typer.Exit(FAILED)
+
+
+def _unpublished(records: Records, cid: Cid) -> str:
+    from vault.records.catalog import Catalog
+
+    if Catalog(records).get(cid) is None:
+        return f"dataset {cid} is not known in this home; coffer dataset list prints those that are"
+    return f"no copy of dataset {cid} is recorded; store it with: coffer dataset publish {cid} --owner W"
 
 
 def show_copies(one: DatasetCopies) -> None:

@@ -32,7 +32,7 @@ from storage.car import read_car
 from storage.cid import DAG_CBOR, Cid
 from storage.directory import DirectoryBlobs
 from storage.errors import BlockNotFound, StorageError
-from storage.model import Blobs
+from storage.model import BLOCK_BYTES_MAX, Blobs
 from storage.unixfs import read_file
 from vault.assembly import history_of
 from vault.carried_affairs import take_affairs
@@ -170,7 +170,7 @@ def _read(file: Path, blobs: DirectoryBlobs, progress: Any) -> _Read:
     size = file.stat().st_size
     try:
         with file.open("rb") as stream, Bulk(blobs) as bulk:
-            roots, blocks = read_car(stream, blocks_max=BLOCKS_MAX, bytes_max=size)
+            roots, blocks = read_car(stream, blocks_max=BLOCKS_MAX, bytes_max=size + BLOCK_BYTES_MAX)
             carried, came = _streamed(roots, blocks, bulk, progress)
         _require_order(carried, came, blobs)
         manifest = Manifest.from_bytes(blobs.get(carried.manifest))

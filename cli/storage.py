@@ -93,6 +93,10 @@ def watch(
             whole_every_s=seconds_from(whole_every),
             renew_before_s=seconds_from(renew_before),
         )
+        if once and metrics is not None:
+            fail("--metrics is for a watch that goes on; leave out --once, or --metrics", MISUSED)
+        if whole and not once:
+            fail("--whole is for one look at all copies; add --once, or set how often with --whole-every", MISUSED)
         if metrics is not None and find_spec("prometheus_client") is None:
             fail("metrics need prometheus-client; install it with: pip install 'coffer[server]'", MISUSED)
         with wiring.open_database(settings) as records:

@@ -46,6 +46,8 @@ def surviving(
     if tree.root() != sealed.manifest.corpus_root:
         raise BlockMismatch("the passages read are not the ones that were sealed; nothing was sealed anew")
     _require_known(without, names)
+    if not corpus.passages:
+        raise MalformedObject("that would leave nothing in it; delete all of it with: coffer dataset delete")
 
 
 def _encoded(sealed: Sealed, blobs: Blobs) -> Iterator[bytes]:

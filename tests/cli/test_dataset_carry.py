@@ -364,7 +364,8 @@ class TestHostile:
         whole = archive.read_bytes()
         for size in (0, 1, 10, 60, len(whole) // 2, len(whole) - 1):
             (tmp_path / "cut.car").write_bytes(whole[:size])
-            new.refused("dataset", "import", tmp_path / "cut.car")
+            said = new.refused("dataset", "import", tmp_path / "cut.car")
+            assert "allow more" not in said  # which nobody can
         assert state(new) == NOTHING
 
     @pytest.mark.parametrize(

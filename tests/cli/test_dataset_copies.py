@@ -21,7 +21,7 @@ import pytest
 from cli import wiring
 from cli.home import settings_from
 from storage import directory
-from storage.cid import RAW, Cid
+from storage.cid import DAG_CBOR, RAW, Cid
 from storage.directory import DirectoryBlobs
 from tests.cli.conftest import PASSWORD, Clock, Founded, Party
 from tests.storage.gateway_node import gateway_over
@@ -98,9 +98,19 @@ def test_without_places_one_copy_is_wanted_and_shown(dao: Founded, manifest: str
     assert "2027-01-15T08:00:00Z" in text
 
 
+def test_status_of_what_was_not_published_says_what_to_do(dao: Founded, manifest: str) -> None:
+    assert f"coffer dataset publish {manifest}" in dao.party.refused("dataset", "status", manifest)
+    stranger = str(Cid.of(DAG_CBOR, b"a stranger's"))
+    assert "is not known in this home" in dao.party.refused("dataset", "status", stranger)
+
+
+@pytest.mark.parametrize("args", [("--whole",), ("--once", "--metrics", "127.0.0.1:0")])
+def test_options_that_would_do_nothing_are_refused(dao: Founded, args: tuple[str, ...]) -> None:
+    assert "--once" in dao.party.refused("storage", "watch", *args, code=2)
+
+
 def test_before_anything_is_published_status_says_how(dao: Founded, manifest: str) -> None:
     assert "coffer dataset publish" in dao.party.run("dataset", "status").stdout
-    assert "publish it again" in dao.party.run("dataset", "status", manifest, code=1).stdout
 
 
 def test_every_place_gets_a_copy_of_its_own(dao: Founded, manifest: str, tmp_path: Path) -> None:

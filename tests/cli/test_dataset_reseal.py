@@ -81,7 +81,7 @@ def test_all_of_it_is_sealed_anew_under_another_key(dao: Founded, documents: Pat
     [
         (["b.txt"], "there is no document b.txt in it"),
         (["docs/b.txt", "nonsense"], "there is no document nonsense"),
-        (["docs/a.txt", "docs/b.txt", "docs/c.txt"], "nothing to seal"),
+        (["docs/a.txt", "docs/b.txt", "docs/c.txt"], "would leave nothing in it"),
     ],
 )
 def test_what_cannot_be_removed_seals_nothing(dao: Founded, documents: Path, names: list[str], said: str) -> None:
