@@ -2,7 +2,7 @@
 
 The corpus is SciFact, a passage for each abstract. The crawler adapts (`benchmarks.crawler`), asks by many keys in
 turn, of strangers or of one licensee, and, once it is refused, tries what else there is: filters, neighbors, few
-passages at a time, counts, a version cut anew.
+passages at a time, counts, quotes, a version cut anew.
 """
 
 from __future__ import annotations
@@ -132,8 +132,9 @@ def _bounded(setting: Setting, policy: Mapping[str, Any], keys: Sequence[Key], q
         replaced(served, [sealed_version("owner", setting.recut, setting.embedder, version)], setting.embedder)
         _crawled(served, crawler, keys, questions // 10, names)
         counted += _try_everything(served, crawler, keys, names)
-        texts = len(crawler.known)
-        return {"curve": curve, "seen": len(names), "by asking": before, "texts": texts, "counted": counted}
+        left = max(served.quoted(key, K).passages_left for key in keys)
+        told = {"texts": len(crawler.known), "counted": counted, "left": left}
+        return {"curve": curve, "seen": len(names), "by asking": before, **told}
 
 
 def _crawled(

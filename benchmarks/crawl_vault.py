@@ -25,6 +25,7 @@ from enclave.asked import Asked
 from enclave.engine import LocalEngine
 from enclave.found import Answer, Ask, Dataset
 from enclave.metering import Meter, claimed_anchor
+from enclave.quoting import quoted
 from rag.exact import TileIndex
 from rag.model import Embedder
 from storage.memory import MemoryBlobs
@@ -37,7 +38,7 @@ from vault.limits import Coverage, coverage
 from vault.manifest import dataset_id
 from vault.policy import Policy
 from vault.publishing import Draft, Sealed, seal_dataset
-from vault.question import PLAIN, Options, Query, count_bytes
+from vault.question import PLAIN, Options, Query, Quote, count_bytes
 from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.signing import BLANK_SIGNATURE, SigningKey
@@ -128,6 +129,13 @@ class Vault:
             kind = type(error).__name__
             self.refusals[kind] = self.refusals.get(kind, 0) + 1
             return None
+
+    def quoted(self, key: Key, k: int) -> Quote:
+        """Return what is told of an answer before it is paid for, however often a key asks."""
+        license = self.license(key)
+        delegation = license.cid().digest
+        cap = {"spend_cap": UNBOUNDED, "at": self.at}
+        return quoted(self.desk, self.policy, license, delegation, self.covered, k=k, **cap)
 
     def seen(self, who: str) -> int:
         """Return how many distinct passages the holder of a licensee's budget was shown."""

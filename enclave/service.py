@@ -14,6 +14,7 @@ from enclave.instance import Instance
 from enclave.metrics import Metrics
 from enclave.promising import Promising
 from enclave.public_log import PublicLog
+from enclave.quoting import quoted
 from enclave.royalties import Handed
 from vault.channel import Redeemable
 from vault.errors import AccessDenied
@@ -96,20 +97,15 @@ class EnclaveService:
         """Return what an answer would cost at most and what is left, from numbers alone: nothing is searched (O3)."""
         session = self.authenticated(id, sequence, mac, body=quote_digest(k, neighbors), last_receipt=bytes(32))
         policy, grounds = self._policy_of(session)
-        meter, licensee = self.instance.meter(), session.license.licensee
-        before, racing = meter.answers(licensee)
-        permit = policy.admit(
-            session.license, k=k * (1 + 2 * neighbors), at=self.instance.now(), before=before, racing=racing
-        )
-        books = meter.books
-        left = books.quota_left(permit.holder, self._admission.coverage(policy, grounds).whole)
-        return Quote(
-            price_max=permit.price_max,
-            price_min=min(policy.price_of(0, before=count) for count in (before, before + racing)),
-            passages_max=min(permit.k, left),
-            passages_left=left,
-            credit=books.balance(licensee_account(permit.licensee, policy.currency)),
-            spend_left=max(0, session.spend_cap - books.spent(session.delegation.cid().digest)),
+        return quoted(
+            self.instance.meter(),
+            policy,
+            session.license,
+            session.delegation.cid().digest,
+            self._admission.coverage(policy, grounds),
+            k=k * (1 + 2 * neighbors),
+            spend_cap=session.spend_cap,
+            at=self.instance.now(),
         )
 
     def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[tuple[Manifest, IndexFacts]]]:

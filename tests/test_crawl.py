@@ -43,6 +43,7 @@ def test_with_one_it_never_exceeds_it_by_a_single_passage(
     crawled = crawl(setting, budget=budget, questions=40)
     assert crawled["by asking"] == crawled["seen"] == budget
     assert crawled["curve"][-1][1] >= budget
+    assert crawled["left"] == 0  # as every key is quoted
     assert crawled["counted"] == 0  # what is used up refuses before anything is searched or counted
 
 
