@@ -2,12 +2,13 @@
 
 Who can talk to this port can act with this home. textual-serve itself asks for nothing, and a browser lets any page
 open a WebSocket to the loopback; so a request counts only with our own Host (against DNS rebinding), our own Origin,
-and a cookie that only the address with the key sets.
+and a cookie that only the address with the key sets. Nothing is fetched from anybody else, and nobody may frame it.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 import sys
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from textual_serve.server import Server
 
 COOKIE: Final = "coffer_key"
 KEY_BYTES: Final = 24
+OTHERS_STYLES: Final = re.compile(r"<link\b[^>]*https?://[^>]*>")  # textual-serve's page asks Google for a font
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -38,12 +40,35 @@ class GuardedServer(Server):
     async def _make_app(self) -> web.Application:
         app = await super()._make_app()
         app.middlewares.append(self._guarded())
+        app.on_response_prepare.append(self._harden)
         return app
+
+    async def _harden(self, _: web.Request, response: web.StreamResponse) -> None:
+        """Have the browser keep the page to itself; its scripts and styles are written into it, so these are let be."""
+        socket = "ws" + self.public_url.removeprefix("http")
+        response.headers.update(
+            {
+                "Content-Security-Policy": "default-src 'none'; script-src 'self' 'unsafe-inline'; "
+                "style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self' data:; "
+                f"connect-src 'self' {socket}; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+                "Cross-Origin-Resource-Policy": "same-origin",
+                "Referrer-Policy": "no-referrer",
+                "X-Content-Type-Options": "nosniff",
+                "Cache-Control": "no-store",
+            }
+        )
 
     async def on_startup(self, app: web.Application) -> None:
         """Say where it is."""
         sys.stdout.write(f"the terminal is at {self.address}\nctrl+c ends it\n")
         sys.stdout.flush()
+
+    async def handle_index(self, request: web.Request) -> web.StreamResponse:
+        """Return the page, without what it would have fetched from others."""
+        page = await super().handle_index(request)  # its decorator renders the template's values
+        if isinstance(page, web.Response):
+            page.text = OTHERS_STYLES.sub("", page.text or "")
+        return page
 
     def initialize_logging(self) -> None:
         """Log nothing: requests carry the key."""

@@ -74,7 +74,7 @@ class _Refused(Exception):
 
 
 @contextmanager
-def chromium() -> Iterator[Any]:
+def chromium(*arguments: str) -> Iterator[Any]:
     """Start the system's Chromium, or skip the test with a reason where there is none."""
     path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     if path is None:
@@ -82,7 +82,7 @@ def chromium() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu", *arguments])
         yield browser
         browser.close()
 

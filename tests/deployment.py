@@ -120,6 +120,14 @@ class RunningEnclave:
         self.address = f"127.0.0.1:{port}"
         self.running: asyncio.Task[None] = loop.call(_started(self.instance.run(), self._naps.over))
 
+    def silence(self) -> None:
+        """Answer nobody; the instance goes on."""
+        self._loop.call(self.server.stop(0))
+
+    def answer(self) -> None:
+        """Answer again, at the same address."""
+        self.server, _ = self._loop.call(enclave_server(self.service, self.keys.tls, self.address))
+
     @property
     def engine(self) -> Any:
         """Return the engine started last."""

@@ -55,6 +55,7 @@ class CofferApp(App[None]):
             for number, entry in enumerate(PAGES, 1)
         ),
         Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("f1", "help", "Help", show=False),  # where a field takes a ? as a letter
         Binding("d", "toggle_theme", "Light or dark", show=False),
         Binding("q", "quit", "Quit"),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from textual.app import ComposeResult
@@ -73,6 +74,7 @@ class Page(Screen[None]):
     def on_mount(self) -> None:
         """Follow the services."""
         self.watch(self.app, "pulse", self._pulsed)
+        self.watch(self.app, "theme", self._themed, init=False)
 
     def _pulsed(self, pulse: Pulse) -> None:
         self.query_one(StateLine).show(pulse)
@@ -80,6 +82,13 @@ class Page(Screen[None]):
 
     def pulsed(self, pulse: Pulse) -> None:
         """Take over what is new of the services."""
+
+    def _themed(self) -> None:
+        self.call_after_refresh(self.themed)
+
+    def themed(self) -> None:
+        """Draw what has colors of its own in those of another theme."""
+        self.action_refresh()
 
     def on_screen_resume(self) -> None:
         """Ask anew whenever the screen is shown."""
@@ -223,5 +232,8 @@ class Page(Screen[None]):
         self.notify(f"copied {text}", markup=False)
 
     def commands(self) -> Iterable[tuple[str, str, Callable[[], Any]]]:
-        """Yield what the command palette offers on this screen: title, help, call."""
-        return ()
+        """Yield what the command palette offers on this screen, which is what its keys do: title, help, call."""
+        for node, binding, is_enabled, _ in self.active_bindings.values():
+            if node is self and is_enabled and binding.description and "." not in binding.action:
+                key = binding.key_display or self.app.get_key_display(binding)
+                yield binding.description, f"key {key}", partial(self.run_action, binding.action)

@@ -212,11 +212,12 @@ class AskPage(Page):
         self.query_one("#results", TabbedContent).active = "receipt-tab"
 
     def copyable(self) -> str:
-        """Return the name of the receipt that is shown."""
-        return self._receipt
+        """Return the name of the receipt that is shown, or else of the one under the cursor."""
+        return self._receipt or self.query_one("#receipts", LongList).name_at_cursor
 
     def commands(self) -> Iterable[tuple[str, str, Callable[[], Any]]]:
-        """Offer the credentials."""
+        """Offer the credentials, too."""
+        yield from super().commands()
         for one in self._known:
             yield f"Use credential {one.name}", "ask with this one", partial(self._use, one.name)
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import DataTable, Static
 
 from tui.page import Page
 from tui.pulse import Pulse
 from tui.widgets.bars import tee_badge
+from tui.widgets.cells import cell
 from tui.widgets.table import Table
 from tui.words import CROSS, TICK, moment, plain, short
 from vault.policy import SIMULATED
@@ -45,6 +45,7 @@ class AttestationPage(Page):
     def __init__(self) -> None:
         super().__init__()
         self._look: Inspection | None = None
+        self._is_lost = False
         self._policy = 0
         self._findings: tuple[Finding, ...] = ()
 
@@ -73,6 +74,7 @@ class AttestationPage(Page):
         if pulse.enclave_problem:
             last = f"\n[dim]below: what it proved at {moment(self._look.at)} UTC[/]" if self._look is not None else ""
             self._verdict(f"{CROSS} {plain(pulse.enclave_problem)}; asking again{last}")
+            self._is_lost = True
             return
         if pulse.enclave is None:
             is_named = pulse.party is None or pulse.party.enclave
@@ -80,8 +82,8 @@ class AttestationPage(Page):
                 "[dim]asking …[/]" if is_named else "no enclave is configured: set enclave in coffer.toml, or --enclave"
             )
             return
-        is_other = self._look is None or self._look.at != pulse.enclave.at
-        self._look = pulse.enclave
+        is_other = self._is_lost or self._look is None or self._look.at != pulse.enclave.at
+        self._look, self._is_lost = pulse.enclave, False
         if is_other:
             self._show()
 
@@ -112,6 +114,10 @@ class AttestationPage(Page):
         machine = [("machine", judged.findings)] if judged is not None else []
         self._fill([*machine, ("connection", look.connection)])
 
+    def themed(self) -> None:
+        """Fill the table again."""
+        self._show()
+
     def on_resize(self) -> None:
         """Fit the table's values to the width."""
         self._show()
@@ -124,9 +130,13 @@ class AttestationPage(Page):
         for group, findings in groups:
             for one in findings:
                 sign = SIGNS[one.fits]
-                style = {True: "$success", False: "bold $error", None: "dim"}[one.fits]
+                color = {True: "success", False: "error", None: ""}[one.fits]
                 table.add_row(
-                    group, one.field, _styled(sign, style), short(one.found, first, 4), short(one.wanted, first, 4)
+                    group,
+                    one.field,
+                    cell(sign, color=color, app=self.app),
+                    short(one.found, first, 4),
+                    short(one.wanted, first, 4),
                 )
         table.move_cursor(row=min(row, max(0, table.row_count - 1)))
         self._show_full(table.cursor_row)
@@ -147,7 +157,3 @@ class AttestationPage(Page):
         """Return the chosen field's value."""
         row = self.query_one("#fields", Table).cursor_row
         return self._findings[row].found if row < len(self._findings) else ""
-
-
-def _styled(text: str, style: str) -> Content:
-    return Content.from_markup(f"[{style}]{text}[/]")

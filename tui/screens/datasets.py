@@ -88,6 +88,7 @@ class DatasetsPage(Page):
         table.clear()
         for one in sealed:
             state, color = STATES[one.state]
+            paper = ("✓ safe", "") if one.has_paper else ("✗ missing", "warning")
             table.add_row(
                 cell(one.title or "untitled", chars_max=30),
                 cell(f"v{one.version}"),
@@ -95,9 +96,7 @@ class DatasetsPage(Page):
                 cell(f"{one.documents:,}"),
                 cell(f"{one.passages:,}"),
                 cell(size(one.sealed_bytes)),
-                cell(
-                    "✓ safe" if one.has_paper else "✗ missing", color="" if one.has_paper else "warning", app=self.app
-                ),
+                cell(paper[0], color=paper[1], app=self.app),
                 key=one.manifest,
             )
         if chosen in self._rows:

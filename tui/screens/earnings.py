@@ -229,11 +229,6 @@ class EarningsPage(Page):
         """Return the chosen statement's file name."""
         return self._chosen_name()
 
-    def commands(self) -> Iterable[tuple[str, str, Callable[[], Any]]]:
-        """Offer what the keys do."""
-        yield "Fetch statements", "of every royalty epoch that has closed", self.action_fetch
-        yield "Export statements", "as one CSV table", self.action_export
-
 
 def _head(statements: Statements) -> str:
     if not statements.kept:

@@ -8,10 +8,11 @@ from typing import ClassVar
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widget import Widget
-from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Input, RadioSet, Static
 
 from tui.desk.starting import Steps
 from tui.page import Page
+from tui.widgets.choices import Choice
 from tui.widgets.dialogs import PasswordDialog
 from tui.words import OPEN, TICK, plain
 
@@ -34,7 +35,10 @@ class FirstPage(Page):
         "Esc goes to the overview; this page comes back at the next start until a DAO is known here."
     )
     AUTO_FOCUS = ""
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Later")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Later"),
+        Binding("f1", "app.help", "Help"),  # fields take a ? as a letter
+    ]
 
     def body(self) -> Iterable[Widget]:
         """Lay out the three steps."""
@@ -51,7 +55,7 @@ class FirstPage(Page):
         wallet.border_title = "1. A wallet"
         dao = Vertical(
             Static("", id="dao-said"),
-            RadioSet(RadioButton("Join a DAO", value=True), RadioButton("Found a DAO"), id="dao-how", compact=True),
+            RadioSet(Choice("Join a DAO", value=True), Choice("Found a DAO"), id="dao-how", compact=True),
             Input(placeholder="its genesis CID, from somebody you trust", id="dao-name", max_length=200),
             Input(placeholder="its board: HOST:PORT, or a folder", id="dao-board", max_length=500),
             Input(placeholder="its custodians: HOST:PORT HOST:PORT …", id="dao-custodians", max_length=2000),

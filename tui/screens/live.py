@@ -55,6 +55,7 @@ class LivePage(Page):
         self._readings = Readings()
         self._lines: deque[str] = deque(maxlen=LINES_KEPT)
         self._beats = 0
+        self._asked: tuple[AskedHere, ...] = ()
 
     def body(self) -> Iterable[Widget]:
         """Lay out four panels and a table; in a narrow terminal one under another."""
@@ -133,8 +134,9 @@ class LivePage(Page):
 
     def _show_asked(self, asked: tuple[AskedHere, ...]) -> None:
         table = self.query_one("#asked", Table)
+        chosen, self._asked = table.cursor_row, asked[:ASKED_SHOWN]
         table.clear()
-        for one in asked[:ASKED_SHOWN]:
+        for one in self._asked:
             table.add_row(
                 cell(moment(one.at)),
                 cell(short(one.license, 14, 4)),
@@ -142,6 +144,12 @@ class LivePage(Page):
                 cell(amount(one.price, one.currency)),
                 cell(f"{one.budget_left:,}"),
             )
+        table.move_cursor(row=chosen, scroll=False)
+
+    def copyable(self) -> str:
+        """Return the license of the chosen question."""
+        row = self.query_one("#asked", Table).cursor_row
+        return self._asked[row].license if row < len(self._asked) else ""
 
     def _show_budgets(self, budgets: Budgets) -> None:
         lines = [_budget(one) for one in budgets.parts[:BUDGETS_SHOWN]]

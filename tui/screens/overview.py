@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from textual.binding import Binding, BindingType
 from textual.containers import Grid, Vertical, VerticalScroll
 from textual.widget import Widget
 from textual.widgets import OptionList, Sparkline, Static
@@ -34,7 +33,6 @@ class OverviewPage(Page):
         "*Needs attention* lists what waits for you; Enter goes to the screen where it is done. "
         "**TEE SIMULATED** means that nothing is protected from whoever runs that machine."
     )
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "open", "Open", show=False)]
 
     def __init__(self) -> None:
         super().__init__()

@@ -9,6 +9,9 @@ from vault.plain_text import one_line
 
 
 def cell(text: object, *, chars_max: int | None = None, color: str = "", app: App[object] | None = None) -> Text:
-    """Return a table's cell; `color` is one of the theme's variables, such as success."""
+    """Return a table's cell; `color` is one of the theme's variables, such as success: give it anew with a theme.
+
+    It is no `Content`, which could name the variable: tables measure that as nothing, and cut it off.
+    """
     style = app.theme_variables.get(color, "") if app is not None and color else ""
     return Text(one_line(str(text), chars_max), style=style, no_wrap=True, overflow="ellipsis")

@@ -10,9 +10,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button, Checkbox, DirectoryTree, Input, Select, Static
+from textual.widgets import Button, DirectoryTree, Input, Select, Static
 
 from tui.desk.sealing import PaperShares, Wish
+from tui.widgets.choices import Tick
 from tui.words import plain
 
 TITLE_CHARS_MAX = 200
@@ -44,7 +45,7 @@ class SealDialog(ModalScreen[Wish | None]):
                     id="owner",
                     compact=True,
                 )
-                yield Checkbox("allow SIMULATED TEEs", id="simulated", compact=True)
+                yield Tick("allow SIMULATED TEEs", id="simulated", compact=True)
             with Horizontal(classes="buttons"):
                 yield Button("Seal and publish", variant="primary", id="seal")
                 yield Button("Cancel", id="cancel")
@@ -84,7 +85,7 @@ class SealDialog(ModalScreen[Wish | None]):
                 folder=self._folder,
                 title=self.query_one("#title", Input).value.strip(),
                 owner=str(self.query_one("#owner", Select).value),
-                allow_simulated=self.query_one("#simulated", Checkbox).value,
+                allow_simulated=self.query_one("#simulated", Tick).value,
                 replaces=self._replaces,
             )
         )
