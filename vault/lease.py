@@ -2,8 +2,8 @@
 
 Serving needs q leases that agree (rule F1): on head, manifests, ledger, anchor, instance and window. Who checks them
 needs only the charter and a clock. What a custodian reports of others' windows stands beside the terms, since
-custodians need not agree on it. A lease that grants a window names the public log's root at its anchor, so whoever signs
-it is the log's witness (rule R3).
+custodians need not agree on it. A lease that grants a window names the public log's root at its anchor, so whoever
+signs it is the log's witness (rule R3).
 """
 
 from __future__ import annotations
