@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 
 from tests.builders import dao, seeded, wallet
+from tests.channels import channel_of, voucher_world
+from tests.enclaves import credential
 from tests.vault.test_ledger import ACCOUNT, LICENSEE, paid_in, query
+from vault.channel import Promised
 from vault.charter import WINDOW_ENTRIES_MAX, WINDOW_PASSAGES_MAX, WINDOW_SPEND_MAX, Charter, Window
 from vault.entry import Entry, Kind, SealedVectors
 from vault.errors import LedgerTampered, MalformedObject
@@ -153,6 +156,9 @@ class TestLosses:
             vectors = SealedVectors(manifest=entry.query.passages[0].manifest, root=entry.query.policy)
             entry = snapshot_entry(books, vectors, at=0)
         elif kind is not Kind.QUERY:
-            entry = replace(opening_entry(books, OTHER, (), at=0), kind=kind)
+            world = voucher_world()
+            channel = Promised(channel=channel_of(world, credential(world)), voucher=None)
+            promised = channel if kind in (Kind.CHANNEL, Kind.VOUCHER) else None
+            entry = replace(opening_entry(books, OTHER, (), at=0), kind=kind, promised=promised)
         with pytest.raises(MalformedObject, match="lost at an opening"):
             replace(entry, lost=(open_window(),))
