@@ -84,6 +84,10 @@ class Books:
             answered=len(self._queries),
             deposits=len(self._deposits),
             voided=len(self._voided),
+            promised={
+                account: (standing.before + standing.amount, standing.credited)
+                for account, standing in self.promises.standings()
+            },
             earned=earned,
             log_root=log_root,
         )

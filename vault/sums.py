@@ -19,6 +19,7 @@ class Sums(NamedTuple):
     answered: int  # requests that can be asked again
     deposits: int
     voided: int
+    promised: Mapping[str, tuple[int, int]]  # by account: what its vouchers came to, and what they credited it with
     earned: Mapping[str, tuple[int, int]]  # by payee, of the epochs that closed: in all, and owed
     log_root: bytes
 
