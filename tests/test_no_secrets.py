@@ -34,6 +34,7 @@ PRINTS_NOTHING_OF = frozenset({"len", "type", "isinstance", "bool"})
 ALLOWED: dict[tuple[str, str], str] = {
     # (file, expression) → why its value is no secret
     ("cli/custodian.py", "place.custodian_key"): "the path of a file",
+    ("cli/dao_archive.py", "text"): "the path of a file, as a person wrote it",
     ("cli/options.py", "text"): "a CID that a person mistyped on the command line, shown to that person",
     ("cli/people.py", "text"): "a voting weight, likewise",
     ("cli/quantities.py", "text"): "a duration or a share, likewise",
