@@ -1,7 +1,8 @@
 """Publishing a large dataset with the real command: memory, and what a `kill -9` halfway costs.
 
 Sealing and publishing are processes of their own, whose peak memory is their `VmHWM`. The publishing is killed once
-half of the bytes were written, and run again; whatever had its name at the kill must still be the same file.
+half of the bytes were written, and run again; whatever had its name at the kill must still be the same file. The wallet
+has a light keystore: a standard one takes 256 MiB to open, whatever the dataset.
 """
 
 from __future__ import annotations
