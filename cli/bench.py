@@ -17,7 +17,7 @@ from cli.options import JsonOption
 ROOT = Path(cli.__file__).resolve().parent.parent
 NAMES = (
     *("seal", "ask", "attest", "govern", "retrieve", "embed", "serve", "open"),
-    *("meter", "receipt", "budget", "crawl", "store", "big", "client", "peers"),
+    *("meter", "receipt", "budget", "crawl", "store", "big", "client", "terminal", "peers"),
 )
 SIZED = "big"
 

@@ -11,7 +11,7 @@ from vault.charter import BASIS_POINTS
 from vault.dataset import DatasetRef
 from vault.licensees import Admits
 from vault.policy import Policy
-from vault.policy_diff import tier_words
+from vault.policy_diff import volume_words
 from vault.pricing import Tier
 from vault.signing import address_text
 from vault.utc import time_text
@@ -87,10 +87,8 @@ def _dataset_json(dataset: DatasetRef) -> dict[str, Any]:
 
 
 def _price_lines(policy: dict[str, Any]) -> Iterator[str]:
-    if policy["free_queries"]:
-        yield f"each licensee's first {policy['free_queries']} answers are free"
-    for tier in policy["price_tiers"]:
-        yield f"after {tier['after']} answers, {tier_words(Tier(**tier), foreign(policy['currency']))}"
+    tiers = [Tier(**tier) for tier in policy["price_tiers"]]
+    yield from volume_words(policy["free_queries"], tiers, foreign(policy["currency"]))
     if (rules := policy["vouchers"]) is not None:
         unpaid = f"{rules['unpaid']} micro-{foreign(policy['currency'])} and {rules['unpaid_queries']} answers"
         yield f"vouchers on chain {rules['chain']}; at most {unpaid} of one licensee unpaid"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +13,8 @@ from cli.licensed import CredentialOption, licensed
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption
 from cli.question_options import KOption, NeighborsOption
 from enclave.receipt_folder import ReceiptFolder
+from vault.policy import Policy
+from vault.policy_diff import volume_words
 
 _QUOTED = ("price_max", "price_min", "passages_max", "passages_left", "credit", "spend_left")
 _DATASET = ("title", "passages", "index", "recall_ppm")
@@ -34,9 +37,11 @@ def quote(
     with reported(), licensed(home, enclave, credential, allow_simulated=allow_simulated) as at:
         told, unit = at.client.quote(k=k, neighbors=neighbors), at.client.policy.currency
         if json:
-            show_json(_named(told, _QUOTED) | {"currency": unit, "tee": at.tee})
+            show_json(_named(told, _QUOTED) | _volume_facts(at.client.policy) | {"currency": unit, "tee": at.tee})
             return
         say(f"{told.price_min} … {told.price_max} micro-{foreign(unit)} for at most {told.passages_max} new passages")
+        for line in _volume(at.client.policy):
+            say(line)
         say(f"left: credit {told.credit}, spend cap {told.spend_left}, {told.passages_left} passages to see")
         say(f"TEE {tee_text(at.tee)}")
 
@@ -57,7 +62,8 @@ def describe(
                 | _named(one, _DATASET)
                 for one in told.datasets
             ]
-            show_json({"datasets": datasets} | _named(told, _DESCRIBED) | {"tee": at.tee})
+            terms = _named(told, _DESCRIBED) | _volume_facts(at.client.policy)
+            show_json({"datasets": datasets} | terms | {"tee": at.tee})
             return
         for one in told.datasets:
             say(f"[bold]{foreign(one.title) or 'untitled'}[/]: {one.passages} passages of 0x{one.owner.hex()}")
@@ -65,6 +71,8 @@ def describe(
             say(f"  searched by {foreign(one.index)}, which finds {one.recall_ppm / 10_000:g} % of the exact answers")
         unit = foreign(told.currency)
         say(f"price: {told.price_per_query} micro-{unit} a question, {told.price_per_passage} a passage")
+        for line in _volume(at.client.policy):
+            say(f"       {line}")
         say(f"limits: {told.k_max} passages an answer, of {told.owners_min} owners or more")
         say(f"        {told.queries_per_minute} questions a minute")
         counts = f"in steps of {told.counts_in}" if told.counts_in else "not told"
@@ -96,3 +104,12 @@ def embed(
 def _named(told: object, names: tuple[str, ...]) -> dict[str, Any]:
     """Return some of what an enclave told, by name."""
     return {name: getattr(told, name) for name in names}
+
+
+def _volume_facts(policy: Policy) -> dict[str, Any]:
+    return {"free_queries": policy.free_queries, "price_tiers": [tier.value() for tier in policy.tiers]}
+
+
+def _volume(policy: Policy) -> Iterator[str]:
+    """Yield what the policy says of prices by volume; the client has verified it up to the vote."""
+    return volume_words(policy.free_queries, policy.tiers, foreign(policy.currency))

@@ -21,11 +21,11 @@ from vault.licensees import Licensees
 from vault.output_rules import OutputRules
 from vault.pricing import PRICE_MAX as PRICE_MAX
 from vault.pricing import TIERS_MAX, Tier, check_tiers, tier_at
+from vault.tee_kind import SIMULATED as SIMULATED
 from vault.voucher_rules import VoucherRules
 
 TEES_MAX = 32
 K_LIMIT = 100  # answers stay far below gRPC's 4 MiB
-SIMULATED = "simulated"
 
 
 @record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from vault.attribution import Attribution
@@ -175,6 +175,14 @@ def _chain_words(rules: VoucherRules) -> str:
         f"token {address_text(rules.token)} on chain {rules.chain_id}, held by {address_text(rules.contract)}, "
         f"withdrawn after {rules.withdraw_delay_least} s at least"
     )
+
+
+def volume_words(free_queries: int, tiers: Iterable[Tier], currency: str) -> Iterator[str]:
+    """Yield what a policy gives for free, and its other prices by volume; nothing where it has one price."""
+    if free_queries:
+        yield f"each licensee's first {free_queries} answers are free"
+    for tier in tiers:
+        yield f"after {tier.after} answers, {tier_words(tier, currency)}"
 
 
 def tier_words(tier: Tier, currency: str) -> str:

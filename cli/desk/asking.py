@@ -24,6 +24,7 @@ from enclave.tallies import TallyFolder
 from storage.cid import Cid
 from tui.desk.asking import Asked, Credential, Found, Link, ReceiptFacts, Terms
 from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, ServiceUnavailable, StaleState, VaultError
+from vault.policy_diff import volume_words
 from vault.question import PLAIN, Mode
 from vault.receipt import FILE_BYTES_MAX, ReceiptFile, verified_receipt
 from vault.receipt_check import verify_receipt_file
@@ -66,13 +67,14 @@ class LocalAsking:
     def terms(self, name: str) -> Terms:
         """Connect to the enclave with an open credential; it has to prove itself first."""
         with self.session(name) as client:
-            told, account = client.describe(), client.account()
+            told, account, policy = client.describe(), client.account(), client.policy
             return Terms(
-                policy=client.policy.title,
+                policy=policy.title,
                 datasets=tuple(dataset.title for dataset in told.datasets),
                 k_max=told.k_max,
                 price_per_query=told.price_per_query,
                 price_per_passage=told.price_per_passage,
+                by_volume=tuple(volume_words(policy.free_queries, policy.tiers, policy.currency)),
                 currency=told.currency,
                 credit=account.credit,
                 passages_seen=account.passages_seen,

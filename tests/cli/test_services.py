@@ -104,6 +104,11 @@ def test_the_terms_are_free_and_a_vector_costs_a_question(party: Party) -> None:
     assert (quote["price_max"], quote["credit"]) == (1000, before)
     described = party.json("describe", "--allow-simulated")
     assert (described["k_max"], described["price_per_query"], len(described["datasets"])) == (4, 1000, 1)
+    assert (
+        (described["free_queries"], described["price_tiers"])
+        == (quote["free_queries"], quote["price_tiers"])
+        == (0, [])
+    )
     assert "1000 … 1000" in party.run("quote", "--allow-simulated").stdout
     assert described["datasets"][0]["manifest"] in party.run("describe", "--allow-simulated").stdout
     assert party.json("credit", "show")["credit"] == before

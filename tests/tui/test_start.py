@@ -6,7 +6,19 @@ import json
 import subprocess
 import sys
 
-HEAVY = ("torch", "faiss", "sqlmodel", "sqlalchemy", "eth_account", "grpc", "numpy", "pydantic", "transformers")
+HEAVY = (
+    "torch",
+    "faiss",
+    "sqlmodel",
+    "sqlalchemy",
+    "eth_account",
+    "grpc",
+    "numpy",
+    "pydantic",
+    "transformers",
+    "cryptography",
+    "vault.policy",
+)
 PROGRAM = """
 import json, sys
 import cli.entry, cli.terminal

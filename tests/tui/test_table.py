@@ -49,3 +49,17 @@ async def test_what_was_painted_before_it_was_measured_is_shown_whole_afterwards
         assert WORDS not in text_on(pilot)  # a paint that came before the table had the time to measure
         await pilot.pause()
         assert WORDS in text_on(pilot)
+
+
+async def test_columns_are_no_wider_than_the_rows_that_are_there() -> None:
+    async with TableApp().run_test() as pilot:
+        table = pilot.app.query_one(Table)
+        await pilot.pause()
+        before = table.virtual_size.width
+        table.add_row(WORDS)
+        await pilot.pause()
+        assert table.virtual_size.width > before
+        table.clear()
+        table.add_row("-")
+        await pilot.pause()
+        assert table.virtual_size.width == before

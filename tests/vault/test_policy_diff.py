@@ -17,7 +17,7 @@ from vault.disclosure import worst_case
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
 from vault.policy import Policy
-from vault.policy_diff import changes
+from vault.policy_diff import changes, volume_words
 from vault.pricing import Tier
 from vault.signing import address_text
 from vault.voucher_rules import SETTLEMENT_CONTRACT, VoucherRules
@@ -58,6 +58,14 @@ def test_vouchers_are_said_as_their_terms_change_and_go() -> None:
     assert "on chain 8453" in said(longer, taken)
     assert "before: 500 and 9 answers" in said(longer, taken)
     assert "vouchers are not taken any more: questions are paid for in advance" in said(POLICY, taken)
+
+
+def test_prices_by_volume_are_said_in_their_order_and_one_price_is_not() -> None:
+    assert list(volume_words(3, (TIER,), "USDC")) == [
+        "each licensee's first 3 answers are free",
+        "after 10 answers, a query costs 50 micro-USDC and 3 a passage",
+    ]
+    assert list(volume_words(0, (), "USDC")) == []
 
 
 def test_nothing_changed_is_said_but_for_the_worst_case() -> None:

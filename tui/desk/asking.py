@@ -23,6 +23,7 @@ class Terms:
     k_max: int
     price_per_query: int
     price_per_passage: int
+    by_volume: tuple[str, ...]  # in words: what is free, and other prices after so many answers
     currency: str
     credit: int
     passages_seen: int

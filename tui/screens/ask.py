@@ -128,10 +128,12 @@ class AskPage(Page):
         price = amount(terms.price_per_query, terms.currency)
         if terms.price_per_passage:
             price += f" + {amount(terms.price_per_passage, terms.currency)} a passage"
+        by_volume = f"\n[dim]{plain('; '.join(terms.by_volume))}[/]" if terms.by_volume else ""
         left = terms.passages_max - terms.passages_seen
         self._say(
             f"{tee_badge(terms.tee)} [bold]{plain(terms.policy, 40)}[/]  {price} a question  "
-            f"credit {amount(terms.credit, terms.currency)}  {left:,} of {terms.passages_max:,} passages left"
+            f"credit {amount(terms.credit, terms.currency)}  "
+            f"{left:,} of {terms.passages_max:,} passages left{by_volume}"
         )
 
     def on_input_submitted(self, message: Input.Submitted) -> None:

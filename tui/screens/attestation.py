@@ -16,7 +16,7 @@ from tui.widgets.bars import tee_badge
 from tui.widgets.cells import cell
 from tui.widgets.table import Table
 from tui.words import CROSS, TICK, moment, plain, short
-from vault.policy import SIMULATED
+from vault.tee_kind import SIMULATED
 
 if TYPE_CHECKING:
     from enclave.attestation.findings import Finding

@@ -23,7 +23,7 @@ from tui.widgets.tally import SIGNS, bars, next_words
 from tui.widgets.voting import RevokeDialog, VoteDialog
 from tui.words import CROSS, OPEN, TICK, counted, duration, plain, short
 from vault.plain_text import error_sentence
-from vault.policy import SIMULATED
+from vault.tee_kind import SIMULATED
 
 COUNTDOWN_S: Final = 1.0
 OKAY, WRONG = "[green]✓[/]", "[bold red]✗[/]"  # a log knows no theme
@@ -152,6 +152,11 @@ class GovernancePage(Page):
         if one is None:
             self.trouble("there is no proposal yet; make one with: coffer dao propose")
         return one
+
+    def on_resize(self) -> None:
+        """Fit the titles to the width."""
+        if self._known.proposals:
+            self._show(self._known)
 
     def on_data_table_row_highlighted(self) -> None:
         """Show the chosen one."""

@@ -9,7 +9,7 @@ from textual.widgets import Static
 from tui.pages import PAGES
 from tui.pulse import Pulse
 from tui.words import duration, plain
-from vault.policy import SIMULATED
+from vault.tee_kind import SIMULATED
 
 SIMULATED_BADGE: Final = "[bold white on #b3261e] TEE SIMULATED [/]"
 
