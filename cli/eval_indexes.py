@@ -27,7 +27,9 @@ def indexes_of(
     *,
     depth: int,
 ) -> list[dict[str, Any]]:
-    """Return of each kind its stated recall, that of these queries, and its scores; none for a small collection.
+    """Return of each kind the recall it states, that of these queries, and its scores; none for a small collection.
+
+    Both recalls come with what 95 % confidence leaves of them: the least of what is stated, the most of what is seen.
 
     Args:
         documents, vectors: of the collection, row by row.
@@ -48,8 +50,11 @@ def indexes_of(
         told.append(
             {
                 "kind": str(kind),
+                "wanted": RECALL_PPM / PPM,
                 "stated": stated.recall_ppm / PPM,
+                "stated_least": stated.lower_ppm / PPM,
                 "recall": recall.recall_ppm / PPM,
+                "recall_most": min(PPM, 2 * recall.recall_ppm - recall.lower_ppm) / PPM,
                 **scores(ranking, qrels),
             }
         )

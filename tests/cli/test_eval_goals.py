@@ -11,6 +11,8 @@ from cli.eval_goals import goals_of
 from cli.eval_indexes import KINDS, indexes_of
 from rag.chosen import PASSAGES_MIN
 
+INDEX = {"kind": "hnsw", "wanted": 0.95, "stated": 0.97, "stated_least": 0.96, "recall": 0.95, "recall_most": 0.96}
+
 
 def result(**changed: Any) -> dict[str, Any]:
     """Return a result that reaches everything, by a hair."""
@@ -19,7 +21,7 @@ def result(**changed: Any) -> dict[str, Any]:
         "dtype": "float32",
         "sealed": {"ndcg@10": 0.64508},
         "hybrid": {"ndcg@10": 0.64508},
-        "indexes": [{"kind": "hnsw", "stated": 0.96, "recall": 0.95}],
+        "indexes": [INDEX],
     }
     return usual | changed
 
@@ -30,7 +32,7 @@ def missed(**changed: Any) -> list[str]:
 
 def test_what_is_as_good_as_stored_passes() -> None:
     assert missed() == []
-    assert len(goals_of(result())) == 3
+    assert len(goals_of(result())) == 4
 
 
 @pytest.mark.parametrize(
@@ -39,7 +41,8 @@ def test_what_is_as_good_as_stored_passes() -> None:
         ({"sealed": {"ndcg@10": 0.64507}}, "dense ndcg@10 0.64507, at least 0.64508 as stored"),
         ({"sealed": {"ndcg@10": 0.64378}, "dtype": "bfloat16"}, "at least 0.64379 as stored"),
         ({"hybrid": {"ndcg@10": 0.64507}}, "hybrid ndcg@10 0.64507, at least dense 0.64508"),
-        ({"indexes": [{"kind": "hnsw", "stated": 0.96, "recall": 0.949}]}, "hnsw: recall 94.9% of these questions"),
+        ({"indexes": [INDEX | {"recall": 0.949}]}, "hnsw: recall 94.9% of these questions, 95% wanted"),
+        ({"indexes": [INDEX | {"recall_most": 0.959}]}, "hnsw: that is 95.9% at most, by sampling, and 96.0% at least"),
     ],
 )
 def test_one_regression_is_enough_and_named(changed: dict[str, Any], why: str) -> None:
@@ -62,6 +65,7 @@ def test_every_kind_of_index_is_measured_on_the_collections_own_questions() -> N
     told = indexes_of(names, vectors, queries, qrels, depth=10)
     assert [one["kind"] for one in told] == [str(kind) for kind in KINDS]
     for one in told:
-        assert one["recall"] >= 0.94 and one["stated"] >= 0.9
+        assert one["wanted"] <= one["recall"] <= one["recall_most"] <= 1
+        assert one["stated_least"] <= one["stated"]
         assert one["ndcg@10"] >= 0.97  # a passage's own vector finds it first, unless the index passes it over
     assert indexes_of(names[1:], vectors[1:], queries, qrels, depth=10) == []
