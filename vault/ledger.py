@@ -84,6 +84,7 @@ class Books:
             answered=len(self._queries),
             deposits=len(self._deposits),
             voided=len(self._voided),
+            promised=dict(self.promises.standings()),
             earned=earned,
             log_root=log_root,
         )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from vault.errors import LedgerTampered
+from vault.promises import Standing
 
 
 class Sums(NamedTuple):
@@ -19,6 +20,7 @@ class Sums(NamedTuple):
     answered: int  # requests that can be asked again
     deposits: int
     voided: int
+    promised: Mapping[str, Standing]  # by account, where it has a channel
     earned: Mapping[str, tuple[int, int]]  # by payee, of the epochs that closed: in all, and owed
     log_root: bytes
 

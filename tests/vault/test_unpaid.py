@@ -18,8 +18,10 @@ from tests.vault.test_ledger import query
 from vault.channel import Channel, Promised, Voucher
 from vault.entry import Entry, Kind
 from vault.errors import AccessDenied, CreditExhausted, LedgerTampered, RequestConflict, VoucherDue
-from vault.ledger import Books, deposit_entry, require_credit, void_entry
+from vault.holds import require_credit
+from vault.ledger import Books
 from vault.losses import SUSPENSE_S
+from vault.made_entries import deposit_entry, void_entry
 from vault.promises import promised_account
 from vault.royalty import Transfer, licensee_account
 from vault.unpaid import channel_entry, debt_of, redeemable, require_promised, voucher_entry

@@ -25,6 +25,7 @@ SUMS = Sums(
     answered=1,
     deposits=1,
     voided=0,
+    promised={},
     earned={"owner/0x00/USDC": (4, 0)},
     log_root=seeded("root"),
 )
@@ -37,6 +38,7 @@ OTHERWISE = {
     "answered": 2,
     "deposits": 0,
     "voided": 1,
+    "promised": {ACCOUNT: "what it promised"},
     "earned": {"owner/0x00/USDC": (4, 1)},
     "log_root": seeded("another root"),
 }
