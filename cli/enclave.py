@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json as json_format
 from typing import Annotated
 
@@ -21,7 +20,7 @@ from cli.options import (
     cid_option,
     host_and_port,
 )
-from cli.serving import STOP_GRACE_S, run_service, until_stopped
+from cli.serving import STOP_GRACE_S, collect_seldom, run_service, until_stopped
 from cli.tees import tee_json
 from storage.cid import Cid
 
@@ -126,7 +125,7 @@ async def _serve(settings: Settings, genesis: Cid, listen: str, metrics: str | N
             say(f"enclave, TEE {tee_text(instance.attester.kind)}, listening on {address}")
             if scraped is not None:
                 say(f"metrics on http://{scraped}/metrics")
-        gc.freeze()  # what the imports made stays: collecting over it would stop a query now and then
+        collect_seldom()
         try:
             await until_stopped(instance.run)
         finally:

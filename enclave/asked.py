@@ -49,7 +49,7 @@ class Outgoing:
         return passage_text(self.body)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Metered:
     """What was booked: the passages that may leave, and their receipt."""
 

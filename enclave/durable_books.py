@@ -92,6 +92,11 @@ class DurableBooks:
         """Say whether the durable part of these books had come to this anchor once."""
         return anchor.sequence <= self.anchor.sequence and self._kept.has_come_by(anchor)
 
+    @property
+    def is_ready(self) -> bool:
+        """Say whether `ready` would not wait: a call less for every query."""
+        return not self._commit.is_in_doubt and not self._commit.is_full
+
     async def ready(self) -> None:
         """Wait until the books are certain and one more entry can be booked: before the next wait, that is.
 

@@ -175,7 +175,8 @@ class Meter:
         Raises: `RequestConflict` for another body or a voided request; `RecordsUnavailable` where the first one's entry
         could not be written, or the books cannot be read.
         """
-        await self._kept.ready()
+        if not self._kept.is_ready:
+            await self._kept.ready()
         try:
             entry = self.books.answered(licensee, request, body)
         except RequestConflict:
