@@ -118,7 +118,7 @@ class LivePage(Page):
             )
         window = self._readings.window()
         self.query_one("#happening", Static).update(_happening(now, window))
-        self.query_one("#beats", Sparkline).data = self._readings.questions() or [0, 0]
+        self.query_one("#beats", Sparkline).data = [0, *(self._readings.questions() or [0])]  # one alone is full
         self.query_one("#came", Static).update("\n".join(self._lines))
         recent = window[0] if window is not None and total(window[0]) else now
         which = "in the last minute" if recent is not now else "since it began"
