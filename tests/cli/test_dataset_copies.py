@@ -129,7 +129,7 @@ def test_places_and_copies_can_be_chosen(dao: Founded, manifest: str, tmp_path: 
     assert ({copy["place"] for copy in said["copies"]}, said["wanted"]) == ({"storage", "attic"}, 2)
     assert not (tmp_path / "cellar").exists()
     assert publish(dao, manifest, "--copies", "2")["wanted"] == 2
-    assert "3 places are named" in dao.party.refused(
+    assert "4 copies are wanted and 3 places named" in dao.party.refused(
         "dataset", "publish", manifest, "--owner", "owner", "--custodian", "one:1", "--copies", "4"
     )
     assert "no place is called 'loft'" in dao.party.refused(

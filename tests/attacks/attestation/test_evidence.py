@@ -164,7 +164,7 @@ class TestBorrowedEvidence:
         binding = asking.binding()
         genuine = asking.request(binding, wants_shares=False)
         with pytest.raises(InvalidSignature):
-            asking.release(binding, request=replace(genuine, anchor=invented))
+            asking.release(binding, request=replace(genuine, anchor=invented, log=seeded("invented root")))
         binding = asking.binding()
         with pytest.raises(AccessDenied, match="not by the instance"):
             asking.release(binding, request=replace(asking.request(binding), instance=relay.public).signed_by(relay))

@@ -144,11 +144,11 @@ class TestEnclave:
 
     def test_limited_methods_exist(self) -> None:
         from enclave.v1 import attestation_pb2, retrieval_pb2, royalty_pb2, transparency_pb2
-        from vault.v1 import custody_pb2
+        from vault.v1 import custody_pb2, ledger_pb2
 
         existing = {
             f"/{service.full_name}/{method.name}"
-            for file in (attestation_pb2, retrieval_pb2, royalty_pb2, transparency_pb2, custody_pb2)
+            for file in (attestation_pb2, retrieval_pb2, royalty_pb2, transparency_pb2, custody_pb2, ledger_pb2)
             for service in file.DESCRIPTOR.services_by_name.values()
             for method in service.methods
         }
