@@ -108,7 +108,7 @@ def test_vectors_are_indexed_and_measured_on_questions(home: Path, arrays: Path,
 
 def test_without_questions_noisy_passages_stand_in_and_say_so(home: Path, arrays: Path) -> None:
     shown = run(home, "--vectors", arrays / "vectors.npy", "--kind", "hnsw", "--sample", 60, "--seed", 7).stdout
-    assert "30 queries that had no part in choosing the parameters: passages with noise 1.00, seed 7" in shown
+    assert "30 queries that had no part in choosing the parameters: passages with noise 1.80, seed 7" in shown
     assert "confidence" in shown
     again = [report(home, "--vectors", arrays / "vectors.npy", "--kind", "ivf-flat", "--seed", 7) for _ in range(2)]
     assert again[0]["plan"] == again[1]["plan"]
