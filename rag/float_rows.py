@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class _FloatRows:
+class _FloatRows(ABC):
     """Rows as floats of one format, summed by a library. Scales are 1."""
 
     closed = float("-inf")
@@ -50,9 +51,9 @@ class _FloatRows:
         self.values[tile * TILE : (tile + len(block)) * TILE].view(block.shape).copy_(rounded)
         keep_bounds(self.bounds, tile, torch.ones(len(block), dtype=torch.float64), block, rounded.float())
 
+    @abstractmethod
     def rounded(self, block: torch.Tensor) -> torch.Tensor:
         """Return float32 elements in the rows' own format."""
-        raise NotImplementedError
 
     def width_of(self, queries: int) -> int:
         """Return how many columns are multiplied: one alone is slower than two."""

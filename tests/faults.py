@@ -4,6 +4,7 @@ Those that return wrong bytes end in the check that every real adapter ends in, 
 would see; `is_checked=False` makes an adapter that has lost its check.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator
 
 from storage.cid import Cid
@@ -44,7 +45,7 @@ class Counted(Faulty):
         return self.blobs.get(cid)
 
 
-class _WrongBytes(Faulty):
+class _WrongBytes(Faulty, ABC):
     """Returns `wrong(block)` for the chosen CIDs, for all if none are chosen."""
 
     def __init__(self, blobs: Blobs, only: Collection[Cid] | None = None, *, is_checked: bool = True) -> None:
@@ -59,8 +60,8 @@ class _WrongBytes(Faulty):
         block = self.wrong(block)
         return verified(cid, block, place=self.name) if self._is_checked else block
 
-    def wrong(self, block: bytes) -> bytes:
-        raise NotImplementedError
+    @abstractmethod
+    def wrong(self, block: bytes) -> bytes: ...
 
 
 class FlippedBit(_WrongBytes):
