@@ -14,6 +14,7 @@ import grpc
 import pytest
 
 from cli import wiring
+from storage.directory import DirectoryBlobs
 from storage.memory import MemoryBlobs
 from tests.cli.party import LIGHT as LIGHT
 from tests.cli.party import PASSWORD as PASSWORD
@@ -21,6 +22,9 @@ from tests.cli.party import Party as Party
 from tests.cli.services import one_party
 from tests.loops import Loop
 from tests.people import NOW
+from tests.storage.gateway_node import gateway_over
+from tests.storage.pinning_node import PinningNode
+from tests.storage.web_node import WebNode
 from vault.client import CustodyClient
 from vault.custodian import SEED_BYTES, CustodianKeys
 from vault.custody import Custody
@@ -214,3 +218,24 @@ def described(dao: Founded, folder: Path) -> Path:
     file = folder / "enclave.json"
     file.write_text(json.dumps(dao.party.json("enclave", "describe", dao.genesis)))
     return file
+
+
+@pytest.fixture
+def manifest(dao: Founded, tmp_path: Path) -> str:
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    (folder / "a.txt").write_text("The harbor closes at noon on Sundays.")
+    return str(dao.party.json("dataset", "seal", folder, "--owner", "owner", "--title", "Tides")["manifest"])
+
+
+@pytest.fixture
+def pins(dao: Founded) -> Iterator[PinningNode]:
+    with PinningNode() as node:
+        yield node
+    assert node.broken == []
+
+
+@pytest.fixture
+def gateway(dao: Founded) -> Iterator[WebNode]:
+    with gateway_over(DirectoryBlobs(dao.party.home / "blocks")) as web:
+        yield web

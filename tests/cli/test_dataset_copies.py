@@ -11,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -24,68 +23,14 @@ from storage import directory
 from storage.cid import DAG_CBOR, RAW, Cid
 from storage.directory import DirectoryBlobs
 from tests.cli.conftest import PASSWORD, Clock, Founded, Party
+from tests.cli.copying import FILECOIN, attic, configured, damage, publish, status
 from tests.storage.gateway_node import gateway_over
 from tests.storage.pinning_node import TOKEN, PinningNode
-from tests.storage.warm_node import CHAIN_ID, CONTRACT, PAYEE, WarmNode
-from tests.storage.web_node import WebNode, answered
+from tests.storage.warm_node import WarmNode
+from tests.storage.web_node import WebNode
 from vault.copies.model import Copy, Kind
 from vault.records.copies import CopyRecords
 from vault.records.database import open_records
-
-
-@pytest.fixture
-def manifest(dao: Founded, tmp_path: Path) -> str:
-    folder = tmp_path / "docs"
-    folder.mkdir()
-    (folder / "a.txt").write_text("The harbor closes at noon on Sundays.")
-    return str(dao.party.json("dataset", "seal", folder, "--owner", "owner", "--title", "Tides")["manifest"])
-
-
-@pytest.fixture
-def pins(dao: Founded) -> Iterator[PinningNode]:
-    with PinningNode() as node:
-        yield node
-    assert node.broken == []
-
-
-@pytest.fixture
-def gateway(dao: Founded) -> Iterator[WebNode]:
-    with gateway_over(DirectoryBlobs(dao.party.home / "blocks")) as web:
-        yield web
-
-
-def configured(dao: Founded, **places: dict[str, Any]) -> None:
-    """Name places in the settings."""
-    lines = []
-    for name, facts in places.items():
-        lines += [f"[places.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in facts.items())]
-    with (dao.party.home / "coffer.toml").open("a") as file:
-        file.write("\n".join(lines) + "\n")
-
-
-def attic(tmp_path: Path) -> dict[str, Any]:
-    return {"kind": "directory", "at": str(tmp_path / "attic")}
-
-
-def publish(dao: Founded, manifest: str, *more: object, code: int = 0) -> dict[str, Any]:
-    args = ("dataset", "publish", manifest, "--owner", "owner", "--custodian", "one:1", "--json", *more)
-    said: dict[str, Any] = json.loads(dao.party.run(*args, code=code).stdout.splitlines()[-1])
-    return said
-
-
-def status(dao: Founded, *, code: int = 0) -> dict[str, Any]:
-    said = json.loads(dao.party.run("dataset", "status", "--json", code=code).stdout)
-    (one,) = said["datasets"]
-    return {copy["place"]: copy for copy in one.pop("copies")} | one
-
-
-def damage(folder: Path, name: str = "bafk*") -> Path:
-    """Flip a bit of a block: of the segment's, or of the one of that name."""
-    (path,) = folder.rglob(name)
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    path.write_bytes(content)
-    return path
 
 
 def test_without_places_one_copy_is_wanted_and_shown(dao: Founded, manifest: str, clock: Clock) -> None:
@@ -193,9 +138,6 @@ def test_what_is_no_token_is_not_sealed(dao: Founded, given: bytes) -> None:
     assert result.exit_code in (1, 2)
     assert not (dao.party.home / "tokens").exists()
     assert "no place is called" in dao.party.refused("storage", "token", "other", input=b"x")
-
-
-FILECOIN = {"kind": "filecoin", "payee": PAYEE, "contract": CONTRACT, "chain_id": CHAIN_ID, "wallet": "owner"}
 
 
 def test_what_a_copy_costs_is_told_before_it_is_paid_and_stays_under_the_limit(dao: Founded, manifest: str) -> None:
@@ -379,66 +321,3 @@ def test_what_is_read_from_all_places_is_written_to_the_main_one(party: Party, t
     assert not DirectoryBlobs(party.home / "blocks").has(cid)
     blobs.put(cid, block)
     assert DirectoryBlobs(party.home / "blocks").get(cid) == block
-
-
-def test_what_is_deleted_is_deleted_at_every_place_and_nobody_repairs_it(
-    dao: Founded, manifest: str, pins: PinningNode, gateway: WebNode, tmp_path: Path
-) -> None:
-    pinning = {"kind": "pinning", "at": pins.web.url, "read": gateway.url, "private": True}
-    configured(dao, attic=attic(tmp_path), pins=pinning)
-    dao.party.env["COFFER_TOKEN_PINS"] = TOKEN
-    publish(dao, manifest, "--wait", "30")
-    assert (len(pins.pins), status(dao)["verified"]) == (1, 3)
-    args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
-    said = dao.party.json(*args)
-    assert (said["deleted"], pins.pins) == (True, {})
-    tombstone = Cid.parse(said["tombstone"])
-    assert set(DirectoryBlobs(tmp_path / "attic").cids()) == {tombstone}
-    assert dao.party.run("storage", "watch", "--once", "--whole").stdout == ""
-    assert "no dataset was published" in dao.party.run("dataset", "status").stdout
-
-
-def test_a_pin_that_cannot_be_removed_is_said_and_removed_later(
-    dao: Founded, manifest: str, pins: PinningNode, gateway: WebNode
-) -> None:
-    configured(dao, pins={"kind": "pinning", "at": pins.web.url, "read": gateway.url, "private": True})
-    dao.party.env["COFFER_TOKEN_PINS"] = TOKEN
-    publish(dao, manifest, code=1)
-    pins.first = lambda asked: [answered(b"", status="503 Away")]
-    args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
-    (left,) = dao.party.json(*args)["leaving"]
-    assert (left["place"], left["manifest"], "503" in left["waiting"]) == ("pins", manifest, True)
-    shown = dao.party.json("dataset", "status")
-    assert ([one["place"] for one in shown["leaving"]], shown["datasets"]) == (["pins"], [])
-    assert f"{manifest} was deleted, and pins has not let go of it yet" in dao.party.run("dataset", "status").stdout
-    pins.first = lambda asked: ()
-    assert "[gone]" not in (said := dao.party.run("storage", "watch", "--once").stdout) and "gone" in said
-    assert (pins.pins, dao.party.json("dataset", "status")["leaving"]) == ({}, [])
-
-
-def test_pieces_of_what_was_deleted_are_removed_at_the_provider(dao: Founded, manifest: str) -> None:
-    with WarmNode(dao.addresses["owner"]) as node:
-        at = {"at": node.web.url, "chain": node.web.url + "/rpc", "private": True}
-        configured(dao, fil=FILECOIN | at | {"month_max": "1"})
-        publish(dao, manifest, "--wait", "60")
-        args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
-        said = " ".join(dao.party.run(*args).stdout.split())
-        assert "fil has not let go of it yet: provider" in said
-        assert "was told to remove 1 piece from data set 100, which is done with its next proof" in said
-        assert "leaving" in dao.party.run("storage", "watch", "--once").stdout
-        node.prove()
-        assert "gone: the data set 100 at" in dao.party.run("storage", "watch", "--once").stdout
-        assert (node.pieces, dao.party.json("dataset", "status")) == ({}, {"datasets": [], "leaving": []})
-    assert node.broken == []
-
-
-def test_a_place_that_the_settings_do_not_name_any_more_is_told_nothing(
-    dao: Founded, manifest: str, tmp_path: Path
-) -> None:
-    before = (dao.party.home / "coffer.toml").read_bytes()
-    configured(dao, attic=attic(tmp_path))
-    publish(dao, manifest)
-    (dao.party.home / "coffer.toml").write_bytes(before)
-    args = ("dataset", "delete", manifest, "--owner", "owner", "--custodian", "one:1", "--yes")
-    remains = dao.party.json(*args)["remains"]
-    assert "at attic: the settings do not name this place any more, so it was told nothing" in remains
