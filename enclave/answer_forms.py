@@ -9,6 +9,7 @@ from enclave.asked import Asked
 from enclave.grounds import Grounds
 from vault.entry import Entry, Kind, QueryDetail
 from vault.license import License
+from vault.policy import Policy
 from vault.receipt import Receipt
 from vault.record_encoding import form_of
 from vault.royalty import licensee_account
@@ -31,19 +32,19 @@ class KeptForms:
     """Forms by delegation, which names license and policy; the oldest make room."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, tuple[AnswerForms, Asked, Grounds]] = {}
+        self._known: dict[bytes, tuple[AnswerForms, Policy, License, Grounds]] = {}  # no question stays in memory
 
     def of(self, asked: Asked, grounds: Grounds) -> AnswerForms:
         """Return the forms for an answer to what is asked, on these grounds."""
         known = self._known.get(asked.delegation)
         if known is not None:
-            forms, before, on = known
-            if on is grounds and asked.policy is before.policy and _is_same(asked.license, before.license):
+            forms, policy, license, on = known
+            if on is grounds and asked.policy is policy and _is_same(asked.license, license):
                 return forms
         elif len(self._known) >= SESSIONS_KEPT:
             del self._known[next(iter(self._known))]
         forms = answer_forms(asked, grounds)
-        self._known[asked.delegation] = forms, asked, grounds
+        self._known[asked.delegation] = forms, asked.policy, asked.license, grounds
         return forms
 
 

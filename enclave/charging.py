@@ -120,6 +120,7 @@ class Charging:
         policy = asked.policy
         passages = tuple([outgoing(passage, policy.output) for passage in chosen.passages])
         scores = [passage.score for passage in passages]
+        hides_matches = policy.output.owners_min > 1 and not passages and asked.query.k > 0  # says not whether any did
         return Leaving(
             asked=asked,
             passages=passages,
@@ -129,9 +130,7 @@ class Charging:
             vector=vector,
             price=policy.price_of(len(passages), before=before),
             budget_left=chosen.budget_left,
-            is_partial=policy.output.owners_min > 1
-            and not passages
-            and asked.query.k > 0,  # says not whether any matched
+            is_partial=hides_matches,
             at=at,
             sequence=books.last_sequence + 1,
         )

@@ -16,13 +16,12 @@ from __future__ import annotations
 import hmac
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, ClassVar, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from vault.codec import Length, Record
+from vault.codec import Length, Record, record
 from vault.entry import ENTRY_BYTES_MAX, Entry
 from vault.envelope import normalized
 from vault.errors import LedgerTampered, MalformedObject
@@ -42,7 +41,7 @@ _NONCE_BYTES: Final = 12  # RFC 5116, section 5.2
 _PLAIN_BYTES_MAX: Final = ROW_BYTES_MAX + (1 << 14)  # with what tells the entries apart
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record
 class Together(Record):
     """Entries that became durable together, in order."""
 
