@@ -29,10 +29,6 @@ class Readings:
         self._kept.append(now)
         return came
 
-    def forget(self) -> None:
-        """Begin from nothing."""
-        self._kept.clear()
-
     @property
     def latest(self) -> Counters | None:
         """Return the last reading."""
