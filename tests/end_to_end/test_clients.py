@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -15,79 +15,15 @@ from enclave.client import Answer, ReceiptNotKept, connect
 from enclave.lines import LINES_MAX
 from enclave.proven import ProvenEnclaves
 from storage.cid import RAW, Cid
-from tests.builders import seeded, wallet
-from tests.clients import PASSWORD, client_world, connected, connected_async, credential_file, restart
-from tests.deployment import Deployment, deployed
+from tests.builders import seeded
+from tests.clients import PASSWORD, connected, connected_async, credential_file
+from tests.deployment import Deployment
 from tests.enclaves import APPRAISER, PRICE
-from vault.errors import AccessDenied, CreditExhausted, InvalidReceipt, RequestConflict, ServiceUnavailable, WrongKey
+from tests.end_to_end.drivers import CREDIT, Make, credit, refusing
+from vault.errors import AccessDenied, CreditExhausted, RequestConflict, ServiceUnavailable, WrongKey
 from vault.question import BATCH_MAX, Query
 from vault.receipt import ReceiptFile
 from vault.receipt_check import verify_receipt_file
-from vault.wire import status_of
-
-CREDIT = 100_000
-WORLD = client_world()
-
-
-@pytest.fixture
-def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    with deployed(tmp_path, client_world()) as deployment:
-        deployment.add_credit(CREDIT)
-        yield deployment
-
-
-class Driver:
-    """One client behind the calls of the blocking one, whichever it is."""
-
-    def __init__(self, deployment: Deployment, kind: str, **options: Any) -> None:
-        self._loop = asyncio.new_event_loop() if kind == "async" else None
-        made: Any = connected(deployment, **options) if self._loop is None else None
-        self.client: Any = made or self._run(connected_async(deployment, **options))
-
-    def _run(self, work: Any) -> Any:
-        return work if self._loop is None else self._loop.run_until_complete(work)
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self.client, name)
-        if self._loop is None or name == "question" or not callable(method):
-            return method
-        return lambda *args, **options: self._run(method(*args, **options))
-
-    def stream(self, queries: Any) -> dict[Query, Any]:
-        """Return what a stream brings."""
-        if self._loop is None:
-            return dict(self.client.stream(queries))
-
-        async def collected() -> dict[Query, Any]:
-            return {query: outcome async for query, outcome in self.client.stream(queries)}
-
-        result: dict[Query, Any] = self._run(collected())
-        return result
-
-    def end(self) -> None:
-        self._run(self.client.close())
-        if self._loop is not None:
-            self._loop.close()
-
-
-Make = Callable[..., Any]
-
-
-@pytest.fixture(params=["sync", "async"])
-def make(request: pytest.FixtureRequest, deployment: Deployment) -> Iterator[Make]:
-    made: list[Driver] = []
-
-    def driver(**options: Any) -> Driver:
-        made.append(Driver(deployment, request.param, **options))
-        return made[-1]
-
-    yield driver
-    for one in made:
-        one.end()
-
-
-def credit(deployment: Deployment) -> int:
-    return deployment.licensee_credit(wallet("licensee"))
 
 
 class TestBothClients:
@@ -123,143 +59,6 @@ class TestBothClients:
         client.close()
         with pytest.raises(ValueError, match="closed"):
             client.search("tide")
-
-
-class TestAskingAgain:
-    def test_an_enclave_that_restarted_is_verified_anew_and_asked(self, make: Make, deployment: Deployment) -> None:
-        client = make()
-        first = client.search("tide", k=1)
-        restart(deployment)
-        again = client.search("tide", k=1)
-        assert again.receipt.instance != first.receipt.instance
-        assert again.results == first.results
-        assert client.describe().k_max == deployment.world.policy.k_max
-        assert credit(deployment) == CREDIT - 2 * PRICE == CREDIT - client.spent
-
-    def test_one_that_does_not_prove_itself_is_not_asked(self, make: Make, deployment: Deployment) -> None:
-        client = make()
-        client.search("tide", k=1)
-        deployment.enclave.close()
-        address = deployment.enclave.address
-        deployment.enclave = deployment.start_enclave(
-            machine=other_machine(), custodians=deployment.services(), listen=address
-        )
-        deployment.enclave.settle()
-        with pytest.raises((ServiceUnavailable, AccessDenied)):
-            client.search("rain", k=1, timeout_s=1.0)
-
-    def test_where_nobody_answers_it_says_so_in_time(self, make: Make, deployment: Deployment) -> None:
-        client = make()
-        deployment.enclave.close()
-        with pytest.raises(ServiceUnavailable):
-            client.search("tide", k=1, timeout_s=0.5)
-
-    def test_an_answer_lost_on_its_way_comes_again_uncharged(
-        self, make: Make, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        client, service = make(), deployment.enclave.service
-        genuine, lost = service.search, []
-
-        async def losing(*asked: Any) -> Any:
-            answered = await genuine(*asked)
-            if not lost:
-                lost.append(answered)
-                raise ServiceUnavailable("the answer was lost")
-            return answered
-
-        monkeypatch.setattr(service, "search", losing)
-        answer = client.search("tide", k=1)
-        assert lost and answer.is_repeat
-        assert credit(deployment) == CREDIT - PRICE == CREDIT - client.spent
-
-    def test_refused_for_now_it_comes_again_when_told_to(
-        self, make: Make, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        client, refused = make(), refusing(deployment, monkeypatch, "OVERLOADED", 3)
-        assert client.search("tide", k=1).results
-        assert len(refused) == 3
-        assert credit(deployment) == CREDIT - PRICE
-
-    def test_in_a_batch_only_the_refused_ones_are_asked_again(
-        self, make: Make, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        client, refused = make(), refusing(deployment, monkeypatch, "OVERLOADED", 2)
-        outcomes = client.search_batch(["tide", "rain", "gulls", "noon"], k=1)
-        assert [type(one) for one in outcomes] == [Answer] * 4
-        assert len(refused) == 2
-        assert credit(deployment) == CREDIT - 4 * PRICE
-
-    @pytest.mark.parametrize("reason", ["ACCESS_DENIED", "BUDGET_EXHAUSTED", "RATE_EXCEEDED", "MALFORMED", "STALE"])
-    def test_what_asking_again_does_not_help_is_not_asked_again(
-        self, make: Make, deployment: Deployment, monkeypatch: pytest.MonkeyPatch, reason: str
-    ) -> None:
-        client, refused = make(), refusing(deployment, monkeypatch, reason, 10)
-        with pytest.raises(Exception) as error:  # which one, the table says
-            client.search("tide", k=1)
-        assert status_of(error.value)[1] == reason
-        assert len(refused) == 1
-
-    def test_a_session_that_was_forgotten_is_opened_anew(self, make: Make, deployment: Deployment) -> None:
-        client = make()
-        client.search("tide", k=1)
-        deployment.enclave.on_loop(deployment.enclave.service._admission._sessions.clear)
-        assert client.search("tide", k=1).results
-
-    def test_so_is_one_that_ends(self, make: Make, deployment: Deployment) -> None:
-        client = make()
-        client.search("tide", k=1)
-        for _ in range(8):
-            deployment.world.clock.advance(deployment.world.dao.charter.lease_s - 1)
-            deployment.enclave.step()
-        assert client.search("tide", k=1).results
-
-    def test_a_broken_stream_goes_on_in_the_next(
-        self, make: Make, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        client, service = make(), deployment.enclave.service
-        genuine, calls = service.authenticated, []
-
-        def breaking(*args: Any, **options: Any) -> Any:
-            calls.append(args)
-            if len(calls) == 40:
-                raise ServiceUnavailable("the stream breaks")
-            return genuine(*args, **options)
-
-        monkeypatch.setattr(service, "authenticated", breaking)
-        asked = [client.question(f"tide {n}", k=1) for n in range(100)]
-        outcomes = client.stream(iter(asked))
-        assert [type(outcomes[one]) for one in asked] == [Answer] * 100
-        assert credit(deployment) == CREDIT - 100 * PRICE == CREDIT - client.spent
-
-    def test_what_the_questions_end_with_ends_the_stream(self, make: Make) -> None:
-        client = make()
-
-        def questions() -> Iterator[Query]:
-            yield client.question("tide", k=1)
-            raise KeyError("mine")
-
-        with pytest.raises(KeyError, match="mine"):
-            client.stream(questions())
-
-    def test_a_repeat_that_is_older_than_its_question_is_refused(
-        self, make: Make, deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        """Leases of then would do for it: an enclave that was replaced could answer on."""
-        client, service, clock = make(), deployment.enclave.service, deployment.world.clock
-        genuine, lost = service.search, []
-
-        async def losing(session: Any, query: Any, last: Any) -> Any:
-            metered, answer, _ = await genuine(session, query, last)
-            if not lost:
-                lost.append(answer)
-                clock.advance(0)
-                raise ServiceUnavailable("the answer was lost")
-            return metered, answer, True
-
-        monkeypatch.setattr(service, "search", losing)
-        monkeypatch.setattr(client.client, "_fresh", later(client.client._fresh, by_s=31))
-        with pytest.raises(InvalidReceipt, match="older than its question"):
-            client.search("tide", k=1)
 
 
 class TestSpending:
@@ -435,38 +234,3 @@ class TestConnecting:
         monkeypatch.setenv("COFFER_PRODUCTION", "true")
         with pytest.raises(AccessDenied, match="production refuses"):
             connect(*place, allow_simulated=True, **rules)
-
-
-def other_machine() -> Any:
-    from tests.enclaves import attester
-
-    return attester(measurement=seeded("another", 48))
-
-
-def refusing(deployment: Deployment, patch: pytest.MonkeyPatch, reason: str, times: int) -> list[Any]:
-    """Have the enclave refuse so many questions, for a reason; return what it refused."""
-    from vault.errors import Overloaded
-    from vault.wire import error_of
-
-    service = deployment.enclave.service
-    genuine, refused = service.search, []
-
-    async def search(*asked: Any) -> Any:
-        if len(refused) < times:
-            refused.append(asked)
-            raise Overloaded("too much", wait_s=0.01) if reason == "OVERLOADED" else error_of(reason, "refused")
-        return await genuine(*asked)
-
-    patch.setattr(service, "search", search)
-    return refused
-
-
-def later(genuine: Any, *, by_s: int) -> Any:
-    """Return `_fresh` of a client whose clock is ahead."""
-
-    def fresh(*args: Any) -> Any:
-        pending = genuine(*args)
-        pending.first_asked += by_s
-        return pending
-
-    return fresh

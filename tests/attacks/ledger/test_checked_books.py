@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -113,8 +114,21 @@ async def test_rows_that_cannot_be_read_are_no_finding(rows: Rows, monkeypatch: 
     assert (await books.checked()).sums.sequence == 1
 
 
+def finding(readded: Sums) -> str | None:
+    """Return what is found to differ, if anything is."""
+    try:
+        SUMS.require_equal(readded)
+    except LedgerTampered as error:
+        return str(error)
+    return None
+
+
 def test_equal_sums_are_equal() -> None:
-    SUMS.require_equal(SUMS._replace(balances=dict(SUMS.balances)))
+    readded = copy.deepcopy(SUMS)
+    assert readded.balances is not SUMS.balances
+    assert finding(readded) is None
+    more = readded._replace(balances={**readded.balances, ACCOUNT: 10})
+    assert str(finding(more)).startswith("balances: ")
 
 
 @pytest.mark.parametrize("field", Sums._fields)

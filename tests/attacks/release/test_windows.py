@@ -63,8 +63,14 @@ class TestCounts:
             run = await host.start()
             await run.pay(10_000)
             host.cut_off()
-            for _ in range(8):
-                await run.ask(TEXTS[0])
+            entries = len(host.rows.held)
+            answers = [await run.ask(TEXTS[0]) for _ in range(8)]
+            assert [len(answer.passages) for answer in answers] == [1] * 8
+            assert len(host.rows.held) == entries + 8  # each is counted and charged, and none is another's repeat
+            for text in TEXTS[1:4]:
+                assert len((await run.ask(text)).passages) == 1  # all that one passage left of four
+            with pytest.raises(NotYet, match="no more new passages"):
+                await run.ask(TEXTS[4])
 
         play(tmp_path, setting(window=replace(ROOMY, passages=4), policy=LENIENT), scenario)
 

@@ -253,6 +253,7 @@ class TestLimits:
             machine.open().ask()
             self.refused(machine, CreditExhausted)
             self.refused(machine.open(), CreditExhausted)
+            assert deployment.licensee_credit(wallet("capped")) == 10_000 - 2 * PRICE
 
     def test_a_sessions_own_cap(self, deployment: Deployment) -> None:
         with self.licensee(deployment, "careful", 10_000) as machine:
@@ -260,6 +261,7 @@ class TestLimits:
             self.refused(machine, CreditExhausted)
             machine.open(spend_cap=PRICE).ask()  # another session, with a cap of its own
             self.refused(machine, CreditExhausted)
+            assert deployment.licensee_credit(wallet("careful")) == 10_000 - 2 * PRICE
 
     def test_more_passages_than_the_policy_gives_at_once(self, machine: Machine) -> None:
         for k in (WORLD.policy.k_max + 1, 2**32 - 1):
