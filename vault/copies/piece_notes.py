@@ -10,7 +10,7 @@ from storage.pdp import BATCH_MAX
 from storage.warm_storage import Prices, WarmStorage
 from vault.codec import Digest, Label, Length, Record, record
 from vault.copies.model import Notes
-from vault.errors import MalformedObject
+from vault.epochs import kind_of
 from vault.signing import SigningKey
 
 REMOVALS_MAX: Final = 300  # remembered at a time; what was asked before them is asked again
@@ -80,8 +80,9 @@ def place_note(notes: Notes) -> PlaceNote | None:
 
 
 def copy_note(notes: Notes) -> CopyNote | None:
-    """Return the addition that is under way for a copy; what is remembered of a removal is none."""
-    try:
-        return CopyNote.from_bytes(notes.copy_note())
-    except MalformedObject:
-        return None
+    """Return the addition that is under way for a copy; what is remembered of a removal is none.
+
+    Raises: `MalformedObject` for a damaged note: its nonce may have been signed already.
+    """
+    note = notes.copy_note()
+    return CopyNote.from_bytes(note) if note and kind_of(note) != LeaveNote.TYPE else None
