@@ -13,9 +13,12 @@ from cli.home import Settings
 from enclave.channel import EnclaveChannel
 from enclave.verified import Grounds, appraised_channel
 from storage.cid import Cid
+from vault.acts import inquire
 from vault.errors import AccessDenied, ServiceUnavailable, VaultError
 from vault.evidence import Appraiser
+from vault.inquiry import Inquiry
 from vault.policy import SIMULATED
+from vault.signing import SigningKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +29,16 @@ class Attested:
     grounds: Grounds
     server_nonce: bytes
     tee: str
+
+    def inquiry(self, genesis: Cid, key: SigningKey, *, server_nonce: bytes | None = None) -> Inquiry:
+        """Return what a wallet signs to be told what is its own; `server_nonce` is a fresh one after the first."""
+        return inquire(
+            genesis,
+            self.grounds.charter,
+            key,
+            server_nonce=server_nonce or self.server_nonce,
+            tls_key=self.channel.tls_key,
+        )
 
 
 @contextmanager

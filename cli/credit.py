@@ -12,7 +12,7 @@ from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, Wa
 from cli.people import address_option
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from enclave.verified import Grounds
-from vault.acts import deposit_credit, inquire
+from vault.acts import deposit_credit
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
 from vault.signing import address_text
@@ -72,9 +72,7 @@ def check(
         genesis = genesis_meant(settings, dao)
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
-            charter, tls_key = found.grounds.charter, found.channel.tls_key
-            inquiry = inquire(genesis, charter, key, server_nonce=found.server_nonce, tls_key=tls_key)
-            books = found.channel.check_books(inquiry.encoded())
+            books = found.channel.check_books(found.inquiry(genesis, key).encoded())
         anchor = f"{books.anchor.sequence}:{books.anchor.mac.hex()}"
         if json:
             show_json(

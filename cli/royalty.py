@@ -9,7 +9,6 @@ from cli.console import reported, show_json
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
 from cli.tables import show_table
 from cli.workplace import genesis_meant, opened_home, wallet_key
-from vault.acts import inquire
 from vault.signing import address_text
 
 app = typer.Typer(help="See what owners, treasury and operator have earned.")
@@ -42,9 +41,7 @@ def show(
         genesis = genesis_meant(settings, dao)
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
-            charter, tls_key = found.grounds.charter, found.channel.tls_key
-            inquiry = inquire(genesis, charter, key, server_nonce=found.server_nonce, tls_key=tls_key)
-            balances = found.channel.balances(inquiry.encoded())
+            balances = found.channel.balances(found.inquiry(genesis, key).encoded())
         if json:
             show_json({"account": address_text(key.address), "balances": balances})
             return

@@ -8,7 +8,6 @@ from cli.attested import Attested
 from cli.statement_files import Names, kept_statement, passage_names
 from cli.vouching import vouching_of
 from enclave.public_client import statements
-from vault.acts import inquire
 from vault.signing import SigningKey
 from vault.statement_file import StatementFile
 
@@ -24,13 +23,7 @@ def fetched(
     Raises: `NotYet` where the epoch has not closed, `AccessDenied` where the wallet has no account in it.
     """
     grounds, channel = found.grounds, found.channel
-    inquiry = inquire(
-        grounds.terms.genesis,
-        grounds.charter,
-        key,
-        server_nonce=server_nonce or found.server_nonce,
-        tls_key=channel.tls_key,
-    )
+    inquiry = found.inquiry(grounds.terms.genesis, key, server_nonce=server_nonce)
     vouching, manifests = vouching_of(grounds), [*grounds.manifests.values()]
     kept = []
     for proven, passage_key in statements(channel, inquiry.encoded(), epoch, grounds.terms):

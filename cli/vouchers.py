@@ -20,12 +20,12 @@ from cli.tables import show_table
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from enclave.verified import Grounds
 from storage.cid import Cid
-from vault.acts import inquire, open_channel
+from vault.acts import open_channel
 from vault.channel import Channel, ChannelConfig, Redeemable
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
-from vault.policy import Policy
 from vault.signing import SigningKey, address_text
+from vault.voucher_rules import VoucherRules
 
 if TYPE_CHECKING:
     from cli.attested import Attested
@@ -60,18 +60,16 @@ def channel(
         lasts_s = seconds_from(expires)
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
-            policy = _policy(found.grounds, key.address, currency)
-            if policy.vouchers is None:
-                raise AccessDenied("no policy of this treasury takes vouchers")
+            unit, rules = _terms(found.grounds, key.address, currency)
             made = open_channel(
                 genesis,
                 found.grounds.charter,
                 key,
-                policy.vouchers,
+                rules,
                 licensee=address,
                 payer=address_option(payer) if payer is not None else address,
                 signer=address_option(signer),
-                currency=policy.currency,
+                currency=unit,
                 limit=limit,
                 expires_at=wiring.clock() + lasts_s,
                 number=number,
@@ -85,7 +83,7 @@ def channel(
         for name, value in config_json(made.config).items():
             say(f"  {name} {value}")
         what = "would let" if preview else "lets"
-        say(f"it {what} {address_text(address)} promise {limit} micro-{foreign(policy.currency)} in all")
+        say(f"it {what} {address_text(address)} promise {limit} micro-{foreign(unit)} in all")
 
 
 def pay(
@@ -173,9 +171,8 @@ def vouchers(
 
 
 def listed_vouchers(found: Attested, genesis: Cid, key: SigningKey) -> list[Redeemable]:
-    """Return the vouchers that a wallet may see."""
-    nonce, tls_key = found.channel.server_nonce(), found.channel.tls_key
-    inquiry = inquire(genesis, found.grounds.charter, key, server_nonce=nonce, tls_key=tls_key)
+    """Return the vouchers that a wallet may see; the nonce is fresh, so it may follow another inquiry."""
+    inquiry = found.inquiry(genesis, key, server_nonce=found.channel.server_nonce())
     return found.channel.vouchers(inquiry.encoded())
 
 
@@ -183,7 +180,7 @@ def standing_json(paid: Paid) -> dict[str, Any]:
     """Return where a channel stands, for programs."""
     return {
         "channel": channel_json(paid.channel),
-        "promised": paid.voucher.amount if paid.voucher is not None else 0,
+        "promised": paid.amount,
         "unpaid": paid.unpaid,
         "unpaid_queries": paid.unpaid_queries,
     }
@@ -191,10 +188,10 @@ def standing_json(paid: Paid) -> dict[str, Any]:
 
 def standing_lines(paid: Paid, currency: str) -> list[str]:
     """Return where a channel stands, for people."""
-    unit, promised = f"micro-{foreign(currency)}", paid.voucher.amount if paid.voucher is not None else 0
+    promised = f"{paid.amount} of {paid.channel.limit} micro-{foreign(currency)}"
     return [
         f"channel 0x{paid.channel.id.hex()}",
-        f"  promised {promised} of {paid.channel.limit} {unit}; unpaid {paid.unpaid}, of {paid.unpaid_queries} answers",
+        f"  promised {promised}; unpaid {paid.unpaid}, of {paid.unpaid_queries} answers",
     ]
 
 
@@ -244,10 +241,13 @@ def _row(one: Redeemable) -> tuple[str, ...]:
     return f"0x{one.channel.id.hex()[:12]}…", address_text(one.channel.licensee), *amounts, ends
 
 
-def _policy(grounds: Grounds, treasury: bytes, currency: str | None) -> Policy:
-    own = {one.currency: one for one in grounds.policies.values() if one.treasury == treasury and one.vouchers}
+def _terms(grounds: Grounds, treasury: bytes, currency: str | None) -> tuple[str, VoucherRules]:
+    """Return the currency of a channel to open, and the terms of the treasury's policy in it."""
+    policies = [one for one in grounds.policies.values() if one.treasury == treasury]
+    own = {one.currency: one.vouchers for one in policies if one.vouchers is not None}
     if not own:
         raise AccessDenied(f"{address_text(treasury)} is not the treasury of a policy in force that takes vouchers")
     if currency not in own if currency is not None else len(own) > 1:
         raise AccessDenied(f"this treasury's policies are in {', '.join(sorted(own))}; say which with --currency")
-    return own[currency or next(iter(own))]
+    unit = currency if currency is not None else next(iter(own))
+    return unit, own[unit]

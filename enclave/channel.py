@@ -23,7 +23,7 @@ from vault.v1 import ledger_pb2 as ledger
 from vault.window import Anchor
 from vault.wire import error_from
 
-VOUCHERS_TIMEOUT_S = 120.0
+VOUCHERS_TIMEOUT_S: Final = 120.0
 CHECK_TIMEOUT_S: Final = 600.0  # to read a ledger of millions of entries
 
 

@@ -38,6 +38,11 @@ class Paid:
     unpaid: int
     unpaid_queries: int
 
+    @property
+    def amount(self) -> int:
+        """Return what the highest voucher is for."""
+        return self.voucher.amount if self.voucher is not None else 0
+
 
 class Payer:
     """What one client owes by its channel; safe to share among threads. One `settling` at a time."""
@@ -113,7 +118,7 @@ class Payer:
         tally = _wallet_needed(
             lambda: self._signed(session, paid, rules, is_demanded=is_demanded, is_accepting=is_accepting)
         )
-        if tally.voucher is not None and tally.amount > _amount(paid.voucher):
+        if tally.voucher is not None and tally.amount > paid.amount:
             paid = yield from self._handing(session, tally.voucher)
             self._fruitless = 0
         elif is_demanded:
@@ -226,10 +231,6 @@ def _checked(session: ClientSession, state: pb.ChannelState, credential: Credent
         unpaid=state.unpaid,
         unpaid_queries=state.unpaid_queries,
     )
-
-
-def _amount(voucher: Voucher | None) -> int:
-    return voucher.amount if voucher is not None else 0
 
 
 def _name_of(session: ClientSession) -> str:

@@ -62,7 +62,7 @@ class Promising:
         return debt
 
     def redeemable(self, person: bytes) -> list[Redeemable]:
-        """Return the last vouchers that a person may see: receiver, payer, licensee, and the charter's treasury all."""
+        """Return the last vouchers that a person may see: their own; the charter's treasury and operators see all."""
         history = self._instance.last_grounds().history
         operators = {policy.operator for policy in history.policies.values()}
         sees_all = person == history.charter.treasury or person in operators
