@@ -66,7 +66,7 @@ class TestCounts:
             entries = len(host.rows.held)
             answers = [await run.ask(TEXTS[0]) for _ in range(8)]
             assert [len(answer.passages) for answer in answers] == [1] * 8
-            assert len(host.rows.held) == entries + 8  # each is counted and charged, and none is another's repeat
+            assert len(host.rows.held) == entries + 8  # each is an entry of its own, and none a repeat
             for text in TEXTS[1:4]:
                 assert len((await run.ask(text)).passages) == 1  # all that one passage left of four
             with pytest.raises(NotYet, match="no more new passages"):
