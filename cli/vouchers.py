@@ -136,7 +136,8 @@ def signer(
 def vouchers(
     wallet: WalletOption,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Also write the claims into this new file, as JSON.")
+        Path | None,
+        typer.Option("--out", help="Also write the claims into this file, as JSON; one that is there is replaced."),
     ] = None,
     enclave: EnclaveOption = None,
     dao: GenesisOption = None,
