@@ -6,9 +6,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from storage.cid import DAG_CBOR, Cid
@@ -27,6 +25,7 @@ from tests.builders import (
     wallet,
 )
 from tests.loops import Loop
+from tests.migrated import opened_records
 from tests.people import custodian
 from vault.action import Scope
 from vault.assembly import found, put, put_decision
@@ -42,7 +41,6 @@ from vault.pinboard import Pinboard
 from vault.policy import Policy
 from vault.rate import PeerLimit
 from vault.records.board import Board as OwnBoard
-from vault.records.database import open_records
 from vault.signing import BLANK_SIGNATURE, SigningKey
 from vault.tls import TlsIdentity
 from vault.vote_delegation import ProvenDelegation, VoteDelegation
@@ -204,17 +202,8 @@ def put_all(board: Board, made: Affairs) -> None:
 def own_board(folder: Path) -> Iterator[OwnBoard]:
     """Yield an empty board of one's own, in a file of that folder."""
     path = folder / f"{secrets.token_hex(4)}.db"
-    path.write_bytes(_empty_records())
-    with open_records(f"sqlite:///{path}") as records:
+    with opened_records(path) as records:
         yield OwnBoard(records)
-
-
-@cache
-def _empty_records() -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "records.db"
-        open_records(f"sqlite:///{path}").close()
-        return path.read_bytes()
 
 
 def put_voted_head(pinboard: Pinboard, history: History, blocks: Sequence[bytes] = ()) -> None:

@@ -36,13 +36,13 @@ from enclave.service import EnclaveService
 from enclave.status import State
 from tests.enclaves import Custodians, World, attester, credential, deposit, world
 from tests.loops import WAIT_S, Loop, Naps
+from tests.migrated import opened_records
 from tests.toy import InProcessEngine
 from vault.client import CustodyClient
 from vault.custody_server import custody_server
 from vault.earnings import EPOCH_S
 from vault.lease import ledger_id
 from vault.license import Deposit
-from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.signing import SigningKey
 from vault.tls import TlsIdentity
@@ -193,7 +193,7 @@ class Deployment:
         self._closing = closing
         for custodian in self.custodians:
             closing.callback(custodian.stop)
-        self.records = closing.enter_context(open_records(f"sqlite:///{folder}/enclave.db"))
+        self.records = closing.enter_context(opened_records(folder / "enclave.db"))
         self.enclave: RunningEnclave
 
     def services(self) -> list[CustodyClient]:

@@ -24,6 +24,7 @@ from storage.model import Blobs
 from storage.unixfs import add_file
 from tests import builders
 from tests.builders import TEXTS, SealedDataset, dao, published, sealed_dataset, seeded, wallet, with_blocks
+from tests.migrated import opened_records
 from tests.people import DAY_S, NOW, Dao
 from vault import acts
 from vault.charter import Custodian
@@ -38,7 +39,6 @@ from vault.license import Delegation, Deposit, License
 from vault.machine import MachineKey
 from vault.policy import AcceptedTee, Policy
 from vault.records.custody import CustodyRecords
-from vault.records.database import open_records
 from vault.release import HandBack, LeaseRequest, ShareRelease, StateDeposit
 from vault.signing import SigningKey
 
@@ -176,7 +176,7 @@ class Custodians:
         return [LocalCustodian(custody) for custody in self.all]
 
     def _started(self, index: int) -> Custody:
-        records = self._open.enter_context(open_records(f"sqlite:///{self._folder}/custodian{index}.db"))
+        records = self._open.enter_context(opened_records(self._folder / f"custodian{index}.db"))
         return Custody(
             self.world.dao.custodians[index],  # type: ignore[arg-type]  # the same two keys
             CustodyRecords(records),

@@ -12,6 +12,7 @@ from storage.http_place import HttpPlace
 from storage.pdp import PdpProvider
 from storage.warm_storage import EPOCH_S, GENESIS, WarmStorage, data_set_of, prices_of
 from tests.copies import Clock, Kept, holding, kept
+from tests.migrated import opened_records
 from tests.people import wallet
 from tests.storage.pdp_node import EPOCH
 from tests.storage.warm_node import CHAIN_ID, CONTRACT, PAYEE, WarmNode
@@ -19,7 +20,7 @@ from vault.copies.block_place import BlockPlace
 from vault.copies.model import CopyState, Kind
 from vault.copies.piece_notes import Account
 from vault.copies.piece_place import PiecePlace
-from vault.records.database import Records, open_records
+from vault.records.database import Records
 
 OWNER = wallet("owner")
 NOW = GENESIS[CHAIN_ID] + EPOCH * EPOCH_S
@@ -28,7 +29,7 @@ PIECE_BYTES = 2_200_000  # so that the dataset takes two
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
-    with open_records(f"sqlite:///{tmp_path}/records.db") as records:
+    with opened_records(tmp_path / "records.db") as records:
         yield records
 
 

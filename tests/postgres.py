@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from sqlalchemy import make_url
 
 START_S_MAX = 60
 
@@ -31,13 +32,14 @@ class Cluster:
     def url(self, database: str, *, password: str | None = None) -> str:
         return f"postgresql+psycopg://coffer:{password or self.password}@/{database}?host={self.folder}"
 
-    def create_database(self) -> str:
-        """Return the URL of an empty database of its own."""
+    def create_database(self, like: str | None = None) -> str:
+        """Return the URL of a database of its own: empty, or a copy of one whose URL is given and nobody uses."""
+        template = make_url(like).database if like else "template1"
         name = f"test_{secrets.token_hex(8)}"
         with psycopg.connect(
             host=str(self.folder), user="coffer", password=self.password, dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
         return self.url(name)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.migrated import copy_empty_records
 from tests.postgres import Cluster, NoPostgres, private_cluster
 from vault.records.database import Records, open_records
 
@@ -21,13 +22,24 @@ def postgres_cluster() -> Iterator[Cluster]:
         pytest.skip(str(reason))
 
 
+@pytest.fixture(scope="session")
+def postgres_template(postgres_cluster: Cluster) -> str:
+    """The URL of a database of empty records, to copy."""
+    url = postgres_cluster.create_database()
+    open_records(url).close()
+    return url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, of either kind."""
+    """The URL of a database of either kind: an empty one, or of empty records where a test asks for `records` too."""
+    is_migrated = "records" in request.fixturenames
     if request.param == "sqlite":
+        if is_migrated:
+            copy_empty_records(tmp_path / "records.db")
         return f"sqlite:///{tmp_path}/records.db"
     cluster: Cluster = request.getfixturevalue("postgres_cluster")
-    return cluster.create_database()
+    return cluster.create_database(request.getfixturevalue("postgres_template") if is_migrated else None)
 
 
 @pytest.fixture

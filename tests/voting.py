@@ -12,6 +12,7 @@ from enclave.attestation.appraise import EvidenceAppraiser
 from storage.cid import Cid
 from storage.memory import MemoryBlobs
 from tests import builders
+from tests.migrated import opened_records
 from tests.people import NOW, Dao, dao, wallet
 from vault.acknowledgment import Acknowledgment
 from vault.action import Action, Scope, revocation
@@ -23,7 +24,6 @@ from vault.custody import Custody
 from vault.errors import VaultError
 from vault.history import History
 from vault.records.custody import CustodyRecords
-from vault.records.database import open_records
 
 DELAY_S, PERIOD_S, EXTENSION_S, ROUND_S, TIMELOCK_S = 60, 3600, 600, 10, 1800
 VOTING: dict[str, Any] = {
@@ -138,7 +138,7 @@ class Electorate:
 
     def started(self, index: int, records: Path, *, restored_at: int | None = None) -> Custody:
         """Start a custodian over records, which are made where there are none."""
-        store = CustodyRecords(self._closing.enter_context(open_records(f"sqlite:///{records}")))
+        store = CustodyRecords(self._closing.enter_context(opened_records(records)))
         if restored_at is not None:
             store.mark_restored(restored_at)
         keys = self.dao.custodians[index]

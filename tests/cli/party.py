@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import typer.testing
 from click.testing import Result
 from typer.testing import CliRunner
 
@@ -14,6 +16,9 @@ from cli.main import app
 
 PASSWORD = "correct horse"  # noqa: S105
 LIGHT = "4096"  # scrypt's n: a standard keystore would cost a second and 256 MiB
+
+# Typer builds the whole tree of commands for each one that is run: longer than most take, and the same every time.
+typer.testing._get_command = cache(typer.testing._get_command)
 
 
 @dataclass

@@ -12,6 +12,8 @@ from storage.cid import DAG_CBOR, Cid
 from storage.memory import MemoryBlobs
 from tests.boards import Affairs, affairs, put_all, put_chain, put_open, served
 from tests.builders import NOW, ballot, vote, voters
+from tests.migrated import opened_records
+from tests.postgres import Cluster
 from vault import board as board_module
 from vault import listed_board
 from vault.assembly import fetch_from, history_of, put, roll_of
@@ -21,7 +23,7 @@ from vault.errors import AccessDenied, ForkedHistory, MalformedObject, StaleStat
 from vault.folder_board import FolderBoard
 from vault.records import board as records_module
 from vault.records.board import Board as OwnBoard
-from vault.records.database import open_records
+from vault.records.database import Records, open_records
 
 pytest_plugins = ["tests.records"]
 
@@ -36,15 +38,19 @@ def opened(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Iterato
     if kind == "folder":
         yield FolderBoard(tmp_path / "board")
         return
-    url = f"sqlite:///{tmp_path}/records.db"
-    if kind == "postgresql":
-        url = request.getfixturevalue("postgres_cluster").create_database()
-    with open_records(url) as records:
+    with _records(kind, request, tmp_path) as records:
         if kind != "service":
             yield OwnBoard(records)
             return
         with served(OwnBoard(records)) as client:
             yield client
+
+
+def _records(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> Records:
+    if kind != "postgresql":
+        return opened_records(tmp_path / "records.db")
+    cluster: Cluster = request.getfixturevalue("postgres_cluster")
+    return open_records(cluster.create_database(request.getfixturevalue("postgres_template")))
 
 
 @pytest.fixture(params=["sqlite", "postgresql", "folder", "service"])

@@ -14,6 +14,7 @@ from storage.memory import MemoryBlobs
 from storage.model import Blobs
 from tests.copies import PLAN, Clock, Kept, blocks, dataset, holding, kept
 from tests.faults import Counted, Faulty, FlippedBit, Forgetful, Full, Missing, Swapped, Unavailable
+from tests.migrated import opened_records
 from tests.people import NOW
 from tests.storage.stuck import stuck
 from vault.copies.model import CopyState, Kind
@@ -21,12 +22,12 @@ from vault.copies.sampling import read_sample
 from vault.copies.status import copies_of
 from vault.copies.watching import watch
 from vault.errors import StaleState
-from vault.records.database import Records, open_records
+from vault.records.database import Records
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
-    with open_records(f"sqlite:///{tmp_path}/records.db") as records:
+    with opened_records(tmp_path / "records.db") as records:
         yield records
 
 

@@ -15,6 +15,7 @@ from storage.memory import MemoryBlobs
 from storage.pinning import PinningService
 from tests.copies import PLAN, Kept, blocks, dataset, holding, kept
 from tests.faults import Faulty, FlippedBit, Missing
+from tests.migrated import opened_records
 from tests.people import NOW
 from tests.storage.gateway_node import gateway_over
 from tests.storage.pinning_node import TOKEN, PinningNode
@@ -22,14 +23,14 @@ from tests.storage.web_node import Asked, WebNode, answered
 from vault.copies.block_place import BlockPlace
 from vault.copies.model import CopyState, Kind
 from vault.copies.pin_place import PinPlace
-from vault.records.database import Records, open_records
+from vault.records.database import Records
 
 ORIGIN = "/ip4/203.0.113.7/tcp/4001/p2p/12D3KooWOwner"
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
-    with open_records(f"sqlite:///{tmp_path}/records.db") as records:
+    with opened_records(tmp_path / "records.db") as records:
         yield records
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from threading import Lock
 from typing import Final
 
@@ -24,17 +25,13 @@ def migrate(connection: Connection, place: str) -> None:
 
     Raises: RecordsUnavailable: the schema is newer than this code, or its tables belong to something else.
     """
-    config = Config()
-    config.set_main_option("script_location", "vault:migrations")
-    config.set_main_option("path_separator", "os")
-    config.attributes["connection"] = connection
-    revisions = ScriptDirectory.from_config(config)
+    known, heads = _revisions()
     applied = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_heads()
-    if set(applied) - {script.revision for script in revisions.walk_revisions()}:
+    if set(applied) - known:
         raise RecordsUnavailable(
             f"the records in {place} were written by a newer version of this software: upgrade it, then start again"
         )
-    if set(applied) == set(revisions.get_heads()):
+    if set(applied) == heads:
         return
     taken = set(Table.metadata.tables) & set(inspect(connection).get_table_names())
     if not applied and taken:
@@ -42,5 +39,21 @@ def migrate(connection: Connection, place: str) -> None:
             f"the database at {place} already holds tables of another application ({', '.join(sorted(taken))}):"
             " give the records a database of their own"
         )
+    config = _config()
+    config.attributes["connection"] = connection
     with _one_at_a_time:
         command.upgrade(config, "head")
+
+
+@cache
+def _revisions() -> tuple[frozenset[str], frozenset[str]]:
+    """Return all revisions that this code knows, and the last ones; read once, since every opening asks."""
+    revisions = ScriptDirectory.from_config(_config())
+    return frozenset(script.revision for script in revisions.walk_revisions()), frozenset(revisions.get_heads())
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", "vault:migrations")
+    config.set_main_option("path_separator", "os")
+    return config

@@ -16,6 +16,7 @@ from storage.memory import MemoryBlobs
 from tests.boards import NOW, affairs, own_board, put_all
 from tests.governing import batch, carried_out, choice
 from tests.loops import Loop
+from tests.migrated import opened_records
 from tests.people import Dao, dao
 from tests.voting import DELAY_S, VOTING, Electorate, pages, proposal, vote, voting_dao
 from vault.acknowledgment import Acknowledgment
@@ -35,7 +36,6 @@ from vault.pinboard import Pinboard
 from vault.proposals import OPEN_MAX
 from vault.rate import PeerLimit, names_of
 from vault.records.custody import CustodyRecords
-from vault.records.database import open_records
 from vault.tls import TlsIdentity
 from vault.vote_delegation import CHOICES_MAX
 from vault.vote_sync import VoteSync
@@ -57,7 +57,7 @@ class TestDaos:
     def test_a_custodian_that_is_for_certain_daos_takes_no_other(self, tmp_path: Path) -> None:
         made = voting_dao(1)
         keys = made.custodians[0]
-        with open_records(f"sqlite:///{tmp_path}/custodian.db") as records:
+        with opened_records(tmp_path / "custodian.db") as records:
 
             def started(only: frozenset[Cid] | None) -> Custody:
                 return Custody(
@@ -132,7 +132,7 @@ class TestDaos:
         """Nothing of a DAO that entrusted it with nothing is on disk; a start later, it knew none."""
         made = voting_dao(1)
         keys = made.custodians[0]
-        with open_records(f"sqlite:///{tmp_path}/custodian.db") as records, own_board(tmp_path) as own:
+        with opened_records(tmp_path / "custodian.db") as records, own_board(tmp_path) as own:
             custody = Custody(
                 CustodianKeys(signing=keys.signing, hpke=keys.hpke),
                 CustodyRecords(records),

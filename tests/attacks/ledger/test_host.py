@@ -13,11 +13,11 @@ from tests.attacks.ledger.failing import FailingJournal
 from tests.builders import seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import PRICE, credential, deposit, world
+from tests.migrated import opened_records
 from vault.errors import CreditExhausted, ForkedHistory, LedgerTampered, RecordsUnavailable, RequestConflict
 from vault.lease import EMPTY_ANCHOR, ledger_id
 from vault.ledger import Books
 from vault.ledger_seal import LedgerSeal
-from vault.records.database import open_records
 from vault.records.journal import Journal
 
 WORLD = world()
@@ -74,7 +74,7 @@ class TestFailingDatabase:
 
     @pytest.fixture
     def deployment(self, tmp_path: Path) -> Iterator[Deployment]:
-        with open_records(f"sqlite:///{tmp_path}/journal.db") as records:
+        with opened_records(tmp_path / "journal.db") as records:
             journal = FailingJournal(Journal(records, LEDGER))
             with deployed(tmp_path, WORLD, journal=journal) as deployment:
                 deployment.add_credit(1_000)

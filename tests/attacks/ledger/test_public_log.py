@@ -23,6 +23,7 @@ from tests.builders import resigned, seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import world
 from tests.loops import WAIT_S
+from tests.migrated import opened_records
 from tests.settled import EPOCH_S, ask, close_epoch, royalty_deployment, take_back
 from vault.acts import inquire
 from vault.errors import AccessDenied, ForkedHistory, InvalidSignature, MalformedObject, NotYet
@@ -30,7 +31,6 @@ from vault.lease import ledger_id
 from vault.machine import MachineKey
 from vault.merkle_log import MerkleLog
 from vault.receipt import receipt_digest
-from vault.records.database import open_records
 from vault.records.journal import Journal
 from vault.signing import SigningKey
 from vault.transparency import TreeHead, receipt_leaf, refund_leaf, require_extends
@@ -202,7 +202,7 @@ class TestAHead:
 
     def test_shows_nothing_that_is_not_durable(self, tmp_path: Path) -> None:
         setting = world()
-        with open_records(f"sqlite:///{tmp_path}/journal.db") as records, ThreadPoolExecutor() as pool:
+        with opened_records(tmp_path / "journal.db") as records, ThreadPoolExecutor() as pool:
             journal = FailingJournal(Journal(records, ledger_id(setting.genesis)))
             with deployed(tmp_path, setting, journal=journal) as deployment, deployment.client() as client:
                 deployment.add_credit(1_000)

@@ -17,10 +17,10 @@ from tests.builders import seeded, wallet
 from tests.deployment import Deployment, deployed
 from tests.enclaves import PRICE, credential, deposit, world
 from tests.loops import WAIT_S
+from tests.migrated import opened_records
 from vault.errors import ForkedHistory, RecordsUnavailable, RequestConflict
 from vault.lease import Anchor, ledger_id
 from vault.receipt import verified_receipt
-from vault.records.database import open_records
 from vault.records.journal import Journal
 
 WORLD = world()
@@ -29,7 +29,7 @@ LEDGER = ledger_id(WORLD.genesis)
 
 @pytest.fixture
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
-    with open_records(f"sqlite:///{tmp_path}/journal.db") as records:
+    with opened_records(tmp_path / "journal.db") as records:
         journal = FailingJournal(Journal(records, LEDGER))
         with deployed(tmp_path, WORLD, journal=journal) as deployment:
             deployment.add_credit(1_000)

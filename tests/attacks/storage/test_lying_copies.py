@@ -22,18 +22,19 @@ from storage.unixfs.entry import FileEntry
 from storage.unixfs.read import DEPTH_MAX
 from tests.copies import Kept, blocks, dataset, holding, kept
 from tests.faults import Endless, Faulty, FlippedBit, Swapped, Truncated
+from tests.migrated import opened_records
 from vault.copies.model import CopyState
 from vault.copies.sampling import read_sample
 from vault.copies.status import copies_of
 from vault.errors import MalformedObject
-from vault.records.database import Records, open_records
+from vault.records.database import Records
 
 SEGMENT_BLOCK = list(blocks())[2]
 
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:
-    with open_records(f"sqlite:///{tmp_path}/records.db") as records:
+    with opened_records(tmp_path / "records.db") as records:
         yield records
 
 
