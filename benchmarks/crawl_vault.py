@@ -143,7 +143,7 @@ class Vault:
 
     async def _given(self, asked: Asked) -> Given:
         query = asked.query
-        with self.desk.reserved(asked) as room:
+        with self.desk.reserved(asked, at=self.at) as room:
             (found,) = self.engine.search(
                 [Ask(text=query.text, vector=query.vector, datasets=room.datasets, k=query.k, options=query.options)]
             )

@@ -170,7 +170,7 @@ class Desk:
         asked, body, found = question
         licensee, request, meter = asked.license.licensee, asked.query.request, self._meter
         assert await meter.answered(licensee, request, body) is None
-        with meter.reserved(asked) as room:
+        with meter.reserved(asked, at=AT) as room:
             assert await meter.answered(licensee, request, body) is None
             booked = meter.book_answer(asked, found, VECTOR, GROUNDS, at=AT, room=room)
         return (await meter.metered(booked)).receipt

@@ -19,6 +19,7 @@ from storage.cid import Cid
 from storage.errors import StorageError
 from vault.attribution import Attribution
 from vault.codec import INTEGER_MAX
+from vault.currency import CURRENCY
 from vault.dataset import DatasetRef
 from vault.errors import MalformedObject, VaultError
 from vault.licensees import Licensees
@@ -30,7 +31,7 @@ from vault.voucher_rules import VoucherRules
 
 MICRO = 10**6
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_CURRENCY = re.compile(r"[A-Z0-9]{1,12}")
+_CURRENCY = re.compile(CURRENCY)
 _MONEY = re.compile(MONEY)
 _COUNT = re.compile(r"[0-9]{1,19}")
 Found = TypeVar("Found")

@@ -9,6 +9,7 @@ import typer
 
 from cli import receipt_audit, wiring
 from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
+from cli.given_files import RECEIPT, given_files
 from cli.home import settings_from
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption
 from cli.quantities import counted
@@ -46,7 +47,9 @@ def group() -> None:
 
 @app.command("verify")
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Receipt files, as coffer query saves them.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Receipt files, as coffer query saves them; a folder for all in it.")
+    ],
     dao: GenesisOption = None,
     chain: ChainOption = None,
     allow_simulated: SimulatedOption = False,
@@ -65,7 +68,7 @@ def verify(
         check = ReceiptCheck(genesis, judge, allow_simulated=allow_simulated, chain=counting)
         reader = ReceiptReader()
         results: list[dict[str, Any]] = []
-        for path in files:
+        for path in given_files(files, RECEIPT):
             if not json:
                 out.print(foreign(str(path)), soft_wrap=True)
             results.append(_verified(path, check, reader, is_json=json))

@@ -10,11 +10,12 @@ import typer
 
 from cli import wiring
 from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
+from cli.given_files import STATEMENT, given_files
 from cli.home import settings_from
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, SimulatedOption, WalletOption
 from cli.quantities import counted
 from cli.royalty_chart import show_chart
-from cli.sealed_files import write_private
+from cli.sealed_files import require_folder_of, write_private
 from cli.statement_files import Names, earlier_statements, read_statement, statements_table, unchained
 from cli.vouchers import claim_json, listed_vouchers
 from cli.workplace import genesis_meant, opened_home, wallet_key
@@ -66,7 +67,10 @@ def statement(
 
 
 def verify(
-    files: Annotated[list[Path], typer.Argument(help="Statement files, as coffer royalty statement keeps them.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Statement files, as coffer royalty statement keeps them; a folder for all in it."),
+    ],
     dao: GenesisOption = None,
     allow_simulated: SimulatedOption = False,
     home: HomeOption = None,
@@ -81,7 +85,7 @@ def verify(
         genesis, judge = genesis_meant(settings, dao), wiring.appraiser(settings)
         results: list[dict[str, Any]] = []
         held: list[StatementFile] = []
-        for path in files:
+        for path in given_files(files, STATEMENT):
             if not json:
                 out.print(foreign(str(path)), soft_wrap=True)
             results.append(_verified(path, genesis, judge, held, allow_simulated=allow_simulated, is_json=json))
@@ -97,7 +101,7 @@ def verify(
 
 
 def export(
-    files: Annotated[list[Path], typer.Argument(help="Statement files; those you have verified.")],
+    files: Annotated[list[Path], typer.Argument(help="Statement files, or folders of them; those you have verified.")],
     csv: Annotated[str, typer.Option("--csv", help="The table's file; - for stdout.")] = "-",
 ) -> None:
     """Write statements as one table: a row for each passage, and one each for the rest, refunds and debts.
@@ -105,12 +109,15 @@ def export(
     What is due for an epoch is the sum of its rows. Passages bear their names where the .passages file is there.
     """
     with reported():
-        table = statements_table(files)
+        if csv != "-":
+            require_folder_of(Path(csv))
+        given = given_files(files, STATEMENT)
+        table = statements_table(given)
         if csv == "-":
             sys.stdout.write(table)
             return
         write_private(Path(csv), table.encode())
-        say(f"{len(files)} statements in {foreign(csv)}")
+        say(f"{counted(len(given), 'statement')} in {foreign(csv)}")
 
 
 def _verified(

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Final
 
 from cli.sealed_files import read_bounded, write_private
+from storage.cid import Cid
+from storage.errors import InvalidCid
 from vault.errors import InvalidReceipt, MalformedObject, VaultError
 from vault.manifest import Manifest
-from vault.statement import THE_REST, Statement, blinded
+from vault.statement import THE_REST, Settlement, Statement, blinded
 from vault.statement_file import FILE_BYTES_MAX, StatementFile, verify_chain
 
 NAMES_BYTES_MAX: Final = 8 << 20
@@ -67,10 +69,10 @@ def known_names(path: Path) -> Names:
     """Return what the passages of a statement's file are, where that was kept beside it."""
     try:
         known = json.loads(read_bounded(_names_path(path), NAMES_BYTES_MAX))
-        return {str(name): (str(manifest), int(index)) for name, (manifest, index) in known.items()}
+        return {str(name): (str(Cid.parse(manifest)), int(index)) for name, (manifest, index) in known.items()}
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError, AttributeError, RecursionError) as error:
+    except (InvalidCid, ValueError, TypeError, AttributeError, RecursionError, OverflowError) as error:
         raise MalformedObject(f"{_names_path(path)} is not what was kept beside the statement; move it away") from error
 
 
@@ -85,13 +87,7 @@ def read_statement(path: Path) -> StatementFile:
 def table_rows(file: StatementFile, names: Names) -> Iterator[tuple[object, ...]]:
     """Yield a statement's rows under `COLUMNS`; they add up to what is due for its epoch."""
     one, settlement = file.statement, file.settlement
-    head = (
-        one.epoch,
-        settlement.began_at,
-        settlement.at,
-        one.account,
-        one.currency.lstrip("=+-@\t\r"),
-    )  # never a formula
+    head = (one.epoch, settlement.began_at, settlement.at, one.account, one.currency)
     for line in one.lines:
         manifest, index = names.get(line.passage.hex(), ("", ""))
         what = "rest" if line.passage == THE_REST else "passage"
@@ -113,8 +109,15 @@ def statements_table(paths: Iterable[Path]) -> str:
 
 def unchained(held: Iterable[StatementFile]) -> str | None:
     """Return what does not fit between statements that follow one another, if anything."""
-    ordered = sorted({(one.statement.account, one.statement.epoch): one for one in held}.items())
-    for (_, one), (_, later) in pairwise(ordered):
+    settlements: dict[int, Settlement] = {}
+    known: dict[tuple[str, int], StatementFile] = {}
+    for file in held:
+        account, epoch, settlement = file.statement.account, file.statement.epoch, file.settlement
+        if settlements.setdefault(epoch, settlement) != settlement:
+            return f"epoch {epoch}: two settlements of it were signed"
+        if known.setdefault((account, epoch), file).statement != file.statement:
+            return f"epoch {epoch}: two statements of {account} were made for it"
+    for (_, one), (_, later) in pairwise(sorted(known.items())):
         if (one.statement.account, one.statement.epoch + 1) == (later.statement.account, later.statement.epoch):
             try:
                 verify_chain(one.statement, later.statement)

@@ -25,7 +25,7 @@ from vault.channel import Channel, ChannelConfig, Redeemable
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
 from vault.signing import SigningKey, address_text
-from vault.voucher_rules import VoucherRules
+from vault.voucher_rules import VoucherRules, rules_of
 
 if TYPE_CHECKING:
     from cli.attested import Attested
@@ -244,11 +244,12 @@ def _row(one: Redeemable) -> tuple[str, ...]:
 
 def _terms(grounds: Grounds, treasury: bytes, currency: str | None) -> tuple[str, VoucherRules]:
     """Return the currency of a channel to open, and the terms of the treasury's policy in it."""
-    policies = [one for one in grounds.policies.values() if one.treasury == treasury]
-    own = {one.currency: one.vouchers for one in policies if one.vouchers is not None}
+    policies = [*grounds.policies.values()]
+    own = {one.currency for one in policies if one.treasury == treasury and one.vouchers is not None}
     if not own:
         raise AccessDenied(f"{address_text(treasury)} is not the treasury of a policy in force that takes vouchers")
-    if currency not in own if currency is not None else len(own) > 1:
+    unit = currency if currency is not None else min(own)
+    rules = rules_of(policies, treasury, unit)
+    if rules is None or (currency is None and len(own) > 1):
         raise AccessDenied(f"this treasury's policies are in {', '.join(sorted(own))}; say which with --currency")
-    unit = currency if currency is not None else next(iter(own))
-    return unit, own[unit]
+    return unit, rules

@@ -26,10 +26,8 @@ class Channels:
 
     def require_promised(self, asked: Asked, account: str, *, held: int, at: int) -> None:
         """Raise `VoucherDue` or `CreditExhausted` unless an answer is paid for, or may stay unpaid for now."""
-        books = self._kept.books
-        if books.promises.of(account) is not None:
-            racing, price = self._allowance.on_their_way(asked.license.licensee), asked.permit.price_max
-            require_promised(books, account, asked.policy.vouchers, price=price, held=held, racing=racing, at=at)
+        racing, price = self._allowance.on_their_way(asked.license.licensee), asked.permit.price_max
+        require_promised(self._kept.books, account, asked.policy.vouchers, price=price, held=held, racing=racing, at=at)
 
     def debt(self, account: str) -> Debt | None:
         """Return what an account owes by its channel."""

@@ -7,6 +7,7 @@ any more until the books have been read again from the rows, whichever of them t
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
@@ -16,7 +17,7 @@ from enclave.kept_books import KeptBooks
 from vault.booking import Booking, booking_of
 from vault.earnings import Earnings, close_entry
 from vault.entry import Entry
-from vault.errors import ForkedHistory, RecordsUnavailable, VaultError
+from vault.errors import ForkedHistory, RecordsUnavailable, ServiceUnavailable, VaultError
 from vault.ledger import Books, Effect
 from vault.ledger_seal import LedgerSeal
 from vault.merkle_log import MerkleLog
@@ -76,6 +77,7 @@ class DurableBooks:
         self._commit = GroupCommit(self._write, self._durable, claimed, sign)
         self._reading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[Checked] | None = None
+        self._is_closing = threading.Event()
 
     @property
     def books(self) -> Books:
@@ -192,8 +194,14 @@ class DurableBooks:
 
     def _summed(self, sequence: int) -> Sums:
         """Return what the rows come to, up to this entry; changes nothing of ours."""
-        kept = KeptBooks(self._seal)
-        if sequence and not any(booking.sequence == sequence for booking, _ in kept.read(self._journal.rows())):
+        kept, last = KeptBooks(self._seal), 0
+        for booking, _ in kept.read(self._journal.rows()) if sequence else ():
+            if self._is_closing.is_set():
+                raise ServiceUnavailable("the enclave is closing its books, and ended the check")
+            last = booking.sequence
+            if last == sequence:
+                break
+        if last < sequence:
             raise ForkedHistory(
                 f"the database ends at entry {kept.books.last_sequence}, but this enclave has booked entry {sequence}; "
                 "restore the newer database"
@@ -213,8 +221,11 @@ class DurableBooks:
         await self._read_again()
 
     async def close(self) -> None:
-        """Book no more, and wait for what was booked."""
+        """Book no more, end a check that runs, and wait for what was booked."""
+        self._is_closing.set()
         await self._commit.close()
+        if self._checking is not None:
+            await asyncio.wait({self._checking})
 
     async def _read_again(self, *, at_most_s: float | None = None) -> None:
         reading = self._begin_reading()

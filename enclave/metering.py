@@ -25,7 +25,6 @@ from enclave.royalties import Royalties
 from enclave.selection import Room
 from storage.cid import Cid
 from vault.booking import booking_of
-from vault.codec import INTEGER_MAX
 from vault.earnings import EPOCH_S
 from vault.entry import Entry, SealedVectors
 from vault.errors import RequestConflict
@@ -190,11 +189,11 @@ class Meter:
         """Return how many answers a licensee has had, and how many more of its questions are on their way."""
         return self.books.receipt_chain(licensee)[0], self._allowance.on_their_way(licensee)
 
-    def reserved(self, asked: Asked, *, at: int = INTEGER_MAX) -> Reservation:
+    def reserved(self, asked: Asked, *, at: int) -> Reservation:
         """Keep room for one answer while the block runs, and hold the most it could cost; give what it may bring.
 
         Args:
-            at: UTC seconds; at the end of time no payment channel is in force.
+            at: UTC seconds; a payment channel that has ended by then pays for nothing.
         Raises, before anything is searched (rule O3): `BudgetExhausted`, `CreditExhausted`, `VoucherDue`;
             `WindowUsedUp`, which a renewal mends; `AccessDenied` where the charter's window is smaller than the price.
         """

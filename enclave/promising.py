@@ -13,6 +13,7 @@ from vault.errors import AccessDenied
 from vault.policy import Policy
 from vault.royalty import licensee_account
 from vault.unpaid import Debt
+from vault.voucher_rules import rules_of
 
 
 class Promising:
@@ -29,16 +30,16 @@ class Promising:
         """
         instance, grounds, meter = self._instance, self._instance.serving(), self._instance.meter()
         channel.verify(grounds.history.charter.domain(instance.genesis))
-        policy = _policy_of(channel, [*grounds.history.policies.values()])
-        rules = policy.vouchers
+        treasury = channel.config.receiver
+        rules = rules_of(grounds.history.policies.values(), treasury, channel.currency)
         if rules is None:
             raise AccessDenied("no policy in force takes vouchers in this currency, to this treasury")
         channel.require_for(
             rules,
             genesis=instance.genesis,
             ledger=instance.ledger,
-            treasury=policy.treasury,
-            currency=policy.currency,
+            treasury=treasury,
+            currency=channel.currency,
         )
         await self._in_window(lambda: meter.channels.open(channel, rules, at=instance.now()))
         for _ in range(RENEWALS_MAX):
@@ -87,11 +88,3 @@ class Promising:
             except WindowUsedUp:
                 await self._instance.renewal()
         await book()
-
-
-def _policy_of(channel: Channel, policies: list[Policy]) -> Policy:
-    """Return the policy by whose terms a channel is to be judged."""
-    own = [one for one in policies if (one.treasury, one.currency) == (channel.config.receiver, channel.currency)]
-    if not own:
-        raise AccessDenied("the channel is not signed by the treasury of a policy in force, or in its currency")
-    return max(own, key=lambda policy: policy.vouchers.unpaid_max if policy.vouchers is not None else -1)

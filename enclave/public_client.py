@@ -117,18 +117,26 @@ class LogClient:
 
 
 def log_proofs(
-    log: LogClient, head: TreeHead, receipts: Iterable[Held], settlements: Iterable[Settlement]
+    log: LogClient,
+    head: TreeHead,
+    receipts: Iterable[Held],
+    settlements: Iterable[Settlement],
+    shorter: Iterable[int] = (),
 ) -> tuple[tuple[LeafProof, ...], tuple[RefundProof, ...], tuple[Earlier, ...]]:
     """Return what an audit of these needs of the log, unverified: proofs of leaves, of refunds, of earlier sizes.
 
     Where a receipt of a chain is not given, the next one names it; where the log shows its refund, that is proven too.
+
+    Args:
+        shorter: sizes of logs that this one should begin with.
     """
     held = list(receipts)
     indices = sorted({one.receipt.entry - 1 for one in held if 1 <= one.receipt.entry <= head.size})
     leaves = tuple(log.paths(indices, head.size))
     digests = {one.digest for one in held} | {one.receipt.previous for one in held} - {FIRST_PREVIOUS}
     refunds = tuple(log.refunds(sorted(digests), head.size))
-    sizes = sorted({one.last for one in settlements if one.last <= head.size} | {log.witnessed})
+    wanted = {*(one.last for one in settlements), *shorter}
+    sizes = sorted({size for size in wanted if size <= head.size} | {log.witnessed})
     earlier = tuple(Earlier(size=size, proof=log.consistency(size, head.size)) for size in sizes)
     return leaves, refunds, earlier
 

@@ -191,7 +191,7 @@ class Load:
         if before is not None:
             receipt = await self._meter.receipt(before)
         else:
-            with self._meter.reserved(asked) as room:
+            with self._meter.reserved(asked, at=NOW) as room:
                 booked = self._meter.book_answer(
                     asked, self._found[: query.k], bytes(64), self._grounds, at=self._now(), room=room
                 )

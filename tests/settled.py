@@ -49,9 +49,11 @@ class Told:
     receipts: tuple[ReceiptFile, ...]
     statements: tuple[StatementFile, ...]
     log: LogFile | None
+    logs: tuple[LogFile, ...] = ()  # others
 
     def audited(self) -> Audited:
-        return audited([held_receipt(file) for file in self.receipts], self.statements, self.log)
+        logs = [*self.logs, *([self.log] if self.log is not None else [])]
+        return audited([held_receipt(file) for file in self.receipts], self.statements, logs)
 
     def held(self) -> list[Held]:
         return [held_receipt(file) for file in self.receipts]

@@ -25,7 +25,7 @@ def require_weights(
     known: set[str] = set()
     for rank, (weight, score, body) in enumerate(zip(weights, scores, bodies, strict=True)):
         words = normalized(lasting_words(body))
-        allowed = {weight_of(by, rank, score)} if words not in known or redacts else set()
-        if weight not in allowed | ({0} if rank else set()):
+        may_count = words not in known or redacts
+        if not (may_count and weight == weight_of(by, rank, score)) and not (weight == 0 and rank):
             raise InvalidReceipt(f"weights: passage {rank + 1} counts {weight}, and the policy splits by {by}")
         known.add(words)

@@ -8,7 +8,7 @@ could not judge for want of an object. Nothing here trusts the enclave that made
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from vault.errors import VaultError
@@ -24,12 +24,14 @@ from vault.transparency import receipt_leaf, refund_leaf
 from vault.witness import witnessed_size
 
 
-def audited(receipts: Sequence[Held], statements: Sequence[StatementFile], log: LogFile | None) -> Audited:
+def audited(receipts: Sequence[Held], statements: Sequence[StatementFile], logs: Sequence[LogFile]) -> Audited:
     """Return what does not fit, what does, and what could not be judged.
 
     Args:
-        receipts, statements, log: verified each by itself, all of one DAO.
+        receipts, statements, logs: verified each by itself, all of one DAO. The longest log is the one that receipts
+            are looked up in.
     """
+    log, *shorter = sorted(logs, key=lambda one: one.head.size, reverse=True) or (None,)
     found = Audited()
     unique = list({one.digest: one for one in receipts}.values())
     settlements = _settlements(statements, found)
@@ -40,6 +42,7 @@ def audited(receipts: Sequence[Held], statements: Sequence[StatementFile], log: 
         found.open.append("the log: no log file was given, so a receipt may be missing from it")
     else:
         _check_log(unique, settlements, log, found)
+        _check_logs(log, [one for one in shorter if one is not None], found)
     _check_epochs(statements, settlements, found)
     check_payments(unique, statements, settlements, refunded, found)
     _check_charged(unique, settlements, refunded, found)
@@ -81,18 +84,14 @@ def _check_chains(receipts: Iterable[Held], refunded: Refunds, found: Audited) -
         if other is not one:
             found.findings.append(Finding(Lie.FORKED, f"there are two of {one.name}"))
     for licensee, chain in by_licensee.items():
-        first, last = min(chain), max(chain)
+        numbers = sorted(chain)
+        first, last = numbers[0], numbers[-1]
         known = {FIRST_PREVIOUS}
-        for number in range(1, last + 1):
-            later = chain.get(number + 1)
-            if number not in chain:
-                is_refunded = later is not None and later.receipt.previous in refunded
-                if not is_refunded:
-                    about = f"receipt {number} of 0x{licensee.hex()} is missing, and no refund of it is shown"
-                    found.findings.append(Finding(Lie.GAP, about))
-                known.clear()  # the missing one may have been confirmed
-                continue
-            one = chain[number]
+        for before, number in pairwise([0, *numbers]):
+            one, later = chain[number], chain.get(number + 1)
+            if number > before + 1:
+                found.findings += _missing(licensee, before + 1, number - 1, one.receipt.previous in refunded)
+                known.clear()  # a missing one may have been confirmed
             if known and one.receipt.confirmed not in known:
                 about = f"{one.name}: the request confirmed a receipt that is not in the chain"
                 found.findings.append(Finding(Lie.UNCHAINED, about))
@@ -102,6 +101,16 @@ def _check_chains(receipts: Iterable[Held], refunded: Refunds, found: Audited) -
         if first == 1 and chain[1].receipt.previous != FIRST_PREVIOUS:
             found.findings.append(Finding(Lie.UNCHAINED, f"{chain[1].name} names one before it"))
         found.held.append(f"receipts {first} to {last} of 0x{licensee.hex()} form a chain of {len(chain)}")
+
+
+def _missing(licensee: bytes, first: int, last: int, is_last_refunded: bool) -> Iterator[Finding]:
+    """Yield what is wrong where the receipts of these numbers are not there: who signs may leave out any number."""
+    last -= is_last_refunded
+    if first <= last:
+        which = f"receipt {first}" if first == last else f"receipts {first} to {last}"
+        are, them = ("is", "it") if first == last else ("are", "them")
+        about = f"{which} of 0x{licensee.hex()} {are} missing, and no refund of {them} is shown"
+        yield Finding(Lie.GAP, about)
 
 
 def _check_link(one: Held, later: Held, refunded: Refunds, found: Audited) -> None:
@@ -141,6 +150,24 @@ def _check_log(receipts: Iterable[Held], settlements: dict[int, Settlement], log
     _check_witnessed(receipts, log, found)
 
 
+def _check_logs(log: LogFile, shorter: Iterable[LogFile], found: Audited) -> None:
+    """Hold logs that were handed out at other times, or to others, against the longest one."""
+    earlier = {one.size: one.proof for one in log.earlier}
+    for other in {one.head.root: one for one in shorter}.values():
+        size, same = other.head.size, other.head.size == log.head.size
+        if not same and size not in earlier:
+            found.open.append(
+                f"the log of {size} entries: the longer one does not say whether it begins with it; fetch it with the "
+                "shorter one among the files"
+            )
+            continue
+        try:
+            verify_consistency(size, other.head.root, log.head.size, log.head.root, () if same else earlier[size])
+        except VaultError:
+            about = f"logs of {size} and of {log.head.size} entries were signed, and the one does not begin the other"
+            found.findings.append(Finding(Lie.SPLIT, about))
+
+
 def _check_witnessed(receipts: Iterable[Held], log: LogFile, found: Audited) -> None:
     """Say how much of the log custodians signed: what lies beyond rests on the enclave's word alone (rule R3)."""
     size, custodians = witnessed_size(log.leased()), len(log.vouching.charter.custodians)
@@ -160,7 +187,11 @@ def _check_epochs(statements: Sequence[StatementFile], settlements: dict[int, Se
             found.findings.append(Finding(Lie.SPLIT, about))
     by_account: dict[str, dict[int, Statement]] = defaultdict(dict)
     for file in statements:
-        by_account[file.statement.account][file.statement.epoch] = file.statement
+        made = file.statement
+        if by_account[made.account].setdefault(made.epoch, made) != made:
+            found.findings.append(
+                Finding(Lie.SPLIT, f"two statements of {made.account} were made for epoch {made.epoch}")
+            )
     for account, epochs in by_account.items():
         for number, statement in sorted(epochs.items()):
             if number + 1 in epochs:

@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Final, Self
 
 from storage.cid import Cid
 from vault.codec import Address, Digest, Length, Record, WalletSignature, encode, record
+from vault.currency import check_currency
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject
 from vault.license import AMOUNT_MAX
 from vault.signing import PersonSigned, SigningKey, recovered
@@ -128,6 +129,7 @@ class Channel(PersonSigned):
         """Refuse a channel of nothing, and a salt that is another account's."""
         if not 0 < self.limit <= AMOUNT_MAX:
             raise MalformedObject(f"a channel holds 1 … {AMOUNT_MAX} micro-units")
+        check_currency(self.currency)
         if self.config.salt != channel_salt(self.genesis, self.ledger, self.licensee, self.currency, self.number):
             raise MalformedObject("the channel's salt is not that of this licensee's account in this ledger")
 

@@ -6,6 +6,7 @@ compared byte by byte with the only form it may have (rule X1), and the payload'
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -18,6 +19,7 @@ CONTENT_TYPE: Final = "application/vnd.coffer.receipt+dag-cbor"
 EDDSA: Final = -8  # RFC 9053, section 2.2
 KID_BYTES: Final = 16
 MESSAGE_BYTES_MAX: Final = 1 << 18
+KEYS_KEPT: Final = 64  # whose headers are remembered
 
 
 def key_id(public: bytes) -> bytes:
@@ -27,15 +29,14 @@ def key_id(public: bytes) -> bytes:
 
 def sign1(key: MachineKey, payload: bytes, *, external_aad: bytes) -> bytes:
     """Return the tagged COSE_Sign1 message over `payload`."""
-    protected = _protected(key.public)
+    protected, prefix = _headers(key.public)
     signature = key.sign(_to_be_signed(protected, external_aad, payload))
-    return _prefix(protected) + cbor2.dumps(payload) + b"\x58\x40" + signature
+    return prefix + cbor2.dumps(payload) + b"\x58\x40" + signature
 
 
 def verified_payload(message: bytes, public: bytes, *, external_aad: bytes) -> bytes:
     """Return the payload, or raise `InvalidSignature` unless the message has exactly our form and verifies."""
-    protected = _protected(public)
-    prefix = _prefix(protected)
+    protected, prefix = _headers(public)
     if len(message) > MESSAGE_BYTES_MAX or not message.startswith(prefix):
         raise InvalidSignature("not a COSE_Sign1 message of this key in its one accepted form")
     item, signature = message[len(prefix) : -66], message[-64:]
@@ -51,8 +52,8 @@ def verified_payload(message: bytes, public: bytes, *, external_aad: bytes) -> b
 
 def payload_of(message: bytes) -> bytes:
     """Return the payload of a message, unverified, or raise `InvalidSignature` where it has not our form."""
-    prefix_bytes = len(_prefix(_protected(bytes(32))))
-    item = message[prefix_bytes:-66]
+    _, prefix = _headers(bytes(32))  # as long as any key's
+    item = message[len(prefix) : -66]
     try:
         payload = cbor2.loads(item, max_depth=1, allow_indefinite=False)
     except cbor2.CBORError as error:
@@ -62,14 +63,11 @@ def payload_of(message: bytes) -> bytes:
     return payload
 
 
-def _protected(public: bytes) -> bytes:
-    header = {1: EDDSA, 3: CONTENT_TYPE, 4: key_id(public)}
-    encoded: bytes = cbor2.dumps(header, canonical=True)
-    return encoded
-
-
-def _prefix(protected: bytes) -> bytes:
-    return b"\xd2\x84" + cbor2.dumps(protected) + b"\xa0"  # tag 18, array of 4, protected, empty unprotected
+@lru_cache(maxsize=KEYS_KEPT)
+def _headers(public: bytes) -> tuple[bytes, bytes]:
+    """Return a key's protected header, and all that stands before the payload of its messages."""
+    protected = cbor2.dumps({1: EDDSA, 3: CONTENT_TYPE, 4: key_id(public)}, canonical=True)
+    return protected, b"\xd2\x84" + cbor2.dumps(protected) + b"\xa0"  # tag 18, array of 4, empty unprotected header
 
 
 def _to_be_signed(protected: bytes, external_aad: bytes, payload: bytes) -> bytes:

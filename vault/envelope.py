@@ -230,9 +230,12 @@ def _rows(body: bytes) -> list[bytes]:
 
 def _row_bytes(row: Any) -> bytes:
     """Return the canonical bytes of a parsed row; the plain one, which most are, without a detour over a passage."""
-    if type(row) is list and [type(item) for item in row] == _PLAIN_ROW and 0 <= row[1] <= row[2] <= INTEGER_MAX:
-        return cbor2.dumps(row, canonical=True)
-    return passage_from(row).encoded()
+    return cbor2.dumps(row, canonical=True) if _is_plain(row) else passage_from(row).encoded()
+
+
+def _is_plain(row: Any) -> bool:
+    """Say whether a parsed row is a passage without metadata."""
+    return type(row) is list and [*map(type, row)] == _PLAIN_ROW and 0 <= row[1] <= row[2] <= INTEGER_MAX
 
 
 def passage_from(row: Any) -> Passage:
@@ -271,8 +274,10 @@ def _metadata_from(metadata: dict[str, Value]) -> Metadata:
 
 def decoded_passage(encoded: bytes) -> Passage:
     """Return the passage of its canonical bytes, or raise `MalformedObject`."""
-    passage = passage_from(parse(encoded, bytes_max=PASSAGE_BYTES_MAX))
-    if passage.encoded() != encoded:
+    row = parse(encoded, bytes_max=PASSAGE_BYTES_MAX)
+    is_plain = _is_plain(row)
+    passage = Passage(*row) if is_plain else passage_from(row)
+    if (cbor2.dumps(row, canonical=True) if is_plain else passage.encoded()) != encoded:
         raise MalformedObject("not the canonical encoding of a passage")
     return passage
 

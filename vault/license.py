@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar
 
 from storage.cid import Cid
 from vault.codec import Address, Digest, Length, PublicKey, record
+from vault.currency import check_currency
 from vault.errors import MalformedObject
 from vault.signing import PersonSigned
 from vault.typed_data import Struct
@@ -110,6 +111,7 @@ class Deposit(PersonSigned):
         """Refuse an amount of nothing, or one no ledger could add up."""
         if not 0 < self.amount <= AMOUNT_MAX:
             raise MalformedObject(f"a deposit is 1 … {AMOUNT_MAX} micro-units")
+        check_currency(self.currency)
 
     def signer(self) -> bytes:
         """Return the treasury."""

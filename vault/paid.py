@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from storage.cid import Cid
@@ -21,7 +21,7 @@ def check_payments(
 ) -> None:
     """Hold every receipt against every statement; what does not fit goes into `found`."""
     books = _Books(files, settlements)
-    judged = 0
+    judged, untold = 0, Counter[str]()
     for one in receipts:
         epoch = books.epoch_of(one.receipt.entry)
         if epoch is None:
@@ -29,10 +29,13 @@ def check_payments(
             continue
         judged += 1
         due = dict(_due(one))
+        untold.update(account for account, amount in due.items() if amount and not books.has(account, epoch))
         for account in books.accounts:
             found.findings += _judged(books, one, account, due.get(account, 0), epoch, refunded.get(one.digest))
     if judged:
         found.held.append(f"{judged} receipts held against {len(files)} statements")
+    for account, count in sorted(untold.items()):
+        found.open.append(f"{account}: {count} of the receipts owe it something, and no statement of it was given")
 
 
 class _Books:
@@ -54,7 +57,7 @@ class _Books:
 
     def has(self, account: str, epoch: int | None) -> bool:
         """Say whether the account's statement of that epoch was given."""
-        return epoch in self._paid[account]
+        return epoch in self._paid.get(account, ())
 
     def seal(self, account: str, epoch: int, id: bytes) -> bytes | None:
         """Return how the payment is sealed in that epoch; None for no payment."""

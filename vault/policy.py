@@ -12,6 +12,7 @@ from storage.cid import Cid
 from vault.attribution import Attribution
 from vault.charter import BASIS_POINTS
 from vault.codec import Address, Label, Length, Record, record
+from vault.currency import check_currency
 from vault.dataset import DATASETS_MAX as DATASETS_MAX
 from vault.dataset import DatasetRef
 from vault.errors import AccessDenied, MalformedObject
@@ -147,6 +148,7 @@ class Policy(Record):
             raise MalformedObject("the share of an owner's passages that may be seen is 1 … 10000 basis points")
 
     def _check_prices(self) -> None:
+        check_currency(self.currency)
         check_tiers(self.tiers, self.free_queries)
         for one in (self._base(), *self.tiers):
             if one.price_per_query + one.price_per_passage * max(1, self.k_max) > PRICE_MAX:

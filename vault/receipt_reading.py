@@ -11,14 +11,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-import cbor2
-
 from vault.codec import encode, parse
 from vault.errors import MalformedObject
 from vault.question import Query
 from vault.receipt import FILE_BYTES_MAX, OpenedPassage, ReceiptFile
 from vault.receipt_links import Basis
 from vault.record_decoding import decoded
+from vault.record_encoding import written_list
 
 SHARED: Final = frozenset(Basis.__dataclass_fields__)
 BASES_KEPT: Final = 16
@@ -26,6 +25,7 @@ BEGINNING_BYTES: Final = 48
 _OWN: Final = frozenset({"message", "query", "query_vector", "passages"})
 _KEYS: Final = sorted([*SHARED, *_OWN, "type"], key=lambda key: (len(key), key))  # RFC 8949, section 4.2.3
 _HEADS: Final = {key: encode(key) for key in _KEYS}
+_OPENED: Final = frozenset({"salt", "body"})
 _START: Final = bytes([0xA0 | len(_KEYS)])
 
 
@@ -113,21 +113,17 @@ def _file(shared: dict[str, Any], parts: list[bytes]) -> ReceiptFile:
 
 
 def _bytes(item: bytes) -> bytes:
-    value = _canonical(item)
-    if type(value) is not bytes:
-        raise MalformedObject("bytes were expected")
+    value = parse(item, bytes_max=FILE_BYTES_MAX)
+    if type(value) is not bytes or encode(value) != item:
+        raise MalformedObject("bytes in their canonical encoding were expected")
     return value
 
 
 def _passages(item: bytes) -> tuple[OpenedPassage, ...]:
-    rows = _canonical(item)
-    if type(rows) is not list or not all(type(row) is dict and row.keys() == {"salt", "body"} for row in rows):
+    rows = parse(item, bytes_max=FILE_BYTES_MAX)
+    if type(rows) is not list or not all(type(row) is dict and row.keys() == _OPENED for row in rows):
         raise MalformedObject("passages with their salts were expected")
-    return tuple([OpenedPassage(salt=row["salt"], body=row["body"]) for row in rows])
-
-
-def _canonical(item: bytes) -> Any:
-    wire = parse(item, bytes_max=FILE_BYTES_MAX)
-    if cbor2.dumps(wire, canonical=True) != item:
-        raise MalformedObject("not the canonical encoding of its value")
-    return wire
+    passages = tuple([OpenedPassage(salt=row["salt"], body=row["body"]) for row in rows])
+    if written_list(passages).encoded != item:
+        raise MalformedObject("not the canonical encoding of its passages")
+    return passages

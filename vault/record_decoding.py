@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -23,6 +24,7 @@ from vault.record_encoding import encoded
 
 R = TypeVar("R", bound=Record)
 Reader: TypeAlias = "Callable[[Any], Any]"
+LINKS_KEPT = 256  # the same few stand in all receipts of a licensee
 
 
 def decoded(cls: type[R], data: bytes, *, bytes_max: int = OBJECT_BYTES_MAX) -> R:
@@ -106,8 +108,13 @@ def _link(wire: Any) -> Cid:
     value = wire.value
     if type(value) is not bytes or value[:1] != b"\x00":
         raise MalformedObject("a link was expected")
+    return _linked(value[1:])
+
+
+@lru_cache(maxsize=LINKS_KEPT)
+def _linked(binary: bytes) -> Cid:
     try:
-        return Cid(value[1:])
+        return Cid(binary)
     except InvalidCid as error:
         raise MalformedObject("not canonical DAG-CBOR") from error
 

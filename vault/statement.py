@@ -13,6 +13,7 @@ differs is the `Vouched` around a settlement, in which one attested instance sig
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Iterator
 from hashlib import sha256
 from itertools import pairwise
@@ -21,6 +22,7 @@ from typing import Annotated, ClassVar, Final
 from storage.cid import Cid
 from vault.codec import Digest, Length, PublicKey, Record, record
 from vault.cose import MESSAGE_BYTES_MAX, sign1, verified_payload
+from vault.currency import CURRENCY, check_currency
 from vault.earnings import CHARGES_MAX, PAYEES
 from vault.errors import MalformedObject
 from vault.machine import MachineKey
@@ -35,6 +37,7 @@ PAYMENTS_MAX: Final = 2 * CHARGES_MAX  # an epoch that is full closes with the n
 STATEMENT_BYTES_MAX: Final = 32 << 20
 THE_REST: Final = bytes(32)
 _PAIR_BYTES: Final = 64
+_ACCOUNT = re.compile(rf"(?:{'|'.join(PAYEES)})0x([0-9a-f]{{40}})/{CURRENCY}")  # spelled in one way: else two for one
 _PAYMENT: Final = b"coffer/payment/v1"
 _AMOUNT: Final = b"coffer/payment-amount/v1"
 
@@ -76,9 +79,8 @@ class Statement(Record):
             raise MalformedObject("a statement's amounts do not add up")
         if not self.amount <= self.total <= self.claim:
             raise MalformedObject("a statement's total is less than its amount, or more than its claim")
-        if not self.account.startswith(PAYEES):
+        if not _ACCOUNT.fullmatch(self.account):
             raise MalformedObject("a statement is of an owner's, a treasury's or an operator's account")
-        address_of(self.account)
         if sum(line.amount for line in self.lines) != self.earned:
             raise MalformedObject("a statement's passages do not add up to what was earned")
         passages = [line.passage for line in self.lines]
@@ -129,7 +131,8 @@ class CurrencySettled(Record):
     claims_root: Digest  # OpenZeppelin standard tree over (address, claim); zeros where nobody has a claim
 
     def check(self) -> None:
-        """Refuse what does not add up."""
+        """Refuse what does not add up, and what is no currency."""
+        check_currency(self.currency)
         if self.charged + self.owed != self.total + self.refunded + self.owed_before:
             raise MalformedObject("a settlement's amounts do not add up")
 
@@ -230,14 +233,11 @@ def statement_salt(epoch_secret: bytes, account: str) -> bytes:
 
 
 def address_of(account: str) -> bytes:
-    """Return the address in an account's name, or raise `MalformedObject`."""
-    try:
-        address = bytes.fromhex(account.split("/")[1].removeprefix("0x"))
-    except (IndexError, ValueError):
-        address = b""
-    if len(address) != 20 or account.count("/") != 2:
-        raise MalformedObject("not an account of an address")
-    return address
+    """Return the address in a payee's account, or raise `MalformedObject`."""
+    found = _ACCOUNT.fullmatch(account)
+    if found is None:
+        raise MalformedObject("not an account of a payee")
+    return bytes.fromhex(found[1])
 
 
 def currency_of(account: str) -> str:

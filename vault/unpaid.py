@@ -36,11 +36,7 @@ class Debt:
 def debt_of(books: Books, account: str) -> Debt | None:
     """Return what an account owes by its channel; None where it never had one."""
     standing = books.promises.of(account)
-    if standing is None:
-        return None
-    unpaid = max(0, standing.lent - _credit(books, account))
-    queries = books.receipt_chain(standing.channel.licensee)[0] - standing.answers if unpaid else 0
-    return Debt(channel=standing.channel, voucher=standing.voucher, unpaid=unpaid, queries=queries)
+    return _debt(books, standing, standing.lent - _credit(books, account)) if standing is not None else None
 
 
 def require_promised(
@@ -56,12 +52,14 @@ def require_promised(
         at: UTC seconds.
     Raises: `VoucherDue` where a voucher mends it, `CreditExhausted` where none does.
     """
-    standing, debt = books.promises.of(account), debt_of(books, account)
-    if standing is None or debt is None:
+    standing = books.promises.of(account)
+    if standing is None:
         return
-    unpaid = standing.lent - _credit(books, account) + held + price
+    used = standing.lent - _credit(books, account)  # less than nothing where there is prepaid credit
+    unpaid = used + held + price
     if unpaid <= 0:
         return
+    debt = _debt(books, standing, used)
     if rules is None:
         raise CreditExhausted("this policy takes no vouchers, and what is paid for is used up; add credit")
     if at >= debt.channel.expires_at:
@@ -137,6 +135,12 @@ def redeemable(books: Books) -> Iterator[Redeemable]:
             unused = max(0, _credit(books, account) - standing.lent)
             claimable = max(0, standing.amount - unused)
             yield Redeemable(channel=standing.channel, voucher=standing.voucher, claimable=claimable)
+
+
+def _debt(books: Books, standing: Standing, used: int) -> Debt:
+    unpaid = max(0, used)
+    queries = books.receipt_chain(standing.channel.licensee)[0] - standing.answers if unpaid else 0
+    return Debt(channel=standing.channel, voucher=standing.voucher, unpaid=unpaid, queries=queries)
 
 
 def _credit(books: Books, account: str) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
 
 from vault.codec import Address, Record, record
 from vault.errors import MalformedObject
+
+if TYPE_CHECKING:
+    from vault.policy import Policy
 
 UNPAID_MAX: Final = 10**12  # micro-units
 UNPAID_QUERIES_MAX: Final = 10**6
@@ -37,3 +41,13 @@ class VoucherRules(Record):
             raise MalformedObject("a chain's id is 1 or more")
         if not any(self.contract) or not any(self.token):
             raise MalformedObject("contract and token are addresses, and not the zero address")
+
+
+def rules_of(policies: Iterable[Policy], treasury: bytes, currency: str) -> VoucherRules | None:
+    """Return the terms that a treasury's channels in a currency are opened on: its policies' that lend the most.
+
+    An account belongs to no single policy, so all who look at a channel have to choose among these alike.
+    """
+    own = [(one.vouchers, one.cid().binary) for one in policies if (one.treasury, one.currency) == (treasury, currency)]
+    known = [(rules, name) for rules, name in own if rules is not None]
+    return max(known, key=lambda one: (one[0].unpaid_max, one[1]))[0] if known else None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import json
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,11 +16,13 @@ import pytest
 from cli.asking import _open_path
 from cli.credentials import read_credential
 from cli.home import Home, settings_from
+from cli.statement_files import unchained
 from enclave.client import EnclaveClient
 from tests.cli.party import LIGHT, PASSWORD, Party
 from tests.cli.services import EPOCH_S, QUESTION, TEXT, one_party, pay_in
 from vault.errors import ServiceUnavailable
 from vault.question import Query
+from vault.receipt import ReceiptFile
 from vault.statement_file import StatementFile
 from vault.transparency import TreeHead
 
@@ -305,6 +309,10 @@ def test_a_payee_fetches_verifies_and_exports_its_statements(party: Party, state
     for one in verified["statements"]:
         assert one["amount"] == sum(int(row["micro_units"]) for row in rows if row["account"] == one["account"])
     assert party.run("royalty", "export", *statements).stdout == table.read_text()
+    assert "does not exist" in party.refused(
+        "royalty", "export", *statements, "--csv", party.home / "nowhere" / "a.csv"
+    )
+    assert not (party.home / "nowhere").exists()
     shown = party.run("royalty", "statement", "--wallet", "member", "--epoch", "1").stdout
     assert "by passage" in shown and "the rest" in shown
 
@@ -318,6 +326,39 @@ def test_a_statement_that_was_changed_is_refused_by_name(party: Party, statement
     assert "amount: the statement is not a leaf" in party.refused("royalty", "verify", changed, "--allow-simulated")
     changed.write_bytes(statements[0].read_bytes()[:-1])
     assert "not a whole statement file" in party.refused("royalty", "verify", changed, "--allow-simulated")
+
+
+def test_a_folder_stands_for_the_files_in_it(party: Party, statements: list[Path]) -> None:
+    folder = statements[0].parent
+    verified = party.json("royalty", "verify", folder, "--allow-simulated")
+    assert verified["verified"] and {one["file"] for one in verified["statements"]} >= set(map(str, statements))
+    assert len(party.run("royalty", "export", folder).stdout.splitlines()) > len(statements)
+    checked = party.json("receipt", "verify", party.home / "receipts", "--allow-simulated")
+    assert checked["verified"] and [one["file"] for one in checked["receipts"]] == list(map(str, receipts(party)))
+    empty = party.home / "nothing"
+    empty.mkdir()
+    for command in (("royalty", "verify"), ("royalty", "export"), ("receipt", "verify"), ("receipt", "audit")):
+        assert "nothing in what was given ends in" in party.refused(*command, empty)
+
+
+def test_names_beside_a_statement_are_no_formulas(party: Party, statements: list[Path]) -> None:
+    folder = party.home / "handed"
+    folder.mkdir()
+    handed = folder / statements[0].name
+    shutil.copy(statements[0], handed)
+    for manifest in ("=HYPERLINK(1)", "@x", "bafy", ""):
+        handed.with_name(handed.name + ".passages").write_text(json.dumps({"ab": [manifest, 1]}))
+        assert "is not what was kept beside the statement" in party.refused("royalty", "export", handed)
+
+
+def test_two_statements_of_one_epoch_are_no_proof_of_either(party: Party, statements: list[Path]) -> None:
+    file = StatementFile.from_bytes(statements[0].read_bytes(), bytes_max=1 << 24)
+    other = replace(file, proven=replace(file.proven, statement=replace(file.statement, salt=bytes(32))))
+    assert unchained([file, file]) is None
+    assert (
+        unchained([file, other])
+        == f"epoch {file.statement.epoch}: two statements of {file.statement.account} were made for it"
+    )
 
 
 def test_who_earned_nothing_has_no_statement(party: Party, statements: list[Path]) -> None:
@@ -339,6 +380,34 @@ def test_an_audit_finds_nothing_and_then_what_was_left_out(party: Party, stateme
     other = party.home / "enclave.json"
     other.write_text("{}")
     assert "no receipt, statement or log" in party.refused("receipt", "audit", other)
+    assert "does not exist" in party.refused("receipt", "log", *whole, "--out", party.home / "nowhere" / "coffer.log")
+
+
+def test_a_damaged_file_keeps_no_other_from_being_audited(party: Party, statements: list[Path]) -> None:
+    folder, earlier, kept = party.home / "mixed", party.home / "earlier.log", party.home / "mixed.log"
+    shutil.copytree(party.home / "receipts", folder)
+    first, second = sorted(folder.iterdir())[:2]
+    first.write_bytes(first.read_bytes()[:500])
+    second.write_bytes(flipped_in_message(second.read_bytes()))
+    (folder / "folder.receipt").mkdir()
+    party.run("receipt", "log", statements[0], "--out", earlier)
+    fetched = party.json("receipt", "log", folder, *statements, earlier, "--out", kept)
+    assert sorted(why.split()[0] for why in fetched["passed_over"]) == [
+        str(first),
+        str(second),
+        str(folder / "folder.receipt"),
+    ]
+    told = party.refused("receipt", "audit", folder, *statements, earlier, kept, "--allow-simulated")
+    assert f"{first} is no receipt, statement or log, or is cut short" in told
+    assert f"{second} was changed: signature" in told
+    assert f"{folder / 'folder.receipt'} is not a file" in told
+    assert "fetch it with" not in told
+    assert len(receipts(party)) < 3 or "gap: " in told
+
+
+def flipped_in_message(data: bytes) -> bytes:
+    file = ReceiptFile.from_bytes(data, bytes_max=1 << 24)
+    return replace(file, message=file.message[:-1] + bytes([file.message[-1] ^ 1])).encoded()
 
 
 def test_a_log_that_lost_entries_is_refused_before_anything_is_asked(party: Party) -> None:

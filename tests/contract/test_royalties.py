@@ -63,7 +63,7 @@ class Run:
             query=Query(request=seeded(name), policy=LICENSE.policy, text="harbor", k=2, salt=seeded("salt")),
             spend_cap=CREDIT,
         )
-        with self.meter.reserved(asked) as room:
+        with self.meter.reserved(asked, at=at) as room:
             booked = self.meter.book_answer(asked, passages_of(WORLD)[:2], bytes(64), self.grounds, at=at, room=room)
         await self.meter.metered(booked)
 

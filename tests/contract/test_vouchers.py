@@ -141,7 +141,7 @@ def test_credit_by_a_voucher_counts_once_it_is_anchored(records: Records) -> Non
     on_loop(work)
 
 
-def test_without_the_time_no_channel_is_in_force(records: Records) -> None:
+def test_a_channel_that_has_ended_pays_for_nothing(records: Records) -> None:
     async def work() -> None:
         run = Run(records, "first")
         await run.begin()

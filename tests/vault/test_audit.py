@@ -13,7 +13,7 @@ from tests.enclaves import APPRAISER
 from tests.settled import SECOND, Told, World, royalty_world
 from vault.cose import MESSAGE_BYTES_MAX
 from vault.entry import Entry, Kind
-from vault.errors import InvalidReceipt
+from vault.errors import InvalidReceipt, MalformedObject
 from vault.finding import Lie
 from vault.lease import Anchor, Terms
 from vault.ledger import Books
@@ -310,3 +310,82 @@ class TestSettlements:
         owner = tuple(file for file in told.statements if file.statement.account.startswith("owner/"))
         found = lies(replace(told, statements=owner), left)
         assert len(found[Lie.UNPAID]) == 1
+
+
+class TestNumbersOutOfReach:
+    """Who holds the enclave's key may sign any number; an audit is not kept busy by it."""
+
+    FAR = 2**62
+
+    def test_a_receipt_far_beyond_the_others_is_a_gap_told_in_one_line(self, left: World) -> None:
+        file = left.receipts[-1]
+        far = resigned(left, file, sequence=self.FAR, entry=self.FAR, previous=seeded("another"))
+        found = lies(replace(left.told(), receipts=(*left.receipts, far)), left)
+        (gap,) = found[Lie.GAP]
+        assert f" to {self.FAR - 1} of 0x" in gap and gap.endswith("are missing, and no refund of them is shown")
+        assert any("the log ends at entry" in about for about in found[Lie.UNLOGGED])
+
+
+class TestSeveralLogs:
+    """Logs that were handed out at other times, or to others."""
+
+    def test_an_earlier_one_is_held_against_the_later(self, left: World) -> None:
+        earlier = left.log([*left.entries[: closes(left)[0]]])
+        found = verified(replace(left.told(), logs=(earlier,)), left).audited()
+        assert found.findings == [] and not any("fetch it with" in about for about in found.open)
+
+    def test_one_that_the_later_does_not_begin_with_is_a_split_view(self, left: World) -> None:
+        first, second = queries(left)[:2]
+        forked = [{first.sequence: second}.get(entry.sequence, entry) for entry in left.entries]
+        for length in (closes(left)[0], len(forked)):
+            other = left.log(forked[:length])
+            told = replace(left.told(), logs=(other,))
+            named = (
+                f"logs of {length} and of {len(left.entries)} entries were signed, and the one does not begin the other"
+            )
+            assert named in lies(told, left)[Lie.SPLIT]
+
+    def test_one_without_a_proof_between_them_stays_open(self, left: World) -> None:
+        earlier = left.log([*left.entries[: closes(left)[0] - 1]])
+        found = verified(replace(left.told(), logs=(earlier,)), left).audited()
+        assert found.findings == []
+        assert sum(about.startswith(f"the log of {closes(left)[0] - 1} entries:") for about in found.open) == 1
+
+
+class TestStatementsLeftOut:
+    def test_who_is_owed_and_has_no_statement_is_told(self, left: World) -> None:
+        told = left.told()
+        owners = tuple(file for file in told.statements if file.statement.account.startswith("owner/"))
+        found = replace(told, statements=owners).audited()
+        assert found.findings == []
+        unjudged = [about for about in found.open if "no statement of it was given" in about]
+        assert [about.split("/")[0] for about in unjudged] == ["operator", "treasury"]
+        assert all(f": {len(left.receipts)} of the receipts owe it" in about for about in unjudged)
+
+    def test_two_statements_of_one_account_in_one_epoch_are_a_split_view(self, left: World) -> None:
+        told = left.told()
+        first = told.statements[0]
+        other = replace(first.statement, salt=seeded("another salt"))
+        twice = replace(first, proven=replace(first.proven, statement=other))
+        found = replace(told, statements=(*told.statements, twice)).audited()
+        assert [finding.lie for finding in found.findings] == [Lie.SPLIT]
+        assert f"two statements of {other.account} were made for epoch {other.epoch}" in found.findings[0].about
+
+    @pytest.mark.parametrize(
+        "respelled",
+        [
+            lambda account: account.replace("owner/0x", "owner/0X"),
+            lambda account: account.replace("owner/0x", "owner/"),
+            lambda account: account.replace(account.split("/")[1], "0x" + account.split("/")[1][2:].upper()),
+            lambda account: f"{account}/USDC",
+            lambda account: account.replace("USDC", "usdc"),
+            lambda account: account.replace("/0x", "/0x "),
+        ],
+    )
+    def test_an_account_is_spelled_in_one_way(self, left: World, respelled: Callable[[str], str]) -> None:
+        """Under another spelling, a statement without payments would leave an owner's receipts unjudged."""
+        statement = next(
+            file.statement for file in left.told().statements if file.statement.account.startswith("owner/")
+        )
+        with pytest.raises(MalformedObject, match="account"):
+            replace(statement, account=respelled(statement.account))

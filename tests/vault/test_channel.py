@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -27,7 +28,8 @@ from vault.channel import (
 from vault.codec import encode
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject
 from vault.lease import ledger_id
-from vault.voucher_rules import SETTLEMENT_CONTRACT, VoucherRules
+from vault.policy import Policy
+from vault.voucher_rules import SETTLEMENT_CONTRACT, VoucherRules, rules_of
 
 WORLD = voucher_world()
 ASKING = credential(WORLD)
@@ -242,3 +244,32 @@ def test_the_config_struct_is_written_as_x402_writes_it() -> None:
         "ChannelConfig(address payer,address payerAuthorizer,address receiver,address receiverAuthorizer,"
         "address token,uint40 withdrawDelay,bytes32 salt)"
     )
+
+
+class TestRules:
+    """By which policy's terms a treasury's channels are opened, where it has several."""
+
+    POLICY = WORLD.policy
+
+    def of(self, unpaid: int, **fields: Any) -> Policy:
+        rules = replace(RULES, unpaid_max=unpaid, chain_id=unpaid)
+        return replace(self.POLICY, **({"title": f"lends {unpaid}", "vouchers": rules} | fields))
+
+    def chosen(self, *policies: Policy) -> int | None:
+        rules = rules_of(policies, self.POLICY.treasury, self.POLICY.currency)
+        return rules.chain_id if rules is not None else None
+
+    def test_the_terms_are_those_of_the_policy_that_lends_most_in_whatever_order(self) -> None:
+        least, most, none = self.of(1_000), self.of(9_000), self.of(5_000, vouchers=None)
+        for order in permutations((least, most, none)):
+            assert self.chosen(*order) == 9_000
+
+    def test_of_two_that_lend_alike_everybody_chooses_the_same(self) -> None:
+        one = self.of(9_000)
+        other = self.of(9_000, title="lends 9000, too", vouchers=replace(RULES, unpaid_max=9_000, chain_id=8))
+        assert self.chosen(one, other) == self.chosen(other, one)
+
+    def test_another_treasurys_or_currencys_are_passed_over(self) -> None:
+        others = self.of(9_000, treasury=wallet("other").address), self.of(9_000, currency="EURC")
+        assert self.chosen(*others, self.of(1_000)) == 1_000
+        assert self.chosen(*others) is None

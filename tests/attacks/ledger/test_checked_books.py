@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -13,10 +14,11 @@ from enclave.metering import Meter
 from tests.attacks.ledger.held_rows import ACCOUNT, WORLD, Rows, meter
 from tests.builders import seeded
 from tests.enclaves import deposit
-from vault.errors import ForkedHistory, LedgerTampered, RecordsUnavailable, VaultError
+from vault.errors import ForkedHistory, LedgerTampered, RecordsUnavailable, ServiceUnavailable, VaultError
 from vault.records.model import JournalRow
 from vault.sums import Sums
 
+WAIT_S = 20
 SUMS = Sums(
     sequence=3,
     balances={"paid-in/USDC": -9, ACCOUNT: 9, "paid-in/EURC": 0},
@@ -112,6 +114,37 @@ async def test_rows_that_cannot_be_read_are_no_finding(rows: Rows, monkeypatch: 
         with pytest.raises(RecordsUnavailable):
             await books.checked()
     assert (await books.checked()).sums.sequence == 1
+
+
+async def test_closing_the_books_ends_a_check_that_runs() -> None:
+    slow = _Slow([])
+    books = meter(slow)
+    await paid(books, 1, 2, 3)
+    checking = asyncio.create_task(books.checked())
+    await asyncio.to_thread(slow.began.wait, WAIT_S)
+    closing = asyncio.create_task(books.close())
+    await asyncio.sleep(0)
+    slow.goes_on.set()
+    await closing
+    assert slow.read == 2  # the third row was left where it is
+    with pytest.raises(ServiceUnavailable, match="ended the check"):
+        await checking
+
+
+class _Slow(Rows):
+    """Rows of which a check gets the second one when told to."""
+
+    def __init__(self, rows: list[JournalRow]) -> None:
+        super().__init__(rows)
+        self.began, self.goes_on, self.read = threading.Event(), threading.Event(), 0
+
+    def rows(self, *, after: int = 0) -> Iterator[JournalRow]:
+        for row in super().rows(after=after):
+            if self.read:
+                self.began.set()
+                self.goes_on.wait(WAIT_S)
+            self.read += 1
+            yield row
 
 
 def finding(readded: Sums) -> str | None:

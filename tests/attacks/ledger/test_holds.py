@@ -107,7 +107,7 @@ class Run:
         )
         stack = ExitStack()
         try:
-            room = stack.enter_context(self.meter.reserved(asked))
+            room = stack.enter_context(self.meter.reserved(asked, at=metered_load.NOW))
         except CreditExhausted:
             return
         self.open.append((asked, room, stack))
