@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from vault.history import History
     from vault.records.board import Board
 
-MEMBERS_SHOWN = 100
-
 
 def show(
     proposal: Annotated[str | None, typer.Argument(help="A proposal's CID; the whole DAO by default.")] = None,

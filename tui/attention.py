@@ -10,7 +10,6 @@ from tui.desk.overview import SealedFacts
 from tui.pulse import Pulse
 from tui.words import counted, wait_text
 
-LEASE_SOON_S: Final = 30
 DAY_S: Final = 86_400
 
 

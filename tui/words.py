@@ -58,8 +58,3 @@ def day(at: int) -> str:
 def short(identity: str, first: int = 10, last: int = 4) -> str:
     """Return a CID, address or hash that is told by its ends: `bafyreiaut…yjuu`."""
     return identity if len(identity) <= first + last + 1 else f"{identity[:first]}…{identity[-last:]}"
-
-
-def address(raw: bytes) -> str:
-    """Return a wallet's address, short."""
-    return short(f"0x{raw.hex()}", 8, 4)
