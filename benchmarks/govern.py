@@ -16,17 +16,15 @@ from typing import Any
 
 from coincurve import PublicKey
 
+from benchmarks.charters import charter_with
 from benchmarks.harness import Row, result, row, seconds_in_turn
 from storage.cid import Cid
 from vault.action import Scope, revocation
 from vault.acts import propose
 from vault.ballot import Ballot, Proposal, Support
-from vault.charter import Charter, Custodian, Voting
 from vault.closing import BallotPage, Cast, Closing, Period, pages_of
 from vault.decision import Bundle, assembled
-from vault.founding import charter_of, numbers_for
 from vault.history import History, founded
-from vault.hpke import HpkeKeys
 from vault.machine import BLANK, MachineKey
 from vault.roll import Roll
 from vault.signing import BLANK_SIGNATURE, SigningKey
@@ -104,7 +102,7 @@ def voted_by(members: int, ballots: int) -> Voted:
     keys = [SigningKey(sha256(b"voter %d" % n).digest()) for n in range(ballots)]
     others = [sha256(b"member %d" % n).digest()[:20] for n in range(members - ballots)]
     roll = Roll.of({address: 1 + n % 1_000 for n, address in enumerate((*(key.address for key in keys), *others))})
-    history = founded(_charter(roll))
+    history = founded(charter_with(roll, MACHINES))
     domain = history.charter.domain(history.genesis)
     proposal = propose(history, roll, revocation(Scope.DAO, b""), keys[0], at=OPENS_AT)
     made = [_ballot(proposal, key, support, domain) for key, support in zip(keys, cycle(Support), strict=False)]
@@ -145,29 +143,3 @@ def closed_by(history: History, proposal: Proposal, pages: Sequence[BallotPage])
         for key in MACHINES
     ]
     return tuple(sorted(words, key=lambda closing: closing.custodian))
-
-
-def _charter(roll: Roll) -> Charter:
-    voting = Voting(
-        quorum_bps=1_000,
-        threshold_bps=5_001,
-        delay_s=0,
-        period_s=86_400,
-        extension_s=3_600,
-        round_s=60,
-        timelock_s=86_400,
-        proposal_weight=bytes(31) + b"\x01",
-        proposals_per_day=10,
-        delegations_every_s=3_600,
-    )
-    custodians = [Custodian(key=key.public, hpke=HpkeKeys.from_seed(key.public * 4).public) for key in MACHINES]
-    return charter_of(
-        "Benchmark",
-        roll,
-        custodians,
-        numbers_for(len(custodians)),
-        chain_id=1,
-        voting=voting,
-        lease_s=600,
-        treasury=bytes(20),
-    )

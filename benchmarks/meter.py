@@ -17,6 +17,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+from benchmarks.charters import charter_with
 from benchmarks.harness import Row, result, row
 from cli.serving import collect_seldom, run_service
 from enclave.asked import Asked
@@ -24,11 +25,10 @@ from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.metering import Meter, claimed_anchor
 from storage.cid import DAG_CBOR, Cid
-from vault.charter import BASIS_POINTS, Custodian, Voting, Window
+from vault.charter import BASIS_POINTS, Window
 from vault.dataset import DatasetRef
 from vault.envelope import Passage
 from vault.evidence import Binding, Evidence, Nonce
-from vault.founding import charter_of, numbers_for
 from vault.history import History, founded
 from vault.hpke import HpkeKeys
 from vault.keys import SecretKey
@@ -220,30 +220,9 @@ def _deposit(license: License) -> Deposit:
 
 
 def _history() -> History:
-    keys = [MachineKey(bytes([n]) * 32) for n in range(3)]
-    voting = Voting(
-        quorum_bps=1_000,
-        threshold_bps=5_001,
-        delay_s=0,
-        period_s=86_400,
-        extension_s=3_600,
-        round_s=60,
-        timelock_s=86_400,
-        proposal_weight=bytes(31) + b"\x01",
-        proposals_per_day=10,
-        delegations_every_s=3_600,
-    )
-    charter = charter_of(
-        "Benchmark",
-        Roll.of({_address("member"): 1}),
-        [Custodian(key=key.public, hpke=HpkeKeys.from_seed(key.public * 4).public) for key in keys],
-        numbers_for(len(keys)),
-        chain_id=1,
-        voting=voting,
-        lease_s=600,
-        treasury=_address("treasury"),
-    )
-    return founded(charter)
+    members = Roll.of({_address("member"): 1})
+    machines = [MachineKey(bytes([n]) * 32) for n in range(3)]
+    return founded(charter_with(members, machines, treasury=_address("treasury")))
 
 
 def _policy() -> Policy:

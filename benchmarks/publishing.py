@@ -16,12 +16,10 @@ from tempfile import TemporaryDirectory
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from benchmarks.charters import charter_with
 from benchmarks.harness import Row, row, seconds_in_turn
 from storage.directory import DirectoryBlobs
-from vault.charter import Charter, Custodian, Voting
 from vault.envelope import SEGMENT_BYTES, Passage
-from vault.founding import charter_of, numbers_for
-from vault.hpke import HpkeKeys
 from vault.machine import MachineKey
 from vault.publishing import Draft, Sealed, copy_dataset, seal_dataset, verify_stored
 from vault.roll import Roll
@@ -30,6 +28,7 @@ from vault.signing import SigningKey
 TOTAL_BYTES = 128 << 20
 PASSAGE_CHARS = 1000
 ROUNDS = 5
+CUSTODIANS = 3
 GOAL = 0.7
 AGAINST = "read + AES-256-GCM + SHA-256 of the same bytes into one file, flushed once"
 
@@ -74,7 +73,9 @@ class _Files:
         self.plain_bytes = sum(self._sizes)
         (folder / "plain").write_bytes(b"".join(encoded))
         self._owner = SigningKey(secrets.token_bytes(32))
-        self._charter = _charter(self._owner.address)
+        self._charter = charter_with(
+            Roll.of({self._owner.address: 1}), [MachineKey(secrets.token_bytes(32)) for _ in range(CUSTODIANS)]
+        )
         self._sealed: Sealed | None = None
         self._numbers = count()
         self._staging = self._blocks = folder
@@ -144,29 +145,3 @@ class _Files:
 
 def _quiet(_: int) -> None:
     """Show no progress."""
-
-
-def _charter(member: bytes) -> Charter:
-    voting = Voting(
-        quorum_bps=1_000,
-        threshold_bps=5_001,
-        delay_s=0,
-        period_s=86_400,
-        extension_s=3_600,
-        round_s=60,
-        timelock_s=86_400,
-        proposal_weight=bytes(31) + b"\x01",
-        proposals_per_day=10,
-        delegations_every_s=3_600,
-    )
-    keys = [MachineKey(secrets.token_bytes(32)) for _ in range(3)]
-    return charter_of(
-        "Benchmark",
-        Roll.of({member: 1}),
-        [Custodian(key=key.public, hpke=HpkeKeys.from_seed(key.public * 4).public) for key in keys],
-        numbers_for(len(keys)),
-        chain_id=1,
-        voting=voting,
-        lease_s=600,
-        treasury=bytes(20),
-    )

@@ -9,8 +9,9 @@ from typing import Any, Final, Literal
 import typer
 
 from cli.people import address_option
-from cli.quantities import basis_points_from, counted, duration_text, percent_text, seconds_from
+from cli.quantities import basis_points_from, duration_text, percent_text, seconds_from
 from vault.charter import Charter, Voting
+from vault.plain_text import counted
 from vault.roll import Roll
 from vault.signing import address_text
 

@@ -11,13 +11,13 @@ from cli import wiring
 from cli.console import foreign, say
 from cli.dao_text import does
 from cli.home import Settings
-from cli.quantities import counted
 from cli.workplace import Reached, custodians_reached
 from storage.cid import Cid
 from vault.assembly import proposal_on, submit_chain
 from vault.collecting import Collected
 from vault.errors import NotYet, ServiceUnavailable, VaultError
 from vault.following import HandedOn, followed, handed_on
+from vault.plain_text import counted
 from vault.pulling import pull_proposals, pull_votes
 
 if TYPE_CHECKING:

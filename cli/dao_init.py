@@ -13,13 +13,14 @@ from cli.dao_text import guardians_text
 from cli.home import Settings
 from cli.options import CustodianOption, HomeOption, JsonOption
 from cli.people import address_option, members_from
-from cli.quantities import counted, duration_text, seconds_from
+from cli.quantities import duration_text, seconds_from
 from cli.workplace import custodians_reached, opened_home
 from vault.assembly import found
 from vault.charter import Charter, Custodian, Window
 from vault.errors import MalformedObject, ServiceUnavailable
 from vault.founding import WINDOW, charter_of, numbers_for
 from vault.history import founded
+from vault.plain_text import counted
 from vault.roll import Roll
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from cli.dao_opened import opened_dao
 from cli.dao_standing import say_standing, standing_json
 from cli.dao_text import guardians_text, policy_json, say_policy
 from cli.options import GenesisOption, HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.tables import show_table
 from vault.action import revocation_words
 from vault.assembly import fetch_from, roll_of
@@ -23,6 +22,7 @@ from vault.decision import Decision
 from vault.epochs import Epoch, ballots_of, count_text, verified_epochs
 from vault.errors import VaultError
 from vault.guardian import GuardianAct
+from vault.plain_text import counted
 from vault.signing import address_text
 from vault.standing import standing_of
 from vault.vote_delegation import DelegationBatch, in_force
@@ -30,8 +30,6 @@ from vault.vote_delegation import DelegationBatch, in_force
 if TYPE_CHECKING:
     from vault.history import History
     from vault.records.board import Board
-
-MEMBERS_SHOWN = 100
 
 
 def show(

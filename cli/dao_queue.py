@@ -22,13 +22,13 @@ from cli.dao_opened import opened_proposal
 from cli.dao_options import ProposalArgument
 from cli.dao_text import does
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption
-from cli.quantities import counted
 from storage.cid import Cid
 from vault.assembly import fetch_from, put_decision, roll_of
 from vault.collecting import decided, queued
 from vault.decision import Bundle, Decision
 from vault.epochs import count_text, decision_blocks
 from vault.lapse import lapses_at, require_timely
+from vault.plain_text import counted
 from vault.pulling import pull_decision
 from vault.standing import ready_decision, standing_of
 from vault.utc import time_text

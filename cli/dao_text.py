@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from cli.console import foreign, say, tee_text
-from cli.quantities import counted, percent_text
+from cli.quantities import percent_text
 from vault.charter import BASIS_POINTS
 from vault.dataset import DatasetRef
 from vault.licensees import Admits
+from vault.plain_text import counted
 from vault.policy import Policy
 from vault.policy_diff import volume_words
 from vault.pricing import Tier

@@ -21,7 +21,6 @@ from cli.dao_opened import opened_dao
 from cli.dao_standing import state_of
 from cli.home import Settings
 from cli.options import GenesisOption, HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.workplace import dao_meant, opened_home
 from storage.car import write_car
 from storage.cid import Cid
@@ -35,6 +34,7 @@ from vault.epochs import chain_blocks, count_text, decision_blocks, decision_ver
 from vault.errors import MalformedObject, VaultError
 from vault.head import Head
 from vault.history import History
+from vault.plain_text import counted
 from vault.standing import standing_of
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from cli.dao_opened import Opened, opened_proposal
 from cli.dao_options import ProposalArgument
 from cli.dao_standing import say_tally, tally_json
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, WalletOption
-from cli.quantities import counted
 from vault.ballot import Ballot, Proposal, Support
 from vault.errors import MalformedObject
+from vault.plain_text import counted
 from vault.standing import standing_of
 
 if TYPE_CHECKING:

@@ -21,7 +21,6 @@ from cli.dataset_copies import CopiesOption, PlaceOption, WaitOption
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.tables import show_table
 from cli.workplace import custodians_reached, dao_meant, opened_home, progress_bar, wallet_key
 from storage.cid import Cid
@@ -29,6 +28,7 @@ from vault.assembly import history_of
 from vault.delivery import clear_staging, deliver, manifest_at
 from vault.errors import AccessDenied, MalformedObject
 from vault.manifest import Manifest
+from vault.plain_text import counted
 from vault.publishing import Sealed, verify_stored
 from vault.records.model import DatasetRow
 from vault.signing import SigningKey, address_text
@@ -236,7 +236,7 @@ def verify(
             blobs = staging if is_staged else places
             found = manifest_at(cid, blobs)
             key = _opened(settings, found, owner)[0].key if owner is not None else None
-            total = sum(segment.sealed_bytes for segment in found.segments)
+            total = found.sealed_bytes
             with progress_bar("bytes checked", total=total, is_json=json) as progress:
                 checked = verify_stored(found, blobs, key, progress=progress)
         if json:
@@ -290,7 +290,7 @@ def _manifest_json(manifest: Manifest) -> dict[str, Any]:
         "allow_simulated": manifest.allow_simulated,
         "passages": manifest.passages,
         "segments": len(manifest.segments),
-        "sealed_bytes": sum(segment.sealed_bytes for segment in manifest.segments),
+        "sealed_bytes": manifest.sealed_bytes,
         "corpus_root": manifest.corpus_root.hex(),
         "model": manifest.model.hex(),
         "key_version": manifest.key_version,

@@ -17,13 +17,13 @@ from cli.console import FAILED, foreign, reported, say, show_json
 from cli.home import Settings
 from cli.options import HomeOption, JsonOption, cid_option
 from cli.place_settings import MAIN
-from cli.quantities import counted
 from cli.tables import show_table
 from cli.workplace import opened_home
 from storage.cid import Cid
 from storage.model import Blobs
 from vault.copies.model import COPIES_MAX, Copy, CopyState, Place
 from vault.errors import MalformedObject
+from vault.plain_text import counted
 from vault.utc import time_text
 
 if TYPE_CHECKING:

@@ -17,7 +17,6 @@ from cli import dataset_copies, wiring
 from cli.console import FAILED, foreign, reported, say, show_json, warn
 from cli.home import Home, Settings
 from cli.options import CustodianOption, HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.sealed_files import read_bounded, write_private
 from cli.workplace import custodians_reached, history_meant, opened_home, progress_bar, wallet_key
 from storage.cid import Cid
@@ -32,6 +31,7 @@ from vault.delivery import manifest_at
 from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version, verify_tombstone
 from vault.errors import AccessDenied, MalformedObject, ServiceUnavailable
 from vault.manifest import Manifest
+from vault.plain_text import counted
 from vault.signing import BLANK_SIGNATURE, SigningKey, address_text
 from vault.utc import time_text
 
@@ -259,7 +259,7 @@ def _left_json(copy: Copy) -> dict[str, Any]:
 def _blocks_removed(deletion: _Deletion, staging: Blobs, *, is_json: bool) -> dict[str, int]:
     """Delete the versions' blocks from every place, of staging all but the manifests; return how many were where."""
     manifests = deletion.manifests
-    sealed_bytes = sum(segment.sealed_bytes for one in manifests for segment in one.segments)
+    sealed_bytes = sum(one.sealed_bytes for one in manifests)
     removed: dict[str, int] = {}
     failed: list[str] = []
     with progress_bar("bytes deleted", total=sealed_bytes * len(deletion.places), is_json=is_json) as progress:

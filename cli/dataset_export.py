@@ -16,7 +16,6 @@ from cli.console import foreign, reported, say, show_json, warn
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.sealed_files import new_file, read_bounded, require_folder_of
 from cli.workplace import opened_home, progress_bar, wallet_key
 from storage.bulk import Bulk, Through
@@ -34,6 +33,7 @@ from vault.errors import MalformedObject
 from vault.history import History
 from vault.keys import SecretKey
 from vault.manifest import Manifest
+from vault.plain_text import counted
 from vault.receipt import FILE_BYTES_MAX, ReceiptFile
 
 
@@ -66,7 +66,7 @@ def export(
         with TemporaryDirectory(prefix=".exporting-", dir=place.path) as folder, DirectoryBlobs(folder) as made:
             carried = _carried(settings, place, found, made, blobs, owner, with_snapshots=snapshots)
             get = _first_of(made, staging, blobs)
-            total = sum(segment.sealed_bytes for segment in found.segments)
+            total = found.sealed_bytes
             with progress_bar("bytes written", total=total, is_json=json) as progress:
                 size = _written(car, carried, get, progress)
         facts = {"receipts": len(carried.receipts), "snapshots": len(carried.snapshots)}

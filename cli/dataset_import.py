@@ -24,7 +24,6 @@ from cli.console import foreign, reported, say, show_json
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.sealed_files import read_bounded, require_file, write_private
 from cli.workplace import opened_home, progress_bar, wallet_key
 from storage.bulk import Bulk
@@ -40,6 +39,7 @@ from vault.carrying import BLOCKS_MAX, RECEIPT_BYTES_MAX, Carried, carried_cids,
 from vault.delivery import manifest_at
 from vault.errors import ForkedHistory, MalformedObject, RecordsUnavailable
 from vault.manifest import Manifest
+from vault.plain_text import counted
 from vault.publishing import copy_dataset, dataset_cids, verify_stored
 from vault.records.model import DatasetRow
 from vault.snapshot import Snapshot
@@ -255,7 +255,7 @@ def _taken_over(settings: Settings, place: Home, records: Records, read: _Read) 
     staging.adopt(read.blobs, list(dataset_cids(manifest, read.blobs)))
     staging.put(cid, manifest.encoded())
     if known is None:
-        catalog.add(_row(read))
+        catalog.add(DatasetRow.sealed(manifest, documents=read.carried.documents, at=wiring.clock()))
 
 
 def _put_snapshots(read: _Read, storage: Blobs) -> None:
@@ -267,26 +267,9 @@ def _put_snapshots(read: _Read, storage: Blobs) -> None:
         storage.put(root, block)
 
 
-def _row(read: _Read) -> DatasetRow:
-    manifest = read.manifest
-    return DatasetRow(
-        dataset=manifest.dataset,
-        version=manifest.version,
-        title=manifest.title,
-        owner=manifest.owner,
-        genesis=manifest.genesis,
-        manifest=manifest.cid(),
-        state="sealed",
-        passages=manifest.passages,
-        documents=read.carried.documents,
-        sealed_bytes=sum(segment.sealed_bytes for segment in manifest.segments),
-        created_at=wiring.clock(),
-    )
-
-
 def _stored(settings: Settings, manifest: Manifest, *, is_json: bool) -> int:
     staging, storage = wiring.open_staging(settings), wiring.open_storage(settings)
-    total = sum(segment.sealed_bytes for segment in manifest.segments)
+    total = manifest.sealed_bytes
     with progress_bar("bytes stored and checked", total=total, is_json=is_json) as progress:
         copy_dataset(manifest, staging, storage, progress=progress)
         return verify_stored(manifest, storage, None, progress=progress)

@@ -16,7 +16,6 @@ from cli.console import foreign, reported, say, show_json
 from cli.home import Home
 from cli.keyring import read_keys
 from cli.options import HomeOption, JsonOption, cid_option
-from cli.quantities import counted
 from cli.workplace import opened_home, progress_bar, wallet_key
 from storage.cid import Cid
 from vault.assembly import history_of
@@ -24,6 +23,7 @@ from vault.corpus import Corpus
 from vault.delivery import manifest_at
 from vault.errors import ForkedHistory, MalformedObject
 from vault.manifest import Manifest
+from vault.plain_text import counted
 from vault.publishing import Draft
 from vault.records.model import DatasetRow
 from vault.resealing import surviving

@@ -44,18 +44,3 @@ def percent_text(points: int) -> str:
     """Return basis points as `basis_points_from` reads them."""
     whole, rest = divmod(points, 100)
     return f"{whole}.{rest:02d}".rstrip("0").rstrip(".") + "%" if rest else f"{whole}%"
-
-
-def counted(number: int, noun: str) -> str:
-    """Return `1 passage`, `2 passages`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
-def time_left_text(seconds: int) -> str:
-    """Return a wait as a person says it, in its two largest units."""
-    parts = []
-    for unit in ("d", "h", "m", "s"):
-        count, seconds = divmod(seconds, UNITS[unit])
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or "0s"

@@ -12,13 +12,13 @@ from cli.console import FAILED, err, foreign, out, reported, say, show_json, war
 from cli.given_files import RECEIPT, given_files
 from cli.home import settings_from
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption
-from cli.quantities import counted
 from cli.receipt_replay import replay
 from cli.sealed_files import read_bounded
 from cli.workplace import genesis_meant
 from storage.cid import Cid
 from vault.errors import InvalidReceipt, MalformedObject, VaultError
 from vault.history import History, verified_history
+from vault.plain_text import counted
 from vault.policy import SIMULATED
 from vault.receipt import FILE_BYTES_MAX, verified_receipt
 from vault.receipt_check import Chain, ReceiptCheck

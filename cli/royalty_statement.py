@@ -13,7 +13,6 @@ from cli.console import FAILED, err, foreign, out, reported, say, show_json, war
 from cli.given_files import STATEMENT, given_files
 from cli.home import settings_from
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, SimulatedOption, WalletOption
-from cli.quantities import counted
 from cli.royalty_chart import show_chart
 from cli.sealed_files import require_folder_of, write_private
 from cli.statement_files import Names, earlier_statements, read_statement, statements_table, unchained
@@ -22,6 +21,7 @@ from cli.workplace import genesis_meant, opened_home, wallet_key
 from storage.cid import Cid
 from vault.errors import InvalidReceipt, MalformedObject
 from vault.evidence import Appraiser
+from vault.plain_text import counted
 from vault.policy import SIMULATED
 from vault.statement import THE_REST, Statement
 from vault.statement_file import StatementFile, verify_statement_file

@@ -111,7 +111,7 @@ def seal_passages(
     try:
         sealed = _sealed(passages, draft, charter, owner, staging, corpus)
         write_keys(key_path, sealed, owner)
-        row = _row(sealed, corpus)
+        row = DatasetRow.sealed(sealed.manifest, documents=corpus.documents, at=wiring.clock())
         catalog.add(row)
     except BaseException:
         _undo(staging, key_path)
@@ -137,20 +137,3 @@ def _undo(staging: Undoable, key_path: Path) -> None:
         staging.undo()
     except (OSError, StorageError):  # the first failure is the one to report; what is left nobody can open
         return
-
-
-def _row(sealed: Sealed, corpus: Corpus) -> DatasetRow:
-    manifest = sealed.manifest
-    return DatasetRow(
-        dataset=manifest.dataset,
-        version=manifest.version,
-        title=manifest.title,
-        owner=manifest.owner,
-        genesis=manifest.genesis,
-        manifest=manifest.cid(),
-        state="sealed",
-        passages=manifest.passages,
-        documents=corpus.documents,
-        sealed_bytes=sum(segment.sealed_bytes for segment in manifest.segments),
-        created_at=wiring.clock(),
-    )

@@ -16,13 +16,14 @@ from cli.dataset_copies import copy_json
 from cli.home import Home, Settings
 from cli.options import HomeOption, JsonOption, host_and_port
 from cli.place_settings import MAIN
-from cli.quantities import counted, seconds_from
+from cli.quantities import seconds_from
 from cli.serving import run_service, until_stopped
 from cli.tables import show_table
 from cli.tokens import seal_token, token_of, variable_of
 from cli.workplace import opened_home
 from vault.copies.model import Copy, CopyState, Kind
 from vault.errors import MalformedObject
+from vault.plain_text import counted
 from vault.utc import time_text
 
 if TYPE_CHECKING:

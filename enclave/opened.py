@@ -25,8 +25,7 @@ from storage.errors import StorageError
 from storage.model import Blobs
 from storage.unixfs import read_file
 from vault.envelope import (
-    SEGMENT_BYTES_MAX,
-    SIZE_FLOOR,
+    SEALED_BYTES_MAX,
     Passage,
     checked_passage,
     lasting_words,
@@ -42,8 +41,6 @@ from vault.question import Mode, Options
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

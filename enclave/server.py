@@ -21,11 +21,11 @@ from enclave.v1 import transparency_pb2 as transparency
 from enclave.v1 import transparency_pb2_grpc as transparency_rpc
 from storage.errors import BlockNotFound
 from vault.channel import CHANNEL_BYTES_MAX, Channel
-from vault.custody_server import listening
 from vault.errors import MalformedObject, VaultError
 from vault.guard import guarded_server
 from vault.inquiry import Inquiry
 from vault.license import Deposit
+from vault.listening import started
 from vault.rate import PeerLimit
 from vault.tls import TlsIdentity
 from vault.v1 import ledger_pb2 as ledger
@@ -186,30 +186,20 @@ async def enclave_server(
         limit: how often one peer may call what costs evidence, nonces or signatures (rule R6).
     Raises: `OSError` where the address cannot be listened on.
     """
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha import reflection
-
     server = guarded_server(calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
     attestation_rpc.add_AttestationServiceServicer_to_server(AttestationServicer(service), server)
     retrieval_rpc.add_RetrievalServiceServicer_to_server(RetrievalServicer(service), server)
     ledger_rpc.add_LedgerServiceServicer_to_server(LedgerServicer(service), server)
     transparency_rpc.add_TransparencyServiceServicer_to_server(TransparencyServicer(service), server)
     royalty_rpc.add_RoyaltyServiceServicer_to_server(RoyaltyServicer(service), server)
-    names = [
-        attestation.DESCRIPTOR.services_by_name["AttestationService"].full_name,
-        retrieval.DESCRIPTOR.services_by_name["RetrievalService"].full_name,
-        ledger.DESCRIPTOR.services_by_name["LedgerService"].full_name,
-        transparency.DESCRIPTOR.services_by_name["TransparencyService"].full_name,
-        royalty.DESCRIPTOR.services_by_name["RoyaltyService"].full_name,
+    services = [
+        attestation.DESCRIPTOR.services_by_name["AttestationService"],
+        retrieval.DESCRIPTOR.services_by_name["RetrievalService"],
+        ledger.DESCRIPTOR.services_by_name["LedgerService"],
+        transparency.DESCRIPTOR.services_by_name["TransparencyService"],
+        royalty.DESCRIPTOR.services_by_name["RoyaltyService"],
     ]
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    for name in names:
-        await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    reflection.enable_server_reflection([*names, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    port = listening(server, tls, listen)
-    await server.start()
-    return server, port
+    return server, await started(server, tls, listen, *services)
 
 
 async def drained(server: grpc.aio.Server, service: EnclaveService, *, grace_s: float) -> None:

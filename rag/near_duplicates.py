@@ -126,24 +126,6 @@ def overlapping_groups(places: Sequence[Place]) -> NDArray[np.int64]:
     return _first_rows(label)
 
 
-def joined(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return for each row the first row of its group where being together in either partition is being together.
-
-    Raises: ValueError: the two do not have the same rows.
-    """
-    if first.shape != second.shape:
-        raise ValueError(f"partitions of {len(first)} and of {len(second)} rows cannot be joined")
-    label = np.arange(len(first))
-    while True:  # each round carries the smallest row one group further
-        before = label.copy()
-        for partition in (first, second):
-            least = np.full(len(first), len(first))
-            np.minimum.at(least, partition, label)
-            label = least[partition]
-        if (label == before).all():
-            return label
-
-
 class _Leaders:
     """The passages that gather groups, by the buckets their bands fall into."""
 

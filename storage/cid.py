@@ -15,7 +15,6 @@ DAG_PB: Final = 0x70
 DAG_CBOR: Final = 0x71
 CODECS: Final = frozenset({RAW, DAG_PB, DAG_CBOR})
 
-DIGEST_BYTES: Final = 32
 CID_BYTES: Final = 36  # version, codec, hash function, hash length, digest
 V0_BYTES: Final = 34  # hash function, hash length, digest: a bare multihash
 CID_TEXT_CHARS_MAX: Final = 59  # base32 is the longest form that we read

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 RAW_BYTES: Final = 127
-PADDED_BYTES: Final = 128
 
 _WORDS = 16  # of 64 bits, in 128 bytes
 _LAST_OF_NUMBER = np.uint64(2**62 - 1)

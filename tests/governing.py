@@ -9,13 +9,14 @@ from typing import Any
 from tests.builders import after, carried
 from tests.people import NOW, Dao, dao, roll_in, seeded, wallet
 from vault.action import Scope, charter_change
-from vault.acts import delegate_vote
+from vault.acts import weight_bytes
 from vault.charter import Charter, Voting
 from vault.decision import Bundle
 from vault.guardian import Act, GuardianAct, GuardianSignature
 from vault.history import Cause, History, advanced
-from vault.signing import SigningKey
-from vault.vote_delegation import DelegationBatch, ProvenDelegation
+from vault.roll import Roll
+from vault.signing import BLANK_SIGNATURE, SigningKey
+from vault.vote_delegation import DelegationBatch, ProvenDelegation, VoteDelegation
 
 
 def charter_changed(history: History, *, at: int = NOW, **fields: Any) -> History:
@@ -69,6 +70,24 @@ def guardians_act(history: History, act: Act, *guardians: SigningKey) -> Guardia
 def carried_out(history: History, cause: Cause, *, at: int = NOW) -> History:
     """Return the history after an act of guardians, or delegations."""
     return advanced(history, cause, {}.__getitem__, at=at)
+
+
+def delegate_vote(
+    history: History, roll: Roll, delegator: SigningKey, delegate_to: bytes, *, sequence: int
+) -> ProvenDelegation:
+    """Have another member vote for the delegator; oneself takes it back."""
+    blank = VoteDelegation(
+        genesis=history.genesis,
+        delegator=delegator.address,
+        delegate=delegate_to,
+        sequence=sequence,
+        signature=BLANK_SIGNATURE,
+    )
+    return ProvenDelegation(
+        delegation=blank.signed_by(delegator, history.charter.domain(history.genesis)),
+        weight=weight_bytes(roll, delegator.address),
+        proof=roll.tree().proof(delegator.address),
+    )
 
 
 def choice(history: History, delegator: SigningKey, delegate: SigningKey, *, sequence: int = 0) -> ProvenDelegation:

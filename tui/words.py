@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Final
 
+from vault import plain_text
 from vault.plain_text import one_line
+from vault.plain_text import wait_text as wait_text
 
-SECONDS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 BYTE_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 MICRO: Final = 1_000_000
 WORD_JOINER: Final = "\u2060"  # has no width, and keeps a last backslash from the markup that follows
@@ -32,17 +33,7 @@ def amount(micro: int, currency: str) -> str:
 
 def counted(number: int, noun: str) -> str:
     """Return `1 passage`, `1,200 passages`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def duration(seconds: float) -> str:
-    """Return a wait in its two largest units: `3d 4h`, `12s`."""
-    left, parts = max(0, int(seconds)), []
-    for unit, size in SECONDS:
-        count, left = divmod(left, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return " ".join(parts[:2]) or "0s"
+    return plain_text.counted(number, noun, digits=",")
 
 
 def size(count: float) -> str:
@@ -67,8 +58,3 @@ def day(at: int) -> str:
 def short(identity: str, first: int = 10, last: int = 4) -> str:
     """Return a CID, address or hash that is told by its ends: `bafyreiaut…yjuu`."""
     return identity if len(identity) <= first + last + 1 else f"{identity[:first]}…{identity[-last:]}"
-
-
-def address(raw: bytes) -> str:
-    """Return a wallet's address, short."""
-    return short(f"0x{raw.hex()}", 8, 4)

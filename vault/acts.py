@@ -17,7 +17,6 @@ from vault.license import Delegation, Deposit, License
 from vault.policy import Policy
 from vault.roll import Roll
 from vault.signing import BLANK_SIGNATURE, SigningKey
-from vault.vote_delegation import ProvenDelegation, VoteDelegation
 from vault.voucher_rules import VoucherRules
 
 
@@ -55,24 +54,6 @@ def blank_ballot(proposal: Proposal, voter: bytes, support: Support, *, sequence
 def vote_of(roll: Roll, ballot: Ballot) -> Vote:
     """Return a signed ballot with its voter's weight, as it is handed in."""
     return Vote(ballot=ballot, weight=weight_bytes(roll, ballot.voter), proof=roll.tree().proof(ballot.voter))
-
-
-def delegate_vote(
-    history: History, roll: Roll, delegator: SigningKey, delegate_to: bytes, *, sequence: int
-) -> ProvenDelegation:
-    """Have another member vote for the delegator; oneself takes it back."""
-    blank = VoteDelegation(
-        genesis=history.genesis,
-        delegator=delegator.address,
-        delegate=delegate_to,
-        sequence=sequence,
-        signature=BLANK_SIGNATURE,
-    )
-    return ProvenDelegation(
-        delegation=blank.signed_by(delegator, history.charter.domain(history.genesis)),
-        weight=weight_bytes(roll, delegator.address),
-        proof=roll.tree().proof(delegator.address),
-    )
 
 
 def cancellation(history: History, proposal: Cid) -> Act:

@@ -22,7 +22,7 @@ from vault.errors import InvalidDecision, MalformedObject
 from vault.guardian import GuardianAct
 from vault.handing import Handed, HeadTaker, handed_to_all
 from vault.head import Head
-from vault.history import Cause, History, advanced, cause_from, founded, link_cids, verified_history
+from vault.history import Cause, History, cause_from, founded, link_cids, verified_history
 from vault.policy import Policy
 from vault.roll import Roll, roll_from
 from vault.signing import SigningKey
@@ -169,15 +169,6 @@ def put_decision(board: Board, history: History, decision: Decision, blocks: Map
     for block in (*decision.pages(), *decision.weights):
         put_block(board, Kind.BLOCK, history.genesis, block, blocks[block], parent=cid)
     put(board, Kind.DECISION, history.genesis, decision, parent=proposal.cid())
-
-
-def take_effect(board: Board, history: History, cause: Cause, *, at: int) -> History:
-    """Advance the head by a decision, an act of guardians or delegations, and put the new head on the board."""
-    after = advanced(history, cause, fetch_from(board), at=at)
-    put_cause(board, history.genesis, cause)
-    put(board, Kind.HEAD, history.genesis, after.head, parent=cause.cid())
-    board.set_tip(history.genesis, after.head.cid(), after.head.epoch)
-    return after
 
 
 def put_cause(board: Board, genesis: Cid, cause: Cause) -> None:

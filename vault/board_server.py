@@ -19,10 +19,10 @@ import grpc
 from storage.cid import Cid
 from vault.board import ASKED_MAX, Entry, Kind, Shelf
 from vault.codec import INTEGER_MAX
-from vault.custody_server import listening
 from vault.errors import MalformedObject, RateExceeded
 from vault.guard import guarded_server
 from vault.head_vote import VOTES_MAX
+from vault.listening import started
 from vault.pinboard import Pinboard
 from vault.rate import PeerLimit, peer_name
 from vault.tls import TlsIdentity
@@ -243,17 +243,8 @@ async def board_server(
         founding: how often one peer may bring a DAO that is new here.
     Raises: `OSError` where the address cannot be listened on.
     """
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha import reflection
-
     server = guarded_server(calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit)
     servicer = GovernanceServicer(shelf, pinboard, founding or PeerLimit(per_s=FOUNDED_PER_S, burst=FOUNDED_BURST))
     rpc.add_GovernanceServiceServicer_to_server(servicer, server)
-    name = pb.DESCRIPTOR.services_by_name["GovernanceService"].full_name
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    reflection.enable_server_reflection([name, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    port = listening(server, tls, listen)
-    await server.start()
+    port = await started(server, tls, listen, pb.DESCRIPTOR.services_by_name["GovernanceService"])
     return BoardServer(server, servicer, port)

@@ -60,7 +60,6 @@ class HeadStore(Protocol):
     def heads(self, genesis: Cid) -> list[Cid]: ...  # noqa: D102
     def geneses(self) -> list[Cid]: ...  # noqa: D102
     def sign_head(self, genesis: Cid, epoch: int, head: Cid) -> Cid: ...  # noqa: D102
-    def signed_head(self, genesis: Cid, epoch: int) -> Cid | None: ...  # noqa: D102
     def signed_heads(self, genesis: Cid, after: int) -> dict[int, Cid]: ...  # noqa: D102
     def keep_head_votes(self, genesis: Cid, epoch: int, votes: Sequence[HeadVote]) -> None: ...  # noqa: D102
     def head_votes(self, genesis: Cid) -> list[HeadVote]: ...  # noqa: D102

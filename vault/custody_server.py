@@ -19,6 +19,7 @@ from vault.evidence import Binding, Evidence
 from vault.guard import guarded_server
 from vault.head import Head
 from vault.head_vote import VOTE_BYTES_MAX, VOTES_MAX, HeadVote
+from vault.listening import started
 from vault.manifest import Manifest, ShareDeposit
 from vault.rate import BYTES_PER_CALL, PeerLimit, peer_name
 from vault.release import HandBack, LeaseRequest, StateDeposit
@@ -29,7 +30,6 @@ from vault.v1 import custody_pb2_grpc as rpc
 from vault.voting_server import THREADS_MAX, VOTING_METHODS, VotingMethods
 from vault.wire import answered
 
-PORT_MAX = 65_535
 CALLS_MAX = 100  # at once
 PEER_CALLS_MAX = 24  # of them from one address
 FOUNDED_PER_DAY = 20  # DAOs new to a custodian, from one address
@@ -235,33 +235,9 @@ async def custody_server(
         friends: the other custodians' addresses (`vault.rate.peer_name`), which neither limit is for.
     Raises: `OSError` where the address cannot be listened on.
     """
-    from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-    from grpc_reflection.v1alpha import reflection
-
     server = guarded_server(
         calls_max=CALLS_MAX, peer_calls_max=PEER_CALLS_MAX, limited=LIMITED_METHODS, limit=limit, friends=friends
     )
     servicer = CustodyServicer(custody, tls.key_hash, founding=founding, friends=friends)
     rpc.add_CustodyServiceServicer_to_server(servicer, server)
-    name = pb.DESCRIPTOR.services_by_name["CustodyService"].full_name
-    checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    await checks.set(name, health_pb2.HealthCheckResponse.SERVING)
-    reflection.enable_server_reflection([name, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    port = listening(server, tls, listen)
-    await server.start()
-    return server, port
-
-
-def listening(server: grpc.aio.Server, tls: TlsIdentity, listen: str) -> int:
-    """Bind a server's one TLS port, or raise `OSError` saying so."""
-    number = listen.rpartition(":")[2]
-    if not (number.isascii() and number.isdigit() and int(number) <= PORT_MAX):  # gRPC would take 99999 as 34463
-        raise OSError(f"cannot listen on {listen}; write host:port, with a port of 0 … {PORT_MAX}")
-    try:
-        port = server.add_secure_port(listen, tls.server_credentials())
-    except RuntimeError as error:
-        raise OSError(f"cannot listen on {listen}; is the port in use?") from error
-    if port == 0:
-        raise OSError(f"cannot listen on {listen}; is the port in use?")
-    return port
+    return server, await started(server, tls, listen, pb.DESCRIPTOR.services_by_name["CustodyService"])

@@ -42,6 +42,7 @@ PASSAGE_BYTES_MAX: Final = 1 << 15  # metadata included; an answer of 100 such p
 PASSAGES_PER_SEGMENT_MAX: Final = 1 << 16
 PASSAGE_BYTES_COUNTED: Final = SEGMENT_BYTES // PASSAGES_PER_SEGMENT_MAX
 SIZE_FLOOR: Final = 4096
+SEALED_BYTES_MAX: Final = SEGMENT_BYTES_MAX + SIZE_FLOOR  # of a segment, its header and tag among them
 FACTS_MAX: Final = 64  # of a passage's metadata, and below what each may be: as much as filters can ask for
 FACT_KEY_BYTES_MAX: Final = 64
 FACT_ITEMS_MAX: Final = 256
@@ -186,7 +187,7 @@ def open_segment(
 ) -> list[bytes]:
     """Return the encoded passages of exactly this segment, or raise `TamperedSegment`."""
     where = f"segment {index}"
-    if len(sealed) > SEGMENT_BYTES_MAX + SIZE_FLOOR:
+    if len(sealed) > SEALED_BYTES_MAX:
         raise TamperedSegment(f"{where} has {len(sealed)} bytes, over the limit")
     prefix_bytes = 2 + int.from_bytes(sealed[:2], "big")
     try:

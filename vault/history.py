@@ -296,9 +296,3 @@ def link_cids(head: Cid, fetch: Fetch) -> list[Cid]:
         cids += [*cause.pages(), *cause.weights]
         cids += [cid for cid in (action.adopts, action.charter) if cid is not None]
     return cids
-
-
-def chain_cids(history: History, after_epoch: int, fetch: Fetch) -> list[Cid]:
-    """Return the CIDs of the charter and of all blocks from after `after_epoch` to the tip."""
-    links = (link_cids(head, fetch) for head in history.heads[max(after_epoch, 0) :])
-    return list(dict.fromkeys([history.genesis, *(cid for link in links for cid in link)]))

@@ -29,7 +29,6 @@ from vault.errors import MalformedObject, WrongKey
 HYBRID: Final = "MLKEM768X25519-HKDF-SHA256-AES256GCM"
 CLASSIC: Final = "X25519-HKDF-SHA256-AES256GCM"
 SUITES: Final = (HYBRID, CLASSIC)  # strongest first
-SEALED_BYTES_MAX = 4096
 _MLKEM_PUBLIC = 1184
 _MLKEM_SEED = 64
 

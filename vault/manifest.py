@@ -71,6 +71,11 @@ class Manifest(PersonSigned):
         if self.passages != sum(segment.passages for segment in self.segments) or self.passages > PASSAGES_MAX:
             raise MalformedObject("the segments' passages do not add up")
 
+    @property
+    def sealed_bytes(self) -> int:
+        """Return how many bytes its segments have."""
+        return sum(segment.sealed_bytes for segment in self.segments)
+
     def signer(self) -> bytes:
         """Return the owner."""
         return self.owner

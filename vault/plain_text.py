@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+from typing import Final
+
+SECONDS: Final = (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def printable(text: str) -> str:
@@ -24,3 +27,18 @@ def error_sentence(error: Exception) -> str:
         return f"{error.filename} does not exist"
     told = f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     return f"{told}; free some room, then run it again" if error.errno in (errno.ENOSPC, errno.EDQUOT) else told
+
+
+def counted(number: int, noun: str, *, digits: str = "") -> str:
+    """Return `1 passage`, `1200 passages`, or `1,200 passages` with a comma for `digits`."""
+    return f"{number:{digits}} {noun}{'' if number == 1 else 's'}"
+
+
+def wait_text(seconds: float) -> str:
+    """Return a wait as a person says it, in its two largest units: `3d 4h`, `12s`."""
+    left, parts = max(0, int(seconds)), []
+    for unit, size in SECONDS:
+        count, left = divmod(left, size)
+        if count:
+            parts.append(f"{count}{unit}")
+    return " ".join(parts[:2]) or "0s"

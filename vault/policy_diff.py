@@ -10,6 +10,7 @@ from vault.dataset import DatasetRef
 from vault.disclosure import Disclosure, worst_case
 from vault.licensees import Admits, Licensees
 from vault.machine_diff import machine_changes
+from vault.plain_text import counted
 from vault.policy import Policy
 from vault.pricing import Tier
 from vault.signing import address_text
@@ -121,8 +122,7 @@ def licensees_words(licensees: Licensees) -> str:
         case Admits.ANYONE:
             return "anyone who pays"
         case Admits.LISTED:
-            count = len(licensees.addresses)
-            return f"{count} named licensee" + ("s" if count > 1 else "")
+            return counted(len(licensees.addresses), "named licensee")
         case Admits.CREDENTIAL:
             return f"whoever {address_text(licensees.issuer or b'')} licenses"
 

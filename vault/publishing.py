@@ -17,8 +17,7 @@ from storage.model import Blobs
 from storage.unixfs import add_file, file_blocks, read_file
 from vault.charter import Charter
 from vault.envelope import (
-    SEGMENT_BYTES_MAX,
-    SIZE_FLOOR,
+    SEALED_BYTES_MAX,
     Passage,
     SegmentSealer,
     open_segment,
@@ -34,7 +33,6 @@ from vault.merkle import GrowingRoot
 from vault.share import Dealt, ShareId, dealt
 from vault.signing import BLANK_SIGNATURE, SigningKey
 
-SEALED_BYTES_MAX = SEGMENT_BYTES_MAX + SIZE_FLOOR
 SEGMENTS_AHEAD = 2  # fetched while one is checked
 Progress = Callable[[int], None]
 """Called with the number of bytes or passages done so far."""

@@ -8,10 +8,10 @@ from storage.errors import BlockMismatch
 from storage.model import Blobs
 from storage.unixfs import read_file
 from vault.corpus import Corpus
-from vault.envelope import Passage, decoded_passage, open_segment, passage_commitment, passage_salts
+from vault.envelope import SEALED_BYTES_MAX, Passage, decoded_passage, open_segment, passage_commitment, passage_salts
 from vault.errors import MalformedObject
 from vault.merkle import GrowingRoot
-from vault.publishing import SEALED_BYTES_MAX, Sealed
+from vault.publishing import Sealed
 
 NAMES_SHOWN = 5
 

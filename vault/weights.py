@@ -13,18 +13,17 @@ root is one of the tree, so whatever places a proof claims, each of its leaves i
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 from vault.codec import Length, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.signing import address_text
-from vault.typed_data import keccak, word
+from vault.typed_data import keccak
 
 HASH_BYTES = 32
 PROOF_MAX = 20
 LEAVES_MAX = 1 << PROOF_MAX
 HASHES_MAX = LEAVES_MAX // 2  # of a multiproof: a hash stands for a subtree beside one with a leaf to prove
-STATIC_KINDS = frozenset({"address", "uint256"})
 _WEIGHT_END = 1 << 256
 
 
@@ -33,13 +32,6 @@ def leaf(address: bytes, weight: int) -> bytes:
     if type(address) is not bytes or len(address) != 20 or type(weight) is not int or not 0 <= weight < _WEIGHT_END:
         raise MalformedObject("a leaf is an address of 20 bytes and a weight of at most 256 bits")
     return keccak(keccak(bytes(12) + address + weight.to_bytes(32, "big")))
-
-
-def leaf_of(kinds: Sequence[str], values: Sequence[Any]) -> bytes:
-    """Return the leaf of values of static ABI types: an address as 20 bytes, a uint256 as an integer."""
-    if len(kinds) != len(values) or not kinds or not STATIC_KINDS.issuperset(kinds):
-        raise MalformedObject(f"a leaf takes one value for each type, of {', '.join(sorted(STATIC_KINDS))}")
-    return keccak(keccak(b"".join(map(word, kinds, values))))
 
 
 def root_from_proof(leaf: bytes, proof: Sequence[bytes]) -> bytes:

@@ -107,7 +107,7 @@ def _seal(stage: Stage, narrator: Narrator, folder: Path | None) -> Material:
                     advance(done, len(part))
             with narrator.bar(f"{owner} seals {len(passages)} passages") as advance:
                 sealed = stage.seal(owner, f"{owner}'s documents", passages, advance)
-            size = sum(segment.sealed_bytes for segment in sealed.manifest.segments)
+            size = sealed.manifest.sealed_bytes
             narrator.note(
                 f"{owner} {address_text(sealed.manifest.owner)}: {len(part)} documents, "
                 f"{sealed.manifest.passages} passages, {size / 1e6:.1f} MB sealed"

@@ -18,7 +18,6 @@ from cli.dao_standing import state_of
 from cli.dao_verify import board_links
 from cli.desk.party import PartyContext
 from cli.desk.wallets import LocalWallets
-from cli.quantities import counted
 from storage.cid import Cid
 from tui.desk.governing import ProposalFacts, Proposals, Revocable, Taken, VoteFacts
 from vault.action import Scope
@@ -31,6 +30,7 @@ from vault.errors import InvalidDecision, ServiceUnavailable, VaultError
 from vault.gathering import cancel_act, revoke_act
 from vault.guardian import Act
 from vault.history import History
+from vault.plain_text import counted
 from vault.pulling import pull_proposals, pull_votes
 from vault.signing import address_from, address_text
 from vault.standing import Standing, standing_of

@@ -107,7 +107,7 @@ class LocalSealing:
         storage = wiring.open_storage(self._party.settings)
         found = manifest_at(Cid.parse(manifest), storage)
         key = self._sealed(found).key if self._is_open(manifest) else None
-        total = sum(segment.sealed_bytes for segment in found.segments)
+        total = found.sealed_bytes
         tell("bytes checked", 0, total)
         checked = verify_stored(found, storage, key, progress=lambda done: tell("bytes checked", done, total))
         return Checked(

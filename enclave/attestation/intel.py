@@ -47,7 +47,6 @@ from enclave.attestation.quote import EnclaveReport, Quote, TdReport, enclave_re
 from enclave.attestation.roots import INTEL_SGX
 
 UP_TO_DATE: Final = "UpToDate"
-REVOKED: Final = "Revoked"
 TCB_STATUSES: Final = frozenset(
     {
         UP_TO_DATE,

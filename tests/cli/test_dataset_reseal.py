@@ -15,8 +15,7 @@ from storage.model import Blobs
 from storage.unixfs import read_file
 from tests.cli.conftest import PASSWORD, Founded
 from vault.delivery import manifest_at
-from vault.envelope import decoded_passage, open_segment
-from vault.publishing import SEALED_BYTES_MAX
+from vault.envelope import SEALED_BYTES_MAX, decoded_passage, open_segment
 
 OWNER = ("--owner", "owner")
 

@@ -10,11 +10,9 @@ from hypothesis import strategies as st
 from cli.quantities import (
     DURATION_S_MAX,
     basis_points_from,
-    counted,
     duration_text,
     percent_text,
     seconds_from,
-    time_left_text,
 )
 
 
@@ -57,8 +55,3 @@ def test_what_is_no_duration_is_refused(text: str) -> None:
 def test_what_is_no_share_is_refused(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="is not a share"):
         basis_points_from(text)
-
-
-def test_words() -> None:
-    assert (counted(1, "passage"), counted(0, "passage")) == ("1 passage", "0 passages")
-    assert (time_left_text(0), time_left_text(90_061), time_left_text(59)) == ("0s", "1d 1h", "59s")

@@ -17,7 +17,6 @@ from rag.near_duplicates import (
     _Leaders,
     distinct,
     groups,
-    joined,
     normalized,
     overlapping_groups,
     resembles,
@@ -197,28 +196,9 @@ def halves(first: Place, second: Place) -> bool:
     return first.document == second.document and 2 * shared >= min(first.end - first.start, second.end - second.start)
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 6), st.integers(0, 6)), max_size=20))
-def test_joined_partitions_connect_what_either_connects(pairs: list[tuple[int, int]]) -> None:
-    first, second = (np.array(of, dtype=np.int64) for of in (list(zip(*pairs, strict=True)) or [[], []]))
-    first, second = (np.array([list(of).index(label) for label in of], dtype=np.int64) for of in (first, second))
-    reached = [{row} for row in range(len(pairs))]
-    for _ in pairs:
-        for row, of in enumerate(reached):
-            reached[row] = {
-                other
-                for one in of
-                for other in range(len(pairs))
-                if first[other] == first[one] or second[other] == second[one]
-            }
-    assert joined(first, second).tolist() == [min(of) for of in reached]
-
-
 def test_misuse_is_refused() -> None:
     for thousandths in (0, 1001):
         with pytest.raises(ValueError, match="thousandths"):
             groups(["a"], thousandths=thousandths)
         with pytest.raises(ValueError, match="thousandths"):
             distinct(["a"], thousandths=thousandths)
-    with pytest.raises(ValueError, match="rows"):
-        joined(np.zeros(2, dtype=np.int64), np.zeros(3, dtype=np.int64))

@@ -11,6 +11,7 @@ import pytest
 
 from storage.cid import DAG_CBOR, RAW, Cid
 from tests import builders
+from tests.governing import delegate_vote
 from tests.people import seeded
 from tests.voting import (
     DELAY_S,
@@ -27,7 +28,7 @@ from tests.voting import (
 )
 from vault.acknowledgment import Acknowledgment, arrivals
 from vault.action import adoption, charter_change
-from vault.acts import delegate_vote, emergency_revocation
+from vault.acts import emergency_revocation
 from vault.ballot import Support
 from vault.closing import BallotPage, final_at
 from vault.decision import assembled

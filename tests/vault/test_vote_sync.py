@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from tests import builders
+from tests.governing import delegate_vote
 from tests.loops import WAIT_S, Loop
 from tests.voting import TIMELOCK_S, Electorate, carried_out, pages, proposal, vote, voting_dao
 from vault.acknowledgment import Acknowledgment, arrivals
 from vault.action import adoption
-from vault.acts import delegate_vote, emergency_revocation
+from vault.acts import emergency_revocation
 from vault.ballot import Proposal, Support
 from vault.balloting import VOTES_AT_ONCE
 from vault.client import CustodyClient

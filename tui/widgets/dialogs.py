@@ -11,6 +11,7 @@ from textual.screen import ModalScreen, Screen
 from textual.widgets import Button, Input, Markdown, Static
 
 from tui.pages import PAGES
+from tui.widgets.dialog import Dialog
 from tui.words import plain
 
 PASSWORD_CHARS_MAX = 1024
@@ -49,10 +50,8 @@ def _keys_of(screen: Screen[object]) -> str:
     return f"| Key | Does |\n|---|---|\n{shared}\n{lines}"
 
 
-class PasswordDialog(ModalScreen[str | None]):
+class PasswordDialog(Dialog[str]):
     """Asks for a password; it is not shown, not kept here, and not put into any message but the answer."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss_none", "Cancel")]
 
     def __init__(self, what: str, *, problem: str = "", is_new: bool = False) -> None:
         super().__init__()
@@ -85,10 +84,6 @@ class PasswordDialog(ModalScreen[str | None]):
 
     def _say(self, sentence: str) -> None:
         self.query_one("#problem", Static).update(f"[bold $error]✗[/] {plain(sentence)}")
-
-    def action_dismiss_none(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
 
 
 class ConfirmDialog(ModalScreen[bool]):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from tui.desk.wallets import Wallet
+from tui.widgets.dialog import Dialog
 from tui.words import plain, short
 
 PATH_CHARS_MAX = 4096
 
 
-class PayeeDialog(ModalScreen[str | None]):
+class PayeeDialog(Dialog[str]):
     """Asks whose statements are wanted; they are told to the payee alone."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
 
     def __init__(self, wallets: tuple[Wallet, ...]) -> None:
         super().__init__()
@@ -39,15 +34,9 @@ class PayeeDialog(ModalScreen[str | None]):
         """Take the answer."""
         self.dismiss(self._wallets[message.option_index].name)
 
-    def action_leave(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
 
-
-class TableDialog(ModalScreen[str | None]):
+class TableDialog(Dialog[str]):
     """Asks which file the table is written to."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
 
     def __init__(self, path: str) -> None:
         super().__init__()
@@ -68,7 +57,3 @@ class TableDialog(ModalScreen[str | None]):
         """Take the answer."""
         if message.value.strip():
             self.dismiss(message.value.strip())
-
-    def action_leave(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)

@@ -14,15 +14,14 @@ from textual.widgets import Button, DirectoryTree, Input, Select, Static
 
 from tui.desk.sealing import PaperShares, Wish
 from tui.widgets.choices import Tick
+from tui.widgets.dialog import Dialog
 from tui.words import plain
 
 TITLE_CHARS_MAX = 200
 
 
-class SealDialog(ModalScreen[Wish | None]):
+class SealDialog(Dialog[Wish]):
     """Picks a folder, and what others will see it called."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss_none", "Cancel")]
 
     def __init__(self, wallets: tuple[str, ...], *, start: str, replaces: str = "", title: str = "") -> None:
         super().__init__()
@@ -89,10 +88,6 @@ class SealDialog(ModalScreen[Wish | None]):
                 replaces=self._replaces,
             )
         )
-
-    def action_dismiss_none(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
 
 
 class PaperDialog(ModalScreen[bool]):

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList, Select, Static
 from textual.widgets.option_list import Option
 
 from tui.desk.governing import Revocable
+from tui.widgets.dialog import Dialog
 from tui.words import plain
 
 REASON_CHARS_MAX = 200
 
 
-class VoteDialog(ModalScreen[tuple[str, str] | None]):
+class VoteDialog(Dialog[tuple[str, str]]):
     """Asks with which wallet, and why; the reason is public."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
 
     def __init__(self, support: str, title: str, wallets: tuple[str, ...], *, warning: str = "") -> None:
         super().__init__()
@@ -47,15 +42,9 @@ class VoteDialog(ModalScreen[tuple[str, str] | None]):
         """Take the answer."""
         self.dismiss((str(self.query_one("#voter", Select).value), message.value.strip()))
 
-    def action_leave(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)
 
-
-class RevokeDialog(ModalScreen[Revocable | None]):
+class RevokeDialog(Dialog[Revocable]):
     """Asks what guardians take away."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
 
     def __init__(self, choices: tuple[Revocable, ...]) -> None:
         super().__init__()
@@ -72,7 +61,3 @@ class RevokeDialog(ModalScreen[Revocable | None]):
     def on_option_list_option_selected(self, message: OptionList.OptionSelected) -> None:
         """Take the answer."""
         self.dismiss(self._choices[message.option_index])
-
-    def action_leave(self) -> None:
-        """Leave without an answer."""
-        self.dismiss(None)

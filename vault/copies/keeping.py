@@ -185,7 +185,7 @@ class Keeper:
 
     def _put_right(self, copy: Copy, place: Place, job: Job) -> Copy:
         """Bring a copy to its place, and read all of it back once the place claims to have it."""
-        size = sum(segment.sealed_bytes for segment in job.manifest.segments)
+        size = job.manifest.sealed_bytes
         month_cost = place.month_cost(size)
         try:
             advance = place.advance(job)

@@ -19,6 +19,7 @@ from storage.pieces import ListedPiece
 from vault.copies.model import Notes, Release
 from vault.copies.piece_notes import REMOVALS_MAX, Account, LeaveNote, PlaceNote, copy_note, place_note
 from vault.errors import MalformedObject
+from vault.plain_text import counted
 
 ASK_AGAIN_S: Final = 2 * 24 * 3600  # what was asked of a provider should be done with its next proof, within a day
 
@@ -38,10 +39,10 @@ def pieces_let_go(provider: PdpProvider, account: Account, notes: Notes, *, at: 
         if _is_adding(provider, notes, told.number):
             return Release(waiting=f"{provider.name} has not added the pieces yet, so they cannot be removed yet")
         if proved := _removed(provider, account, notes, told, known, at):
-            which = f"{_counted(proved)} from data set {told.number}"
+            which = f"{counted(proved, 'piece')} from data set {told.number}"
             return Release(waiting=f"{provider.name} was told to remove {which}, which is done with its next proof")
     if sent := sum(_sends(provider, one.piece) for one in pieces):
-        which = f"{_counted(sent)} of a copy that is no longer proved or paid for"
+        which = f"{counted(sent, 'piece')} of a copy that is no longer proved or paid for"
         return Release(waiting=f"{provider.name} still sends {which}; ask it to delete them")
     ending = "it is there for further copies, and Filecoin's own tools end it"
     return Release(stays=f"the data set {told.number} at {provider.name}: {ending}" if told is not None else "")
@@ -105,7 +106,3 @@ def _sends(provider: PdpProvider, piece: PieceCid) -> bool:
         return bool(provider.part(piece, start=0, length=1))
     except PieceNotFound:
         return False
-
-
-def _counted(pieces: int) -> str:
-    return f"{pieces} piece" if pieces == 1 else f"{pieces} pieces"

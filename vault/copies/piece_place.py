@@ -74,7 +74,7 @@ class PiecePlace:
 
     def advance(self, job: Job) -> Advance:
         """Send the pieces that the provider lacks, have a data set made, and have the pieces added to it."""
-        self.month_cost(sum(segment.sealed_bytes for segment in job.manifest.segments))
+        self.month_cost(job.manifest.sealed_bytes)
         self._send(job)
         number = self._data_set(job.notes)
         if number is None:
@@ -262,7 +262,7 @@ class PiecePlace:
 def _are_all(pieces: Iterable[ListedPiece], manifest: Manifest) -> bool:
     """Say whether pieces hold all of a dataset's sealed bytes, which lie in its raw blocks."""
     raw = sum(length for one in pieces for cid, length in blocks_in(one.blocks) if cid.codec == RAW)
-    return raw == sum(segment.sealed_bytes for segment in manifest.segments)
+    return raw == manifest.sealed_bytes
 
 
 def dollars(micro: int) -> str:

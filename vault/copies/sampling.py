@@ -6,9 +6,9 @@ from random import Random
 
 from storage.model import Blobs
 from storage.unixfs import way_to
+from vault.envelope import SEALED_BYTES_MAX
 from vault.errors import MalformedObject
 from vault.manifest import Manifest
-from vault.publishing import SEALED_BYTES_MAX
 
 
 def read_sample(manifest: Manifest, blobs: Blobs, *, random: Random, blocks: int) -> None:
@@ -22,7 +22,7 @@ def read_sample(manifest: Manifest, blobs: Blobs, *, random: Random, blocks: int
     """
     if blobs.get(manifest.cid()) != manifest.encoded():
         raise MalformedObject("the manifest that came back is another one")
-    total = sum(segment.sealed_bytes for segment in manifest.segments)
+    total = manifest.sealed_bytes
     for _ in range(blocks):
         at = random.randrange(total)
         for segment in manifest.segments:

@@ -37,12 +37,6 @@ class HeadVoteRecords:
         with self._records.reading() as session:
             return {row.epoch: Cid(row.head) for row in session.exec(signed)}
 
-    def signed_head(self, genesis: Cid, epoch: int) -> Cid | None:
-        """Return what this custodian voted for in an epoch."""
-        with self._records.reading() as session:
-            kept = session.get(SignedHead, (genesis.binary, epoch))
-            return Cid(kept.head) if kept else None
-
     def keep_head_votes(self, genesis: Cid, epoch: int, votes: Sequence[HeadVote]) -> None:
         """Keep these of the others' votes in an epoch, in place of those kept before."""
         with self._records.writing(b"head votes" + genesis.binary) as session:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from storage.cid import Cid
 from vault.board import Kind
+
+if TYPE_CHECKING:
+    from vault.manifest import Manifest
 
 DatasetState: TypeAlias = Literal["sealed", "published"]
 
@@ -51,3 +54,20 @@ class DatasetRow:
     documents: int
     sealed_bytes: int
     created_at: int
+
+    @classmethod
+    def sealed(cls, manifest: Manifest, *, documents: int, at: int) -> DatasetRow:
+        """Return the row of a version that lies sealed in this home."""
+        return cls(
+            dataset=manifest.dataset,
+            version=manifest.version,
+            title=manifest.title,
+            owner=manifest.owner,
+            genesis=manifest.genesis,
+            manifest=manifest.cid(),
+            state="sealed",
+            passages=manifest.passages,
+            documents=documents,
+            sealed_bytes=manifest.sealed_bytes,
+            created_at=at,
+        )

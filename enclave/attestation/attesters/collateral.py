@@ -12,7 +12,6 @@ from typing import Final
 
 from vault.errors import ServiceUnavailable
 
-INTEL_PCS: Final = "https://api.trustedservices.intel.com"
 FRESH_S: Final = 3600.0
 TIMEOUT_S: Final = 20.0
 

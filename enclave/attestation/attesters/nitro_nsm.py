@@ -19,7 +19,6 @@ from enclave.attestation.nitro_document import NONCE_BYTES_MAX, PUBLIC_KEY_BYTES
 
 DEVICE: Final = Path("/dev/nsm")
 NSM_IOCTL_RAW: Final = 0xC0200A00  # _IOWR(0x0A, 0, struct nsm_raw)
-REQUEST_BYTES_MAX: Final = 0x1000
 RESPONSE_BYTES_MAX: Final = 0x3000
 
 Ioctl = Callable[[int, int, bytearray, bool], int]

@@ -22,10 +22,10 @@ from tests.attacks.session.machine import Machine
 from tests.builders import seeded
 from tests.deployment import LOOPBACK, Deployment, deployed
 from tests.enclaves import APPRAISER, Clock, attester, credential, world
-from vault.custody_server import listening
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject, Revoked, ServiceUnavailable, StaleState
 from vault.evidence import Binding, Evidence
 from vault.hpke import HpkeKeys
+from vault.listening import listening
 from vault.machine import MachineKey
 from vault.tls import SERVER_OPTIONS, TlsIdentity
 from vault.wire import REASON_KEY

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -42,13 +41,6 @@ def own_head(history: History, *, links: int = 1) -> list[History]:
         one = delegation(history, member, voters(history)[1].address, sequence=n + 1)
         made.append(advanced(made[-1], batch(history, one), {}.__getitem__, at=NOW))
     return made[1:]
-
-
-def put_heads(board: Board, made: Sequence[History], causes: Mapping[Cid, Any]) -> None:
-    for one in made:
-        assert one.head.cause is not None
-        put(board, Kind.BLOCK, one.genesis, causes[one.head.cause])
-        put(board, Kind.HEAD, one.genesis, one.head, parent=one.head.cause)
 
 
 def poisoned(board: OwnBoard, links: int = 1) -> list[History]:

@@ -22,7 +22,6 @@ from rag.scoring import best, exact_scores
 WORDS = ["salary", "merger", "wing", "flow", "the", "of"]
 texts = st.lists(st.lists(st.sampled_from(WORDS), max_size=10).map(" ".join), min_size=1, max_size=15)
 questions = st.lists(st.sampled_from(WORDS), min_size=1, max_size=5).map(" ".join)
-DIMENSION = 8
 
 
 class BruteForce:

@@ -29,8 +29,6 @@ from vault.copies.status import copies_of
 from vault.errors import MalformedObject
 from vault.records.database import Records
 
-SEGMENT_BLOCK = list(blocks())[2]
-
 
 @pytest.fixture
 def records(tmp_path: Path) -> Iterator[Records]:

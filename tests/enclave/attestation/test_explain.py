@@ -27,8 +27,6 @@ from vault.errors import MalformedObject
 from vault.evidence import Evidence
 from vault.machine import MachineKey
 
-COMPANIONS = ("trust_anchor", "rim_trust_anchor")
-
 
 @cache
 def captured(id: str) -> tuple[dict[str, bytes], int]:
