@@ -6,6 +6,7 @@ compared byte by byte with the only form it may have (rule X1), and the payload'
 
 from __future__ import annotations
 
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 
@@ -18,6 +19,7 @@ CONTENT_TYPE: Final = "application/vnd.coffer.receipt+dag-cbor"
 EDDSA: Final = -8  # RFC 9053, section 2.2
 KID_BYTES: Final = 16
 MESSAGE_BYTES_MAX: Final = 1 << 18
+KEYS_KEPT: Final = 64  # public ones, whose headers are at hand
 
 
 def key_id(public: bytes) -> bytes:
@@ -62,7 +64,9 @@ def payload_of(message: bytes) -> bytes:
     return payload
 
 
+@lru_cache(maxsize=KEYS_KEPT)
 def _protected(public: bytes) -> bytes:
+    """Return the protected header of a key's messages, made once while the key is in use."""
     header = {1: EDDSA, 3: CONTENT_TYPE, 4: key_id(public)}
     encoded: bytes = cbor2.dumps(header, canonical=True)
     return encoded

@@ -69,6 +69,13 @@ class Passage:
             row.append({key: _fact(fact) for key, fact in self.metadata.items()})
         return encode(row)
 
+    @property
+    def lasting(self) -> str:
+        """Return the text, with its facts in their canonical form; see `lasting_words`."""
+        if not self.metadata:
+            return self.text
+        return _lasting(self.text, {key: _fact(fact) for key, fact in self.metadata.items()})
+
 
 @record
 class SegmentHeader(Record):
@@ -271,8 +278,9 @@ def _metadata_from(metadata: dict[str, Value]) -> Metadata:
 
 def decoded_passage(encoded: bytes) -> Passage:
     """Return the passage of its canonical bytes, or raise `MalformedObject`."""
-    passage = passage_from(parse(encoded, bytes_max=PASSAGE_BYTES_MAX))
-    if passage.encoded() != encoded:
+    row = parse(encoded, bytes_max=PASSAGE_BYTES_MAX)
+    passage = passage_from(row)
+    if (passage.encoded() if passage.metadata else cbor2.dumps(row, canonical=True)) != encoded:
         raise MalformedObject("not the canonical encoding of a passage")
     return passage
 
@@ -294,7 +302,11 @@ def lasting_words(checked: bytes) -> str:
     Neither its document's name nor its place is among it: a passage does not become another one by being moved.
     """
     _, _, _, text, *facts = cbor2.loads(checked)
-    return f"{text}\0{encode(facts[0]).hex()}" if facts else str(text)
+    return _lasting(text, facts[0]) if facts else str(text)
+
+
+def _lasting(text: str, facts: dict[str, Value]) -> str:
+    return f"{text}\0{encode(facts).hex()}"
 
 
 def normalized(words: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import fields
 from enum import StrEnum
+from functools import lru_cache
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +22,7 @@ from vault.codec import LINK_TAG, OBJECT_BYTES_MAX, Record, parse
 from vault.errors import MalformedObject
 from vault.record_encoding import encoded
 
+LINKS_KEPT = 256  # read before: receipts of one session name the same objects again and again
 R = TypeVar("R", bound=Record)
 Reader: TypeAlias = "Callable[[Any], Any]"
 
@@ -107,9 +109,14 @@ def _link(wire: Any) -> Cid:
     if type(value) is not bytes or value[:1] != b"\x00":
         raise MalformedObject("a link was expected")
     try:
-        return Cid(value[1:])
+        return _cid(value)
     except InvalidCid as error:
         raise MalformedObject("not canonical DAG-CBOR") from error
+
+
+@lru_cache(maxsize=LINKS_KEPT)
+def _cid(link: bytes) -> Cid:
+    return Cid(link[1:])
 
 
 _READERS: dict[type[Record], Reader] = {}
