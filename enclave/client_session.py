@@ -13,23 +13,18 @@ from enclave.exchange import Call, Exchange, Service
 from enclave.footing import Footing
 from enclave.proven import Proven, ProvenEnclaves
 from enclave.v1 import retrieval_pb2 as pb
-from enclave.verified import manifests_of, policy_in_force
-from vault.envelope import checked_passage
+from enclave.verified import Grounds, manifests_of, policy_in_force
+from vault.cose import MESSAGE_BYTES_MAX
 from vault.errors import InvalidReceipt
 from vault.hpke import seal, strongest
 from vault.keys import SecretKey
 from vault.lease import CLOCK_SKEW_S
 from vault.machine import BLANK
 from vault.question import Query
-from vault.receipt import (
-    FIRST_PREVIOUS,
-    OpenedPassage,
-    Receipt,
-    ReceiptFile,
-    receipt_digest,
-    verified_receipt,
-)
-from vault.receipt_check import verify_answer
+from vault.receipt import FIRST_PREVIOUS, OpenedPassage, Receipt, ReceiptFile
+from vault.receipt_check import AnswerCheck
+from vault.receipt_message import BurstHeads, payload_digest, verified_message
+from vault.record_decoding import decoded
 from vault.scores import packed_scores
 from vault.session import SessionOpening, request_mac, secret_context, session_mac_key
 
@@ -83,6 +78,9 @@ class ClientSession:
         self._expires_at = expires_at
         self._clock = clock
         self._sequence = 0
+        self._heads = BurstHeads()
+        self._check = AnswerCheck(credential.genesis)
+        self._parts: _Parts | None = None  # of the grounds that the answer before rested on
 
     @property
     def is_over(self) -> bool:
@@ -115,43 +113,32 @@ class ClientSession:
     def checked(self, pending: Pending, response: pb.SearchResponse) -> Exchange[Answer]:
         """Return an answer whose receipt holds for this very question, or raise `InvalidReceipt`."""
         query = pending.query
-        receipt = verified_receipt(response.receipt, self.footing.attested.terms.instance)
+        body = verified_message(response.receipt, self.footing.attested.terms.instance, self._heads)
+        receipt = decoded(Receipt, body, bytes_max=MESSAGE_BYTES_MAX)
         if (receipt.request, receipt.license) != (query.body_digest(), self.credential.license.cid()):
             raise InvalidReceipt("request: the receipt is for another question or license")
         if response.is_repeat:
             _require_asked_before(pending, receipt)
         grounds = yield from self.footing.of(receipt, is_repeat=response.is_repeat, since=pending.epoch)
-        policy = policy_in_force(grounds, query.policy)
-        file = ReceiptFile(
-            message=response.receipt,
-            charter=grounds.charter,
-            head=grounds.head,
-            policy=policy,
-            license=self.credential.license,
-            manifests=tuple(manifests_of(grounds, policy)),
-            leases=grounds.leases,
-            binding=grounds.binding,
-            evidence=grounds.evidence,
-            query=query,
-            query_vector=response.query_vector,
-            passages=tuple(OpenedPassage(salt=found.salt, body=found.body) for found in response.passages),
-        )
-        verify_answer(file, receipt, genesis=self.credential.genesis)
+        if self._parts is None or self._parts.grounds is not grounds:
+            self._parts = _Parts(grounds, self.credential)
+        file = self._parts.file(query, response)
+        passages = self._check.verify(file, receipt)
         if packed_scores([found.score for found in response.passages]) != receipt.scores:
             raise InvalidReceipt("scores: not those that the receipt vouches for")
         if not response.is_repeat and receipt.confirmed != pending.confirmed:
             raise InvalidReceipt("confirmed: not the receipt that the request named")
-        self.last_receipt = receipt_digest(response.receipt)
+        self.last_receipt = payload_digest(body)
         return Answer(
             results=tuple(
                 Result(
-                    passage=checked_passage(found.body),
+                    passage=passage,
                     manifest=proof.manifest,
                     index=proof.index,
                     score=found.score,
                     is_redacted=proof.redacted is not None,
                 )
-                for proof, found in zip(receipt.passages, response.passages, strict=True)
+                for proof, found, passage in zip(receipt.passages, response.passages, passages, strict=True)
             ),
             receipt=receipt,
             file=file,
@@ -159,6 +146,36 @@ class ClientSession:
             is_repeat=response.is_repeat,
             embed_s=response.embed_s,
             search_s=response.search_s,
+        )
+
+
+class _Parts:
+    """What a session's answers on the same grounds have in common."""
+
+    __slots__ = ("_license", "_manifests", "_policy", "grounds")
+
+    def __init__(self, grounds: Grounds, credential: Credential) -> None:
+        """Raises `Revoked` where the head has not the license's policy; `MalformedObject`, `AccessDenied`."""
+        self.grounds = grounds
+        self._license = credential.license
+        self._policy = policy_in_force(grounds, credential.license.policy)
+        self._manifests = tuple(manifests_of(grounds, self._policy))
+
+    def file(self, query: Query, response: pb.SearchResponse) -> ReceiptFile:
+        """Return everything that checks an answer; nothing of it is checked."""
+        return ReceiptFile(
+            message=response.receipt,
+            charter=self.grounds.charter,
+            head=self.grounds.head,
+            policy=self._policy,
+            license=self._license,
+            manifests=self._manifests,
+            leases=self.grounds.leases,
+            binding=self.grounds.binding,
+            evidence=self.grounds.evidence,
+            query=query,
+            query_vector=response.query_vector,
+            passages=tuple([OpenedPassage(salt=found.salt, body=found.body) for found in response.passages]),
         )
 
 

@@ -5,6 +5,9 @@ thread, and holds whatever was queued when the one before had ended: so an idle 
 busy one pays for one sync, one seal and one link of the chain where it had paid for hundreds. A row that fails, or of
 which nobody knows whether it has, takes everything behind it along: those entries are never written, all who wait for
 them are refused, and nothing more is taken until the books have been read again.
+
+An entry that is alone is written on the event loop itself where the disk was quick the last time: to hand it to the
+thread and back takes longer than a sync does.
 """
 
 from __future__ import annotations
@@ -12,20 +15,23 @@ from __future__ import annotations
 import asyncio
 import heapq
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from typing import Final
+from typing import Final, TypeVar
 
 from vault.errors import ForkedHistory, RecordsUnavailable, ServiceUnavailable
 from vault.ledger_seal import ROW_BYTES_MAX, ROW_ENTRIES_MAX
 from vault.window import Anchor
 
 log = logging.getLogger(__name__)
+End = TypeVar("End")
 GROUP_LEAST: Final = 64  # so many entries are worth a sync, whatever is still to come
 QUEUED_MAX: Final = 4096  # entries
 QUEUED_BYTES_MAX: Final = 64 << 20
+QUICK_S: Final = 0.001  # a write that took longer than this is followed by one in the thread
 UNANSWERED: Final = "nothing was answered; ask again with the same request id"
 
 
@@ -38,6 +44,7 @@ class GroupCommit:
         written: Callable[[Anchor], None],
         durable: Anchor,
         sign: Callable[[Sequence[bytes]], Sequence[bytes]],
+        write_now: Callable[[Sequence[bytes], Anchor], Anchor | None] | None = None,
     ) -> None:
         """Begin after `durable`, which is what the journal ends at.
 
@@ -46,9 +53,13 @@ class GroupCommit:
                 in a thread, once at a time.
             written: is told of that end.
             sign: turns receipts whose entries became durable together into messages.
+            write_now: does as `write` on the event loop, never while that runs; or gives None, where it would have to
+                wait for anything but the disk. Without it, every write is the thread's.
         """
         self.durable = durable
         self._write_row = write
+        self._write_now = write_now
+        self._last_s = QUICK_S  # how long the last write took, as it stands in the way of the next one
         self._note_row = written
         self._sign = sign
         self._queued: deque[bytes] = deque()
@@ -143,9 +154,33 @@ class GroupCommit:
             self._write()
 
     def _write(self) -> None:
-        loop = asyncio.get_running_loop()
-        writing = loop.run_in_executor(self._thread, self._write_row, self._group(), self.durable)
+        group = self._group()
+        if len(group) == 1 and not self._queued and self._is_written_now(group):
+            return
+        writing = asyncio.get_running_loop().run_in_executor(self._thread, self._timed, self._write_row, group)
         writing.add_done_callback(self._written)
+
+    def _is_written_now(self, group: Sequence[bytes]) -> bool:
+        """Write a group here and now, if that is likely to be quick; say whether it has ended, well or not."""
+        if self._write_now is None or self._last_s >= QUICK_S:
+            return False
+        try:
+            anchor = self._timed(self._write_now, group)
+        except Exception as error:  # noqa: BLE001  # as the thread's: whatever it is, nobody knows what the disk holds
+            self._fail(error)
+        else:
+            if anchor is None:
+                return False
+            self._note(anchor)
+        self._end()
+        return True
+
+    def _timed(self, write: Callable[[Sequence[bytes], Anchor], End], group: Sequence[bytes]) -> End:
+        started = time.monotonic()
+        try:
+            return write(group, self.durable)
+        finally:
+            self._last_s = time.monotonic() - started
 
     def _group(self) -> list[bytes]:
         group = [self._queued.popleft()]
@@ -163,13 +198,20 @@ class GroupCommit:
         if done.cancelled() or error is not None:
             self._fail(error)
         else:
-            self.durable = done.result()
-            self._note_row(self.durable)
-            self._release(self.durable.sequence)
+            self._note(done.result())
+        self._end()
         if self._queued:
+            self._is_writing = True
             self._write()
-        else:
-            self._is_writing = False
+
+    def _note(self, durable: Anchor) -> None:
+        self.durable = durable
+        self._note_row(durable)
+        self._release(durable.sequence)
+
+    def _end(self) -> None:
+        """Wake who waits for this group to have ended."""
+        self._is_writing = False
         ends, self._ends = self._ends, []
         for ended in ends:
             if not ended.done():

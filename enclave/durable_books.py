@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from enclave.allowance import Allowance
 from enclave.commit import UNANSWERED, GroupCommit
@@ -34,6 +34,13 @@ class Journal(Protocol):
     def append(self, rows: Sequence[JournalRow]) -> None: ...  # noqa: D102
     def rows(self, *, after: int = 0) -> Iterator[JournalRow]: ...  # noqa: D102
     def last(self) -> JournalRow | None: ...  # noqa: D102
+
+
+@runtime_checkable
+class PromptJournal(Protocol):
+    """A journal that can say at once that somebody else is at it, and then waits for nobody."""
+
+    def append_now(self, row: JournalRow) -> bool: ...  # noqa: D102
 
 
 def claimed_anchor(journal: Journal) -> Anchor:
@@ -74,7 +81,9 @@ class DurableBooks:
             allowance.note(booking, effect)
         if self._kept.anchor != claimed:
             raise ForkedHistory("the ledger's rows changed while the enclave was opening; stop whoever writes to it")
-        self._commit = GroupCommit(self._write, self._durable, claimed, sign)
+        self._prompt = journal if isinstance(journal, PromptJournal) else None
+        write_now = self._write_now if self._prompt is not None else None
+        self._commit = GroupCommit(self._write, self._durable, claimed, sign, write_now)
         self._reading: asyncio.Task[None] | None = None
         self._checking: asyncio.Task[Checked] | None = None
         self._is_closing = threading.Event()
@@ -153,6 +162,13 @@ class DurableBooks:
         """Append entries as one row; return its end. It runs in the thread of the one writer."""
         row = self._seal.sealed(entries, after)
         self._journal.append([row])
+        return Anchor(sequence=row.sequence, mac=row.mac)
+
+    def _write_now(self, entries: Sequence[bytes], after: Anchor) -> Anchor | None:
+        """Do as `_write` does, or nothing where that would have to wait for another writer."""
+        row = self._seal.sealed(entries, after)
+        if self._prompt is None or not self._prompt.append_now(row):
+            return None
         return Anchor(sequence=row.sequence, mac=row.mac)
 
     def _durable(self, anchor: Anchor) -> None:

@@ -70,6 +70,13 @@ class Passage:
             row.append({key: _fact(fact) for key, fact in self.metadata.items()})
         return encode(row)
 
+    @property
+    def lasting(self) -> str:
+        """Return the text, with its facts in their canonical form; see `lasting_words`."""
+        if not self.metadata:
+            return self.text
+        return _lasting(self.text, {key: _fact(fact) for key, fact in self.metadata.items()})
+
 
 @record
 class SegmentHeader(Record):
@@ -300,7 +307,11 @@ def lasting_words(checked: bytes) -> str:
     Neither its document's name nor its place is among it: a passage does not become another one by being moved.
     """
     _, _, _, text, *facts = cbor2.loads(checked)
-    return f"{text}\0{encode(facts[0]).hex()}" if facts else str(text)
+    return _lasting(text, facts[0]) if facts else str(text)
+
+
+def _lasting(text: str, facts: dict[str, Value]) -> str:
+    return f"{text}\0{encode(facts).hex()}"
 
 
 def normalized(words: str) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, Final, Self
 
 from cryptography.exceptions import InvalidSignature as NotVerified
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -12,6 +13,7 @@ from vault.codec import MachineSignature, Record, Value, encode, record
 from vault.errors import InvalidSignature
 
 BLANK = bytes(64)
+KEYS_KEPT: Final = 64  # public ones, as the library takes them: a session verifies with one key, again and again
 
 
 class MachineKey:
@@ -37,9 +39,14 @@ class MachineKey:
 def verify_machine(public: bytes, message: bytes, signature: bytes) -> None:
     """Raise `InvalidSignature` unless the holder of `public` signed `message`."""
     try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+        _public_key(public).verify(signature, message)
     except (NotVerified, ValueError) as error:
         raise InvalidSignature(f"not signed by machine key {public.hex()}") from error
+
+
+@lru_cache(maxsize=KEYS_KEPT)
+def _public_key(public: bytes) -> Ed25519PublicKey:
+    return Ed25519PublicKey.from_public_bytes(public)
 
 
 @record

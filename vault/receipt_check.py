@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from storage.cid import Cid
 from vault import receipt_links as links
 from vault.cose import MESSAGE_BYTES_MAX
+from vault.envelope import Passage
 from vault.errors import InvalidReceipt, StaleState, VaultError
 from vault.evidence import Appraisal, Appraiser
 from vault.lease import Terms, require_in_time
@@ -79,10 +80,10 @@ class ReceiptCheck:
         with _Naming("query"):
             yield links.check_query(file, receipt)
         with _Naming("passages"):
-            said = links.check_passages(file, receipt, verified.manifests)
+            passages = links.check_passages(file, receipt, verified.manifests)
         with _Naming("scores"):
-            links.check_scores(file, receipt)
-        yield said
+            links.check_scores(file, receipt, passages)
+        yield links.passages_told(receipt)
         yield self._owners(verified)
         yield self._machine(verified, receipt)
 
@@ -169,25 +170,48 @@ def verify_receipt_file(
     return ReceiptCheck(genesis, appraiser, allow_simulated=allow_simulated, chain=chain).links(file)
 
 
-def verify_answer(file: ReceiptFile, receipt: Receipt, *, genesis: Cid) -> None:
-    """Check what is new in an answer whose leases, head and evidence were verified before; raise `InvalidReceipt`.
+class AnswerCheck:
+    """Checks answers of one session, whose leases, head and evidence were verified before it."""
 
-    `receipt` is the file's own, its signature verified already. No wallet library is needed: manifests count by their
-    CIDs, which the voted policy or the custodians' leases name.
-    """
-    basis = Basis.of(file)
-    links.check_origin(basis, receipt, genesis)
-    terms = next((lease.terms for lease in file.leases if lease.terms.head == receipt.head), None)
-    if terms is None:
-        raise InvalidReceipt("head: the custodians' leases name another")
-    links.check_head(basis, receipt, terms)
-    links.check_price(basis, receipt)
-    with _Naming("query"):
-        links.check_query(file, receipt)
-    with _Naming("passages"):
-        links.check_passages(file, receipt, links.meant_manifests(basis, receipt.head))
-    with _Naming("scores"):
-        links.check_scores(file, receipt)
+    __slots__ = ("_basis", "_genesis", "_manifests")
+
+    def __init__(self, genesis: Cid) -> None:
+        self._genesis = genesis
+        self._basis: Basis | None = None  # of the answer before
+        self._manifests: Mapping[Cid, Manifest] = {}  # that the policy means on it
+
+    def verify(self, file: ReceiptFile, receipt: Receipt) -> list[Passage]:
+        """Check what is new in an answer; return its passages, or raise `InvalidReceipt`.
+
+        `receipt` is the file's own, its signature verified already. No wallet library is needed: manifests count by
+        their CIDs, which the voted policy or the custodians' leases name.
+        """
+        basis = self._basis if self._basis is not None and self._basis.is_under(file) else Basis.of(file)
+        links.check_origin(basis, receipt, self._genesis)
+        terms = next((lease.terms for lease in file.leases if lease.terms.head == receipt.head), None)
+        if terms is None:
+            raise InvalidReceipt("head: the custodians' leases name another")
+        links.check_head(basis, receipt, terms)
+        links.check_price(basis, receipt)
+        with _Naming("query"):
+            links.check_query(file, receipt)
+        with _Naming("passages"):
+            passages = links.check_passages(file, receipt, self._meant(basis, receipt.head))
+        with _Naming("scores"):
+            links.check_scores(file, receipt, passages)
+        return passages
+
+    def _meant(self, basis: Basis, head: Cid) -> Mapping[Cid, Manifest]:
+        """Return the manifests that the policy means, worked out once for a basis, whose one head it names."""
+        if basis is not self._basis:
+            self._manifests = links.meant_manifests(basis, head)
+            self._basis = basis
+        return self._manifests
+
+
+def verify_answer(file: ReceiptFile, receipt: Receipt, *, genesis: Cid) -> None:
+    """Check one answer alone; see `AnswerCheck.verify`."""
+    AnswerCheck(genesis).verify(file, receipt)
 
 
 class _Naming:

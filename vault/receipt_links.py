@@ -15,7 +15,7 @@ from vault.action import Scope
 from vault.attributed import require_weights
 from vault.charter import Charter
 from vault.dataset import resolved
-from vault.envelope import decoded_passage, passage_commitment
+from vault.envelope import Passage, decoded_passage, passage_commitment
 from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, Revoked, StaleState
 from vault.evidence import RELEASE, Appraisal, Binding, Evidence
 from vault.head import Head
@@ -57,6 +57,19 @@ class Basis:
             leases=file.leases,
             binding=file.binding,
             evidence=file.evidence,
+        )
+
+    def is_under(self, file: ReceiptFile) -> bool:
+        """Say whether a file's receipt rests on these very objects."""
+        return (
+            self.charter is file.charter
+            and self.head is file.head
+            and self.policy is file.policy
+            and self.license is file.license
+            and self.manifests is file.manifests
+            and self.leases is file.leases
+            and self.binding is file.binding
+            and self.evidence is file.evidence
         )
 
 
@@ -197,8 +210,12 @@ def meant_manifests(basis: Basis, head: Cid) -> Mapping[Cid, Manifest]:
         raise InvalidReceipt(f"manifests: {error}") from error
 
 
-def check_scores(file: ReceiptFile, receipt: Receipt) -> None:
-    """Check that every passage has a score, no more exact than the policy lets out, best first."""
+def check_scores(file: ReceiptFile, receipt: Receipt, passages: Sequence[Passage]) -> None:
+    """Check that every passage has a score, no more exact than the policy lets out, best first.
+
+    Args:
+        passages: as `check_passages` read them.
+    """
     scores = unpacked_scores(receipt.scores)
     require(len(scores) == len(receipt.passages), "scores: not one for each passage")
     decimals = file.policy.output.score_decimals
@@ -210,21 +227,22 @@ def check_scores(file: ReceiptFile, receipt: Receipt) -> None:
         file.policy.attribution,
         receipt.weights,
         scores,
-        [opened.body for opened in file.passages],
+        [passage.lasting for passage in passages],
         redacts=bool(file.policy.output.redacts),
     )
 
 
-def check_passages(file: ReceiptFile, receipt: Receipt, manifests: Mapping[Cid, Manifest]) -> str:
-    """Check that each passage is one of its owner's corpus, as it left."""
+def check_passages(file: ReceiptFile, receipt: Receipt, manifests: Mapping[Cid, Manifest]) -> list[Passage]:
+    """Check that each passage is one of its owner's corpus, as it left; return what they say."""
     require(len(receipt.passages) == len(file.passages), "passages: the file holds another number of them")
     places = {(proof.manifest, proof.index) for proof in receipt.passages}
     require(len(places) == len(receipt.passages), "passages: one stands twice")
+    passages = []
     for proof, opened in zip(receipt.passages, file.passages, strict=True):
         manifest = manifests.get(proof.manifest)
         if manifest is None:
             raise _wrong_passage(proof, "is not from a dataset of the policy")
-        _check_opened(file.policy, proof, opened)
+        passages.append(_opened(file.policy, proof, opened))
         if root_from_path(proof.commitment, proof.index, manifest.passages, proof.path) != manifest.corpus_root:
             raise _wrong_passage(proof, "is not in the owner's corpus")
     owners = {manifests[proof.manifest].owner for proof in receipt.passages}
@@ -232,9 +250,14 @@ def check_passages(file: ReceiptFile, receipt: Receipt, manifests: Mapping[Cid, 
     require(not owners or len(owners) >= least, f"passages: of {len(owners)} owners, and the policy says {least}")
     hides = least > 1 and not owners and receipt.k > 0
     require(receipt.is_partial or not hides, "is_partial: an answer without owners enough says so")
+    return passages
+
+
+def passages_told(receipt: Receipt) -> str:
+    """Return what is known of a receipt's passages once they were checked."""
     blacked = sum(proof.redacted is not None for proof in receipt.passages)
     said = f"; {blacked} of them redacted, so their texts are the enclave's word" if blacked else ""
-    return f"{len(file.passages)} passages are in the corpora that the policy names{said}"
+    return f"{len(receipt.passages)} passages are in the corpora that the policy names{said}"
 
 
 def check_owners(basis: Basis, genesis: Cid) -> str:
@@ -297,16 +320,17 @@ def _agreed(leases: Sequence[Lease], charter: Charter, genesis: Cid, at: int) ->
     return True
 
 
-def _check_opened(policy: Policy, proof: PassageProof, opened: OpenedPassage) -> None:
-    decoded_passage(opened.body)
+def _opened(policy: Policy, proof: PassageProof, opened: OpenedPassage) -> Passage:
+    passage = decoded_passage(opened.body)
     if proof.redacted is None:
         if passage_commitment(opened.salt, opened.body) != proof.commitment:
             raise _wrong_passage(proof, "was changed")
-        return
+        return passage
     if not policy.output.redacts:
         raise _wrong_passage(proof, "was redacted, and the policy redacts nothing")
     if redacted_commitment(opened.salt, opened.body) != proof.redacted:
         raise _wrong_passage(proof, "was changed")
+    return passage
 
 
 def _wrong_passage(proof: PassageProof, what: str) -> InvalidReceipt:

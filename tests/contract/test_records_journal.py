@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -151,6 +153,31 @@ def test_of_threads_that_append_the_same_sequence_one_wins(records: Records) -> 
         assert winners(outcomes, refused_with=ForkedHistory) == 1
         assert journal.last() == rows[outcomes.index(None)]
     assert [row.sequence for row in journal.rows()] == [1, 2, 3, 4, 5]
+
+
+def test_a_row_waits_for_whoever_writes_where_it_may_and_is_not_written_where_it_may_not(records: Records) -> None:
+    journal = Journal(records, LEDGER)
+    journal.append([journal_row(1)])
+    with records.writing(b"journal" + LEDGER) as session:
+        session.connection()
+        assert not journal.append_now(journal_row(2))
+        waiting = threading.Thread(target=journal.append, args=([journal_row(2)],))
+        waiting.start()
+    waiting.join()
+    assert journal.append_now(journal_row(3)) is (records.engine.dialect.name == "sqlite")
+    assert not journal.append_now(journal_row(9))
+    assert [row.sequence for row in journal.rows()][:2] == [1, 2]
+
+
+@pytest.mark.parametrize("wrong", [{"sealed": b""}, {"entries": 1025}, {"mac": b"short"}])
+def test_a_row_alone_that_no_column_takes_is_our_bug(records: Records, wrong: dict[str, Any]) -> None:
+    journal = Journal(records, LEDGER)
+    journal.append([journal_row(1)])
+    row = replace(journal_row(2), **wrong)
+    row = replace(row, sequence=row.sequence + row.entries - 1)
+    with pytest.raises(ValueError, match="outside what its column takes"):
+        journal.append([row])
+    journal.append([journal_row(2)])  # and the next one is none the worse for it
 
 
 def test_processes_that_start_and_write_at_once_share_one_history(records_url: str) -> None:

@@ -27,6 +27,8 @@ class Disk:
         self.sizes: list[int] = []
         self.noted: list[Anchor] = []
         self.at_once = 0
+        self.asked_now = 0
+        self.is_busy = False
         self.error: Exception | None = None
         self._free = threading.Event()
         self._free.set()
@@ -48,6 +50,13 @@ class Disk:
     async def holding(self) -> None:
         """Wait until an append is held."""
         assert await asyncio.to_thread(self.begun.wait, WAIT_S)
+
+    def write_now(self, entries: Sequence[bytes], after: Anchor) -> Anchor | None:
+        self.asked_now += 1
+        if self.is_busy:
+            return None
+        assert threading.current_thread() is threading.main_thread()
+        return self.write(entries, after)
 
     def hold(self) -> None:
         self.begun.clear()
@@ -241,3 +250,56 @@ async def test_nothing_can_be_doubted_while_it_is_being_written(commit: GroupCom
     commit.doubt()
     with pytest.raises(RecordsUnavailable):
         commit.put(ENTRY)
+
+
+@pytest.fixture
+def quick(disk: Disk, monkeypatch: pytest.MonkeyPatch) -> GroupCommit:
+    """Take every write for a quick one, once there was one."""
+    monkeypatch.setattr("enclave.commit.QUICK_S", WAIT_S)
+    commit = GroupCommit(disk.write, disk.noted.append, EMPTY_ANCHOR, joined, disk.write_now)
+    commit._last_s = 0.0
+    return commit
+
+
+async def test_alone_behind_a_quick_write_it_is_written_on_the_loop_itself(quick: GroupCommit, disk: Disk) -> None:
+    for sequence in (1, 2):
+        quick.put(ENTRY)
+        assert await quick.committed(sequence, b"receipt") == b"1:receipt"
+    assert (disk.asked_now, disk.groups, disk.noted) == (2, [[1], [2]], [end(1), end(2)])
+    await quick.settled()
+
+
+async def test_several_are_written_in_the_thread(quick: GroupCommit, disk: Disk) -> None:
+    for _ in (1, 2):
+        quick.put(ENTRY)
+    await quick.settled()
+    assert (disk.asked_now, disk.groups) == (0, [[1, 2]])
+
+
+async def test_behind_a_slow_write_it_is_written_in_the_thread(
+    quick: GroupCommit, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("enclave.commit.QUICK_S", 0.0)
+    quick.put(ENTRY)
+    await quick.settled()
+    assert (disk.asked_now, disk.groups) == (0, [[1]])
+
+
+async def test_where_somebody_else_is_at_the_disk_the_thread_waits_for_it(quick: GroupCommit, disk: Disk) -> None:
+    disk.is_busy = True
+    quick.put(ENTRY)
+    assert await quick.committed(1, b"receipt") == b"1:receipt"
+    assert (disk.asked_now, disk.groups) == (1, [[1]])
+
+
+async def test_one_that_fails_on_the_loop_is_refused_as_any_other(quick: GroupCommit, disk: Disk) -> None:
+    disk.error = ValueError("a bug of ours")
+    quick.put(ENTRY)
+    with pytest.raises(RecordsUnavailable, match="ask again with the same request id"):
+        await quick.committed(1, b"receipt")
+    assert (disk.asked_now, quick.durable, quick.is_in_doubt) == (1, EMPTY_ANCHOR, True)
+    await quick.settled()
+    disk.error = None
+    quick.resume(EMPTY_ANCHOR)
+    quick.put(ENTRY)
+    assert await quick.committed(1, b"receipt") == b"1:receipt"

@@ -6,7 +6,7 @@ PostgreSQL: as the one about its subject), so that what it read still holds when
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, Self
@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError
 from sqlmodel import Session
 
 from vault.errors import RecordsUnavailable
+from vault.records.at_once import AtOnce
 from vault.records.migrate import migrate
 from vault.records.postgres import postgres_engine, take_turn
 from vault.records.sqlite import WRITING, sqlite_engine
@@ -35,6 +36,7 @@ class Records:
         self.engine = engine
         self.place = place
         self._writer = engine.execution_options(**{WRITING: True})
+        self._at_once = AtOnce(engine) if engine.dialect.name == "sqlite" else None
 
     @contextmanager
     def reading(self) -> Iterator[Session]:
@@ -73,6 +75,17 @@ class Records:
             with reported(self.place, committing=True):
                 connection.commit()
 
+    def written_at_once(self, statement: str, values: Sequence[bytes | int]) -> int | None:
+        """Run one statement of SQLite's as a transaction of its own; return how many rows it wrote, durable by then.
+
+        Returns: None where somebody else writes just now, or the database is no SQLite: `appending` waits its turn.
+        Raises what `reported` names; then nothing is recorded.
+        """
+        if self._at_once is None:
+            return None
+        with reported(self.place):
+            return self._at_once.written(statement, values)
+
     def scrub(self, table: str) -> None:
         """Have what was deleted from a table overwritten on disk now, as far as the database itself can.
 
@@ -85,6 +98,8 @@ class Records:
 
     def close(self) -> None:
         """Close all connections."""
+        if self._at_once is not None:
+            self._at_once.close()
         self.engine.dispose()
 
     def __enter__(self) -> Self:

@@ -29,6 +29,10 @@ _SIZES: Final = (
 )
 _LAST_SEQUENCE: Final = select(func.max(_TABLE.c.sequence)).where(_TABLE.c.ledger == bindparam("own"))
 _COLUMNS: Final = ("ledger", "sequence", "entries", "sealed", "mac")
+_NEXT: Final = (
+    f"INSERT INTO {_TABLE.name} ({', '.join(_COLUMNS)}) SELECT ?, ?, ?, ?, ?"  # noqa: S608  # of names of ours
+    f" WHERE ? = coalesce((SELECT max(sequence) FROM {_TABLE.name} WHERE ledger = ?), 0)"
+)
 _TOGETHER: Final = (192, 48, 12, 3, 1)  # rows of five values in one statement; some builds of SQLite take 999 values
 
 
@@ -52,6 +56,8 @@ class Journal:
             raise ValueError(f"at most {APPEND_ROWS_MAX} rows at once")
         if not rows:
             return
+        if len(rows) == 1 and self.append_now(rows[0]):
+            return
         with self._records.appending(b"journal" + self._ledger) as connection:
             last = connection.execute(_LAST_SEQUENCE, {"own": self._ledger}).scalar() or 0
             for row in rows:
@@ -60,6 +66,14 @@ class Journal:
                     raise ForkedHistory(f"the journal's next entry is {last + 1}, not {first}: read it again")
                 last = row.sequence
             self._insert(connection, rows)
+
+    def append_now(self, row: JournalRow) -> bool:
+        """Do as `append` does with one row, or nothing where that would have to wait; say whether it is durable.
+
+        It gives False as well for a row that is not the next one, and always over PostgreSQL: `append` says more.
+        """
+        values = (self._ledger, row.sequence, row.entries, row.sealed, row.mac)
+        return bool(self._records.written_at_once(_NEXT, (*values, row.sequence - row.entries, self._ledger)))
 
     def _insert(self, connection: Connection, rows: Sequence[JournalRow]) -> None:
         """Insert rows, many with one statement: a call for each would have the driver wait for each, thread by thread.

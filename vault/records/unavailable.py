@@ -72,8 +72,8 @@ def reported(place: str, *, committing: bool = False) -> Iterator[None]:
         raise RecordsUnavailable(f"the records in {place} are too busy: try again; {_RECORDED_NOTHING}") from error
     except (DataError, OverflowError) as error:
         raise ValueError("a value is outside what its column takes") from error
-    except IntegrityError as error:
-        if _code(error.orig) in _CHECKS:
+    except (IntegrityError, sqlite3.IntegrityError) as error:
+        if _code(error.orig if isinstance(error, DBAPIError) else error) in _CHECKS:
             raise ValueError("a value is outside what its column takes") from error
         raise ForkedHistory("a contradicting record is there already; read it again") from error
     except (DBAPIError, sqlite3.Error) as error:
