@@ -11,7 +11,9 @@ from vault.errors import VaultError
 from vault.output_rules import Redaction
 from vault.question import PLAIN, Options
 
-Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes, bytes | None]"
+Crossing: TypeAlias = (
+    "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes, bytes | None, str | None]"
+)
 Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float, tuple[tuple[bytes, int], ...]] | VaultError"
 CrossingAsk: TypeAlias = "tuple[str, bytes, tuple[bytes, ...], int, Options | None, tuple[Redaction, ...]] | Recall"
 
@@ -91,6 +93,7 @@ def _crossing_passages(found: Iterable[Found]) -> list[Crossing]:
             one.path,
             one.owner,
             one.leaving,
+            one.kin,
         )
         for one in found
     ]
@@ -113,6 +116,7 @@ def _crossed_passages(found: Iterable[Crossing], manifests: dict[bytes, Cid]) ->
             path=path,
             owner=owner,
             leaving=leaving,
+            kin=kin,
         )
-        for manifest, index, score, body, salt, commitment, path, owner, leaving in found
+        for manifest, index, score, body, salt, commitment, path, owner, leaving, kin in found
     )
