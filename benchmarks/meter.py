@@ -21,9 +21,10 @@ from benchmarks.charters import charter_with
 from benchmarks.harness import Row, result, row
 from cli.serving import collect_seldom, run_service
 from enclave.asked import Asked
-from enclave.found import Found
+from enclave.found import AS_IT_IS, Found
 from enclave.grounds import Grounds
 from enclave.metering import Meter, claimed_anchor
+from enclave.output import PassageWriter
 from storage.cid import DAG_CBOR, Cid
 from vault.charter import BASIS_POINTS, Window
 from vault.dataset import DatasetRef
@@ -252,15 +253,14 @@ def _policy() -> Policy:
 
 def _found(number: int) -> Found:
     text = f"{number} " + " ".join(sha256(b"%d" % number).hexdigest()[i : i + 6] for i in range(0, 60, 2))
-    return Found(
-        manifest=MANIFEST,
-        index=number,
-        score=0.5,
+    return PassageWriter(MANIFEST, _address("owner")).found(
+        number,
+        0.5,
+        AS_IT_IS,
         body=Passage("document", 0, len(text), text * 4).encoded(),
         salt=sha256(b"salt %d" % number).digest(),
         commitment=sha256(b"commitment %d" % number).digest(),
         path=tuple(sha256(b"%d/%d" % (number, level)).digest() for level in range(12)),
-        owner=_address("owner"),
     )
 
 

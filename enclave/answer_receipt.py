@@ -5,6 +5,7 @@ from __future__ import annotations
 from enclave.answer_forms import AnswerForms
 from enclave.leaving import Leaving
 from vault.question import text_commitment, vector_commitment
+from vault.record_encoding import joined_list
 
 
 def answer_receipt(leaving: Leaving, forms: AnswerForms, chain: tuple[int, bytes], *, confirms: bytes) -> bytes:
@@ -22,7 +23,7 @@ def answer_receipt(leaving: Leaving, forms: AnswerForms, chain: tuple[int, bytes
             "text": text_commitment(query.salt, query.text),
             "vector": vector_commitment(query.salt, leaving.vector),
             "k": query.k,
-            "passages": leaving.passages,  # each has the attributes of a `PassageProof`
+            "passages": joined_list([passage.proof for passage in leaving.passages]),
             "scores": leaving.scores,
             "weights": leaving.weights,
             "is_partial": leaving.is_partial,

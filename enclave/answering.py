@@ -14,11 +14,11 @@ from enclave.admission import Admission, Session
 from enclave.allowance import WindowUsedUp
 from enclave.asked import Asked, Metered
 from enclave.batching import Batching
-from enclave.found import Answer, Ask, Found, Recall
+from enclave.found import Answer, Ask, Recall
 from enclave.instance import Instance
 from enclave.metering import Booked, Meter
 from enclave.metrics import Metrics, Stage
-from enclave.output import outgoing
+from enclave.output import shaped, shaping_of
 from enclave.selection import Room
 from enclave.served import Served
 from vault.entry import Entry, unpacked_scores
@@ -125,7 +125,7 @@ class Answering:
             datasets=room.datasets,
             k=query.k,
             options=query.options,
-            redacts=asked.policy.output.redacts,
+            shaping=shaping_of(asked.policy.output),
         )
         started = time.perf_counter()
         answer = await self._in_turn(ask, session, served)
@@ -180,15 +180,12 @@ class Answering:
         places = tuple((place.manifest, place.index) for place in entry.query.passages)
         if not asked.coverage.places.keys() >= {manifest for manifest, _ in places}:
             raise AccessDenied("a dataset of that answer is not served any more, or in a newer version")
-        recall, found = Recall(places=places, redacts=asked.policy.output.redacts), tuple[Found, ...]()
-        if places:
-            found = (await self._in_turn(recall, session, served)).found
-        scores = unpacked_scores(entry.query.scores)
-        passages = tuple(
-            outgoing(replace(passage, score=score), asked.policy.output)
-            for passage, score in zip(found, scores, strict=True)
+        recall = Recall(
+            places=places, scores=unpacked_scores(entry.query.scores), shaping=shaping_of(asked.policy.output)
         )
+        found = (await self._in_turn(recall, session, served)).found if places else ()
         receipt = await meter.receipt(entry)
+        passages = shaped(found, asked.policy.output)
         metered = Metered(passages=passages, receipt=receipt, is_partial=entry.query.is_partial)
         return metered, Answer(found=found, vector=entry.query.vector, embed_s=0.0, search_s=0.0)
 

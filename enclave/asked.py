@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
+from enclave.found import Found
 from storage.cid import Cid
-from vault.envelope import passage_text
 from vault.license import License
 from vault.limits import Coverage
 from vault.policy import Permit, Policy
@@ -29,30 +29,10 @@ class Asked:
         return not self.query.datasets or manifest in self.query.datasets
 
 
-@dataclass(slots=True, kw_only=True)  # one is made with every passage, and a frozen one takes three times as long
-class Outgoing:
-    """A passage as it leaves, with what opens and proves its commitment."""
-
-    manifest: Cid
-    index: int
-    score: float
-    body: bytes = field(repr=False)
-    salt: bytes
-    commitment: bytes  # to the owner's own bytes
-    path: tuple[bytes, ...]
-    owner: bytes
-    redacted: bytes | None  # the commitment to `body` where that is not what the owner committed to
-
-    @property
-    def text(self) -> str:
-        """Return the text as it leaves."""
-        return passage_text(self.body)
-
-
 @dataclass(slots=True, kw_only=True)
 class Metered:
     """What was booked: the passages that may leave, and their receipt."""
 
-    passages: tuple[Outgoing, ...]
+    passages: tuple[Found, ...]
     receipt: bytes
     is_partial: bool

@@ -13,14 +13,14 @@ from enclave.allowance import Allowance, Reserved, WindowUsedUp
 from enclave.answer_entry import answer_entry
 from enclave.answer_forms import KeptForms
 from enclave.answer_receipt import answer_receipt
-from enclave.asked import Asked, Outgoing
+from enclave.asked import Asked
 from enclave.channels import Channels
 from enclave.durable_books import DurableBooks
 from enclave.found import Found
 from enclave.grounds import Grounds
 from enclave.identities import Identities
 from enclave.leaving import Leaving
-from enclave.output import outgoing
+from enclave.output import shaped
 from enclave.probing import Probe, Probes
 from enclave.selection import Room, Selected, room_for, selected
 from vault.attribution import weights_of
@@ -37,7 +37,7 @@ class Booked:
 
     sequence: int  # of its entry
     receipt: bytes = field(repr=False)  # encoded, and not signed yet
-    passages: tuple[Outgoing, ...]
+    passages: tuple[Found, ...]
     is_partial: bool
 
 
@@ -118,7 +118,7 @@ class Charging:
 
     def _leaving(self, books: Books, asked: Asked, chosen: Selected, vector: bytes, *, at: int, before: int) -> Leaving:
         policy = asked.policy
-        passages = tuple([outgoing(passage, policy.output) for passage in chosen.passages])
+        passages = shaped(chosen.passages, policy.output)
         scores = [passage.score for passage in passages]
         hides_matches = policy.output.owners_min > 1 and not passages and asked.query.k > 0  # says not whether any did
         return Leaving(

@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TypeAlias
 
-from enclave.found import Answer, Ask, Found, Recall
+from enclave.found import Answer, Ask, Found, Recall, Shaping
 from storage.cid import Cid
 from vault.errors import VaultError
-from vault.output_rules import Redaction
 from vault.question import PLAIN, Options
 
-Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, tuple[bytes, ...], bytes, bytes | None]"
+Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, bytes, Shaping, str | None]"
 Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float, tuple[tuple[bytes, int], ...]] | VaultError"
-CrossingAsk: TypeAlias = "tuple[str, bytes, tuple[bytes, ...], int, Options | None, tuple[Redaction, ...]] | Recall"
+CrossingAsk: TypeAlias = "tuple[str, bytes, tuple[bytes, ...], int, Options | None, Shaping] | Recall"
 
 
 def crossing_asks(asks: Iterable[Ask | Recall]) -> list[CrossingAsk]:
@@ -25,7 +24,7 @@ def crossing_asks(asks: Iterable[Ask | Recall]) -> list[CrossingAsk]:
             tuple([cid.binary for cid in ask.datasets]),
             ask.k,
             None if ask.options == PLAIN else ask.options,
-            ask.redacts,
+            ask.shaping,
         )
         if isinstance(ask, Ask)
         else ask
@@ -45,7 +44,7 @@ def crossed_asks(asks: Iterable[CrossingAsk]) -> list[Ask | Recall]:
             datasets=tuple([manifests.get(one) or manifests.setdefault(one, Cid(one)) for one in ask[2]]),
             k=ask[3],
             options=ask[4] or PLAIN,
-            redacts=ask[5],
+            shaping=ask[5],
         )
         for ask in asks
     ]
@@ -85,12 +84,12 @@ def _crossing_passages(found: Iterable[Found]) -> list[Crossing]:
             one.manifest.binary,
             one.index,
             one.score,
-            one.body,
-            one.salt,
-            one.commitment,
-            one.path,
             one.owner,
-            one.leaving,
+            one.commitment,
+            one.proof,
+            one.sent,
+            one.shaping,
+            one.words,
         )
         for one in found
     ]
@@ -103,16 +102,18 @@ def _crossed_passages(found: Iterable[Crossing], manifests: dict[bytes, Cid]) ->
         manifests: those met before, so that each is made once.
     """
     return tuple(
-        Found(
-            manifest=manifests.get(manifest) or manifests.setdefault(manifest, Cid(manifest)),
-            index=index,
-            score=score,
-            body=body,
-            salt=salt,
-            commitment=commitment,
-            path=path,
-            owner=owner,
-            leaving=leaving,
-        )
-        for manifest, index, score, body, salt, commitment, path, owner, leaving in found
+        [
+            Found(
+                manifests.get(manifest) or manifests.setdefault(manifest, Cid(manifest)),
+                index,
+                score,
+                owner,
+                commitment,
+                proof,
+                sent,
+                shaping,
+                words,
+            )
+            for manifest, index, score, owner, commitment, proof, sent, shaping, words in found
+        ]
     )

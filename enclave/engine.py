@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from enclave.asking import filter_of, request_of, vector_of
-from enclave.found import Answer, Ask, Dataset, Found, IndexFacts, Recall
+from enclave.found import Answer, Ask, Dataset, Found, IndexFacts, Recall, Shaping
 from enclave.lending import Lender
 from enclave.lending import Source as Lending
 from enclave.opened import Opened, Progress, opened_passages
-from enclave.output import redacted_body
 from enclave.vectors import prepared_of
 from rag.errors import RagError
 from rag.filters import Filter
@@ -32,7 +31,6 @@ from rag.retrieve import retrieve
 from storage.cid import Cid
 from storage.model import Blobs
 from vault.errors import AccessDenied, MalformedObject, VaultError
-from vault.output_rules import Redaction
 from vault.question import Mode
 
 
@@ -140,8 +138,11 @@ class LocalEngine:
         """Return an answer's passages by place, in order, without scores."""
         if not all(cid in self._opened for cid, _ in recall.places):
             raise AccessDenied("a dataset of that answer is no longer open in this enclave")
-        found = tuple(self._opened[cid].found(row, 0.0) for cid, row in recall.places)
-        return Answer(found=_leaving(found, recall.redacts), vector=b"", embed_s=0.0, search_s=0.0)
+        found = [
+            self._opened[cid].found(row, score, recall.shaping)
+            for (cid, row), score in zip(recall.places, recall.scores, strict=True)
+        ]
+        return Answer(found=tuple(found), vector=b"", embed_s=0.0, search_s=0.0)
 
     def _good(self, number: int, ask: Ask) -> _Good:
         """Return an ask with what it brings, or raise why it cannot be answered."""
@@ -184,11 +185,11 @@ class LocalEngine:
             if isinstance(answer, RagError):
                 found[place] = _told(answer)
             else:
-                found[place] = _leaving(_passages(good[place].opened, answer), good[place].ask.redacts)
+                found[place] = _passages(good[place].opened, answer, good[place].ask.shaping)
         return found
 
 
-def _passages(scope: Sequence[Opened], answer: Retrieved) -> tuple[Found, ...]:
+def _passages(scope: Sequence[Opened], answer: Retrieved, shaping: Shaping) -> tuple[Found, ...]:
     """Return the hits, each with its neighbors after it in reading order, under its score; none twice."""
     scores: dict[tuple[int, int], float] = {(hit.source, hit.row): hit.score for hit in answer.found}
     ordered: dict[tuple[int, int], float] = {}
@@ -197,7 +198,7 @@ def _passages(scope: Sequence[Opened], answer: Retrieved) -> tuple[Found, ...]:
         for row in hit.neighbors:
             if (hit.source, row) not in scores:
                 ordered.setdefault((hit.source, row), hit.score)
-    return tuple(scope[source].found(row, score) for (source, row), score in ordered.items())
+    return tuple(scope[source].found(row, score, shaping) for (source, row), score in ordered.items())
 
 
 def _matching(good: _Good) -> tuple[tuple[bytes, int], ...]:
@@ -205,11 +206,6 @@ def _matching(good: _Good) -> tuple[tuple[bytes, int], ...]:
     if not good.ask.is_count or good.filter is None:
         return ()
     return tuple((one.passages.manifest.owner, one.count(good.filter)) for one in good.opened)
-
-
-def _leaving(found: tuple[Found, ...], redacts: Sequence[Redaction]) -> tuple[Found, ...]:
-    """Return passages with what may leave of them, where something is redacted."""
-    return tuple(replace(one, leaving=redacted_body(one.body, redacts)) for one in found) if redacts else found
 
 
 def _told(error: VaultError | RagError) -> VaultError:

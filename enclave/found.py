@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
+from enclave.v1 import retrieval_pb2 as pb
 from storage.cid import Cid
 from vault.envelope import lasting_words, passage_text
 from vault.errors import VaultError
 from vault.keys import SecretKey
 from vault.manifest import Manifest
-from vault.output_rules import Redaction
+from vault.output_rules import SCORE_DECIMALS_MAX, Redaction
 from vault.question import PLAIN, Options
 
 if TYPE_CHECKING:
@@ -28,30 +29,45 @@ class Dataset:
     snapshot: Cid | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+class Shaping(NamedTuple):
+    """What a policy says of every passage that leaves."""
+
+    redacts: tuple[Redaction, ...] = ()
+    score_decimals: int = SCORE_DECIMALS_MAX
+
+
+AS_IT_IS: Final = Shaping()
+
+
+@dataclass(slots=True)  # one is made with every passage of an answer, and a frozen one takes three times as long
 class Found:
-    """One passage, by manifest and index, with what opens and proves its commitment."""
+    """One passage as it may leave, by manifest and index; `enclave.output` writes it, in the engine's process."""
 
     manifest: Cid
     index: int
     score: float
-    body: bytes = field(repr=False)
-    salt: bytes
-    commitment: bytes
-    path: tuple[bytes, ...]
     owner: bytes
-    leaving: bytes | None = field(default=None, repr=False)  # its body, redacted, where the question says by what
-    kin: str | None = field(default=None, repr=False)  # the lasting words of the passage under whose name it counts
+    commitment: bytes  # to the owner's own bytes
+    proof: bytes  # canonical `PassageProof`, as it stands in a receipt
+    sent: bytes = field(repr=False)  # as it stands in a `SearchResponse`
+    shaping: Shaping  # by what it was written
+    words: str | None = field(repr=False)  # what it is to a budget, where its body does not say that
+
+    @property
+    def message(self) -> pb.Passage:
+        """Return it as it is sent."""
+        (passage,) = pb.SearchResponse.FromString(self.sent).passages
+        return passage
 
     @property
     def text(self) -> str:
-        """Return the passage's text."""
-        return passage_text(self.body)
+        """Return the passage's text as it leaves."""
+        return passage_text(self.message.body)
 
     @property
     def lasting(self) -> str:
         """Return what it is to a budget: the text, and the facts, of the passage under whose name it counts."""
-        return lasting_words(self.body) if self.kin is None else self.kin
+        return lasting_words(self.message.body) if self.words is None else self.words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +79,7 @@ class Ask:
     datasets: tuple[Cid, ...]
     k: int  # 0 for the vector alone, or, without a text, for how many passages meet the filter
     options: Options = PLAIN
-    redacts: tuple[Redaction, ...] = ()
+    shaping: Shaping = AS_IT_IS
 
     @property
     def is_count(self) -> bool:
@@ -73,10 +89,11 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recall:
-    """An answer that is given again: its passages by manifest and index, in order; they come without scores."""
+    """An answer that is given again: its passages by manifest and index, in order, with the scores that they had."""
 
     places: tuple[tuple[Cid, int], ...]
-    redacts: tuple[Redaction, ...] = ()
+    scores: tuple[float, ...]
+    shaping: Shaping = AS_IT_IS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

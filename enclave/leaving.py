@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from enclave.asked import Asked, Outgoing
+from enclave.asked import Asked
+from enclave.found import Found
 
 
 @dataclass(slots=True, kw_only=True)  # one is made with every query, and a frozen one takes three times as long
@@ -13,7 +14,7 @@ class Leaving:
     """An answer that was judged and is not booked yet."""
 
     asked: Asked
-    passages: tuple[Outgoing, ...]
+    passages: tuple[Found, ...]
     identities: Sequence[bytes]  # of the passages
     weights: Sequence[int]  # of the passages, in the split of the price
     scores: bytes  # packed

@@ -11,7 +11,8 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from enclave.found import Dataset, Found, IndexFacts
+from enclave.found import Dataset, Found, IndexFacts, Shaping
+from enclave.output import PassageWriter
 from rag.approximate import ApproximateIndex
 from rag.facts import DOCUMENT, OWNER, MalformedMetadata
 from rag.filters import TEXT_BYTES_MAX, Filter
@@ -70,6 +71,7 @@ class Opened:
         self.passages = passages
         self.index = index
         self._kin = kin
+        self._writer = PassageWriter(passages.cid, passages.manifest.owner)
 
     def prepare(self) -> None:
         """Make what only some questions need, so that the first of them holds up nobody."""
@@ -107,18 +109,17 @@ class Opened:
         """Return a passage's text."""
         return passage_text(self.passages.bodies[row])
 
-    def found(self, row: int, score: float) -> Found:
+    def found(self, row: int, score: float, shaping: Shaping) -> Found:
         """Return a passage as it was found."""
         passages = self.passages
-        return Found(
-            manifest=passages.cid,
-            index=row,
-            score=score,
+        return self._writer.found(
+            row,
+            score,
+            shaping,
             body=passages.bodies[row],
             salt=passages.salts[row],
             commitment=passages.leaves.leaf(row),
             path=passages.leaves.path(row),
-            owner=passages.manifest.owner,
             kin=self._kin_words(row),
         )
 

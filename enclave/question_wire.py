@@ -1,19 +1,14 @@
-"""Questions and answers on the wire: one translation each way, so that client and server cannot differ."""
+"""Questions on the wire: one translation each way, so that client and server cannot differ."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from enclave.v1 import retrieval_pb2 as pb
 from storage.cid import Cid
 from vault.errors import MalformedObject
 from vault.question import PLAIN, Mode, Options, Query
-from vault.wire import retry_after_ms, status_of
-
-if TYPE_CHECKING:  # what only the enclave has; the client translates questions, too
-    from enclave.asked import Metered
-    from enclave.found import Answer
 
 _MODES: Final = {
     pb.Options.MODE_DENSE: Mode.DENSE,
@@ -101,31 +96,3 @@ def count_query(request: pb.CountRequest) -> Query:
         price_max=request.price_max,
         options=replace(PLAIN, where=request.where),
     )
-
-
-def response_of(metered: Metered, answer: Answer, *, is_repeat: bool) -> pb.SearchResponse:
-    """Return the message of an answer that was booked."""
-    return pb.SearchResponse(
-        passages=[
-            pb.Passage(
-                manifest=found.manifest.binary,
-                index=found.index,
-                score=found.score,
-                body=found.body,
-                salt=found.salt,
-            )
-            for found in metered.passages
-        ],
-        receipt=metered.receipt,
-        query_vector=answer.vector,
-        is_partial=metered.is_partial,
-        is_repeat=is_repeat,
-        embed_s=answer.embed_s,
-        search_s=answer.search_s,
-    )
-
-
-def refusal_of(error: Exception) -> pb.Refusal:
-    """Return the message of a question's refusal, with what a failed call of its own would say."""
-    _, reason, message = status_of(error)
-    return pb.Refusal(reason=reason, message=message, retry_after_ms=retry_after_ms(error))

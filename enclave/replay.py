@@ -16,14 +16,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from enclave.asked import Outgoing
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Ask, Dataset
+from enclave.found import AS_IT_IS, Answer, Ask, Dataset, Found, Shaping
 from enclave.opened import Opened, opened_passages
-from enclave.output import outgoing
+from enclave.output import shaping_of
 from storage.cid import Cid
 from vault.errors import AccessDenied, InvalidReceipt, MalformedObject, VaultError
-from vault.output_rules import OutputRules, Redaction
+from vault.output_rules import OutputRules
 from vault.policy import K_LIMIT
 from vault.question import PLAIN, Mode, Query
 from vault.receipt import Receipt, ReceiptFile
@@ -73,7 +72,7 @@ class _Given:
             query=file.query,
             places=tuple((proof.manifest, proof.index) for proof in receipt.passages),
             passages=tuple(
-                (proof.manifest, proof.index, opened.body, opened.salt, proof.commitment, proof.path, proof.redacted)
+                (proof.encoded(), opened.body, opened.salt)
                 for proof, opened in zip(receipt.passages, file.passages, strict=True)
             ),
             scores=unpacked_scores(receipt.scores),
@@ -164,12 +163,12 @@ def _own_part(given: _Given, engine: LocalEngine, opened: tuple[Cid, ...], asked
     return f"{len(opened)} of {asked} datasets replayed: what came of them is their best, and none better is missing"
 
 
-def _require_own(own: _Given, found: Sequence[Outgoing], within: float, cid: Cid) -> None:
+def _require_own(own: _Given, found: Sequence[Found], within: float, cid: Cid) -> None:
     if not (_are_near(own, found, within) if within else _is_within(own, found)):
         raise InvalidReceipt(f"passages: those of {cid} are not the ones that its own search finds")
 
 
-def _require_same(given: _Given, found: Sequence[Outgoing]) -> None:
+def _require_same(given: _Given, found: Sequence[Found]) -> None:
     places = tuple((one.manifest, one.index) for one in found)
     if places != given.places:
         rank = next((n for n, (a, b) in enumerate(zip(places, given.places, strict=False)) if a != b), None)
@@ -183,14 +182,14 @@ def _require_same(given: _Given, found: Sequence[Outgoing]) -> None:
             raise InvalidReceipt(f"scores: replayed, rank {rank} has {one.score!r} and not {score!r}")
 
 
-def _is_within(given: _Given, found: Sequence[Outgoing]) -> bool:
+def _is_within(given: _Given, found: Sequence[Found]) -> bool:
     """Say whether the answer is what was found with some of it left out, byte for byte."""
     rest = iter([(_bytes_of(one), packed_scores([one.score])) for one in found])
     wanted = zip(given.passages, given.scores, strict=True)
     return all((passage, packed_scores([score])) in rest for passage, score in wanted)
 
 
-def _require_near(given: _Given, found: Sequence[Outgoing], within: float) -> None:
+def _require_near(given: _Given, found: Sequence[Found], within: float) -> None:
     if not _are_near(given, found, within):
         raise InvalidReceipt(f"scores: replayed, a passage is another or its score differs by more than {within:g}")
     last = given.scores[-1] if len(given.places) == given.query.k else -math.inf
@@ -199,7 +198,7 @@ def _require_near(given: _Given, found: Sequence[Outgoing], within: float) -> No
         raise InvalidReceipt(f"passages: passage {better[0].index} of {better[0].manifest} is better and left out")
 
 
-def _are_near(given: _Given, found: Sequence[Outgoing], within: float) -> bool:
+def _are_near(given: _Given, found: Sequence[Found], within: float) -> bool:
     known = {(one.manifest, one.index): one for one in found}
     for place, passage, score in zip(given.places, given.passages, given.scores, strict=True):
         one = known.get(place)
@@ -233,10 +232,10 @@ def _scopes(asked: tuple[Cid, ...], needed: set[Cid]) -> Iterator[tuple[Cid, ...
             yield scope
 
 
-def _outgoing(given: _Given, engine: LocalEngine, scope: tuple[Cid, ...], *, k: int) -> list[Outgoing]:
+def _outgoing(given: _Given, engine: LocalEngine, scope: tuple[Cid, ...], *, k: int) -> tuple[Found, ...]:
     vector = given.vector if given.query.options.mode is not Mode.KEYWORD else b""
-    answer = _searched(engine, given.query, scope, vector, k=k, redacts=given.rules.redacts)
-    return [outgoing(found, given.rules) for found in answer.found]
+    answer = _searched(engine, given.query, scope, vector, k=k, shaping=shaping_of(given.rules))
+    return answer.found
 
 
 def _searched(
@@ -246,10 +245,10 @@ def _searched(
     vector: bytes,
     *,
     k: int,
-    redacts: tuple[Redaction, ...] = (),
+    shaping: Shaping = AS_IT_IS,
 ) -> Answer:
     options = query.options if k else PLAIN
-    ask = Ask(text=query.text, vector=vector, datasets=scope, k=k, options=options, redacts=redacts)
+    ask = Ask(text=query.text, vector=vector, datasets=scope, k=k, options=options, shaping=shaping)
     (answer,) = engine.search([ask])
     if isinstance(answer, VaultError):
         raise answer
@@ -260,8 +259,9 @@ def _deeper(k: int) -> int:
     return min(K_LIMIT, 2 * k + 10)
 
 
-def _bytes_of(one: Outgoing) -> tuple[object, ...]:
-    return (one.manifest, one.index, one.body, one.salt, one.commitment, one.path, one.redacted)
+def _bytes_of(one: Found) -> tuple[object, ...]:
+    sent = one.message
+    return (one.proof, sent.body, sent.salt)
 
 
 def datasets_of(file: ReceiptFile, manifests: Mapping[Cid, object]) -> tuple[Cid, ...]:

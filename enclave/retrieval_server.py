@@ -8,7 +8,8 @@ from typing import Any
 
 import grpc
 
-from enclave.question_wire import count_query, embed_query, query_from, response_of
+from enclave.answer_wire import batch_response, search_response
+from enclave.question_wire import count_query, embed_query, query_from
 from enclave.service import EnclaveService
 from enclave.streaming import answer_stream, fitting, outcome_of
 from enclave.v1 import retrieval_pb2 as pb
@@ -43,18 +44,18 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
         return pb.OpenSessionResponse(session=session, last_receipt=last_receipt, expires_at=expires_at)
 
     @answered
-    async def Search(self, request: pb.SearchRequest, _: Context) -> pb.SearchResponse:  # noqa: N802, D102
+    async def Search(self, request: pb.SearchRequest, _: Context) -> bytes:  # noqa: N802, D102
         query = query_from(request.question)
         session = self._service.authenticated(
             request.session, request.sequence, request.mac, body=query.body_digest(), last_receipt=request.last_receipt
         )
         metered, answer, is_repeat = await self._service.search(session, query, request.last_receipt)
-        return response_of(metered, answer, is_repeat=is_repeat)
+        return search_response(metered, answer, is_repeat=is_repeat)
 
     @answered
     async def SearchBatch(  # noqa: N802, D102
         self, request: pb.SearchBatchRequest, _: Context
-    ) -> pb.SearchBatchResponse:
+    ) -> bytes:
         if not 1 <= len(request.questions) <= BATCH_MAX:
             raise MalformedObject(f"a batch holds 1 … {BATCH_MAX} questions")
         queries = [query_from(question) for question in request.questions]
@@ -70,7 +71,7 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
         outcomes = await asyncio.gather(
             *(outcome_of(self._service, session, query, request.last_receipt) for query in queries)
         )
-        return pb.SearchBatchResponse(outcomes=fitting(outcomes))
+        return batch_response(fitting(outcomes))
 
     @answered
     async def SearchStream(  # noqa: N802, D102

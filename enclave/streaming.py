@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from enclave.admission import Session
-from enclave.question_wire import query_from, refusal_of, response_of
+from enclave.answer_wire import answer_outcome, refusal_outcome, stream_response
+from enclave.question_wire import query_from
 from enclave.service import EnclaveService
 from enclave.v1 import retrieval_pb2 as pb
 from storage.errors import StorageError
@@ -25,26 +26,26 @@ _TOO_LARGE = (
     "charged again"
 )
 
-Write = Callable[[pb.SearchStreamResponse], Awaitable[None]]
+Write = Callable[[bytes], Awaitable[None]]  # of serialized `SearchStreamResponse`s
 
 
-async def outcome_of(service: EnclaveService, session: Session, query: Query, last_receipt: bytes) -> pb.Outcome:
-    """Answer one of several questions; what refuses it does not touch the others."""
+async def outcome_of(service: EnclaveService, session: Session, query: Query, last_receipt: bytes) -> bytes:
+    """Answer one of several questions, as `Outcome`; what refuses it does not touch the others."""
     try:
         metered, answer, is_repeat = await service.search(session, query, last_receipt)
     except (VaultError, StorageError) as error:
-        return pb.Outcome(refusal=refusal_of(error))
-    return pb.Outcome(answer=response_of(metered, answer, is_repeat=is_repeat))
+        return refusal_outcome(error)
+    return answer_outcome(metered, answer, is_repeat=is_repeat)
 
 
-def fitting(outcomes: Sequence[pb.Outcome]) -> list[pb.Outcome]:
+def fitting(outcomes: Sequence[bytes]) -> list[bytes]:
     """Return as many answers as one message holds; the others are charged, and come again by their request ids."""
     left, kept = BATCH_BYTES_MAX, []
     for outcome in outcomes:
-        size = outcome.ByteSize()
-        if size > left:
-            outcome, size = pb.Outcome(refusal=refusal_of(ServiceUnavailable(_TOO_LARGE))), 0
-        left -= size
+        if len(outcome) > left:
+            outcome = refusal_outcome(ServiceUnavailable(_TOO_LARGE))
+        else:
+            left -= len(outcome)
         kept.append(outcome)
     return kept
 
@@ -61,7 +62,7 @@ async def answer_stream(service: EnclaveService, requests: AsyncIterator[pb.Sear
         try:
             outcome = await outcome_of(service, session, query, last_receipt)
             async with turn:
-                await _written(write, pb.SearchStreamResponse(request_id=query.request, outcome=outcome))
+                await _written(write, stream_response(query.request, outcome))
         finally:
             room.release()
 
@@ -97,7 +98,7 @@ async def _in_time(requests: AsyncIterator[pb.SearchRequest]) -> AsyncIterator[p
         most_s = IDLE_S_MAX
 
 
-async def _written(write: Write, response: pb.SearchStreamResponse) -> None:
+async def _written(write: Write, response: bytes) -> None:
     try:
         async with asyncio.timeout(WRITE_S_MAX):
             await write(response)

@@ -28,9 +28,10 @@ from types import TracebackType
 from typing import Any, Self
 
 from enclave.asked import Asked
-from enclave.found import Found
+from enclave.found import AS_IT_IS, Found
 from enclave.grounds import Grounds
 from enclave.metering import Meter, claimed_anchor
+from enclave.output import PassageWriter
 from tests.builders import seeded, wallet
 from tests.enclaves import World, attester, deposit, license_of, opening, world
 from tests.people import NOW
@@ -104,17 +105,17 @@ def grounds_of(made: World, key: MachineKey) -> Grounds:
 def passages_of(made: World) -> tuple[Found, ...]:
     """Return passages as an engine finds them."""
     manifest = made.dataset.manifest
+    writer = PassageWriter(manifest.cid(), manifest.owner)
     texts = [f"passage {number} of the harbor" for number in range(PASSAGES)]
     return tuple(
-        Found(
-            manifest=manifest.cid(),
-            index=number,
-            score=1.0 - number / 10,
+        writer.found(
+            number,
+            1.0 - number / 10,
+            AS_IT_IS,
             body=Passage("document", 0, len(text), text).encoded(),
             salt=seeded(f"salt {number}"),
             commitment=seeded(f"commitment {number}"),
             path=(seeded("sibling"), seeded("uncle")),
-            owner=manifest.owner,
         )
         for number, text in enumerate(texts)
     )

@@ -128,7 +128,7 @@ class Guard(grpc.aio.ServerInterceptor):
         return make(
             stream if handler.response_streaming else answer,
             request_deserializer=_parsing(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            response_serializer=_serializing(handler.response_serializer),
         )
 
     def _admitted(self, context: Context, *, is_limited: bool, is_stream: bool) -> str:
@@ -177,6 +177,13 @@ def _parsing(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], An
             raise MalformedObject("the message is not one that this method takes; call it with its own type") from None
 
     return parsed
+
+
+def _serializing(serialize: Callable[[Any], bytes] | None) -> Callable[[Any], bytes] | None:
+    """Return a method's serializer, which lets pass what is serialized already."""
+    if serialize is None:
+        return None
+    return lambda message: message if type(message) is bytes else serialize(message)
 
 
 def require_tls13(context: Any) -> None:

@@ -45,6 +45,11 @@ def written_list(records: Sequence[Record]) -> Written:
     return Written(_head(_ARRAY, len(records)) + b"".join(map(encoded, records)))
 
 
+def joined_list(items: Sequence[bytes]) -> Written:
+    """Return a list of records that are written already."""
+    return Written(_head(_ARRAY, len(items)) + b"".join(items))
+
+
 def encoded_fields(cls: type[Record], fields: Mapping[str, Any]) -> bytes:
     """Return the canonical bytes of the record of these fields, without making it: none of them is checked.
 

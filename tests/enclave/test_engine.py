@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Dataset, Recall
+from enclave.found import Answer, Dataset, Recall, Shaping
+from enclave.output import shaped
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import RAW, Cid
 from storage.errors import BlockNotFound
@@ -23,6 +24,8 @@ from vault.envelope import passage_commitment
 from vault.errors import AccessDenied, MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 from vault.merkle import root_from_path
+from vault.output_rules import EVERYTHING, Redaction
+from vault.receipt import PassageProof, redacted_commitment
 from vault.snapshot import Snapshot
 
 DAO = dao(3)
@@ -71,11 +74,48 @@ def test_every_passage_comes_with_what_opens_and_proves_it(blobs: MemoryBlobs) -
     for found in answer.found:
         manifest = manifests[found.manifest]
         assert found.owner == manifest.owner
-        assert passage_commitment(found.salt, found.body) == found.commitment
-        root = root_from_path(found.commitment, found.index, manifest.passages, found.path)
+        proof, sent = PassageProof.from_bytes(found.proof), found.message
+        assert passage_commitment(sent.salt, sent.body) == found.commitment == proof.commitment
+        assert (sent.manifest, sent.index, sent.score) == (found.manifest.binary, found.index, found.score)
+        assert (proof.manifest, proof.index, proof.redacted) == (found.manifest, found.index, None)
+        root = root_from_path(found.commitment, found.index, manifest.passages, proof.path)
         assert root == manifest.corpus_root
-    again = Recall(places=tuple((found.manifest, found.index) for found in answer.found))
-    assert answered(engine.search([again])).found == tuple(replace(found, score=0.0) for found in answer.found)
+    again = Recall(
+        places=tuple((found.manifest, found.index) for found in answer.found),
+        scores=tuple(found.score for found in answer.found),
+    )
+    assert answered(engine.search([again])).found == answer.found
+
+
+def test_what_is_redacted_leaves_under_a_commitment_of_its_own(blobs: MemoryBlobs) -> None:
+    written = sealed_dataset(DAO, ("Ask ann@port.example for the tide table.", *TEXTS))
+    for segment in written.segments:
+        add_file(blobs, segment)
+    engine, manifest = toy_engine(blobs), written.manifest.cid()
+    engine.open([given(written)], quiet)
+    plain = {one.index: one for one in answered(engine.search([ask("tide table", manifest, k=4)])).found}
+    blacked = replace(ask("tide table", manifest, k=4), shaping=Shaping((Redaction.EMAIL,), 2))
+    redacted = answered(engine.search([blacked])).found
+    assert {one.index for one in redacted if "[e-mail address]" in one.text} == {0}
+    for one in redacted:
+        whole, sent, proof = plain[one.index], one.message, PassageProof.from_bytes(one.proof)
+        assert one.score == sent.score == round(whole.score, 2)
+        assert (one.commitment, one.lasting) == (whole.commitment, whole.lasting) == (proof.commitment, whole.lasting)
+        if one.index:
+            assert (sent.body, sent.salt, one.proof) == (whole.message.body, whole.message.salt, whole.proof)
+        else:
+            assert b"ann@" not in one.sent and whole.message.salt not in one.sent
+            assert proof.redacted == redacted_commitment(sent.salt, sent.body)
+
+
+def test_what_was_asked_by_other_rules_does_not_leave(blobs: MemoryBlobs) -> None:
+    engine = toy_engine(blobs)
+    engine.open([given(TIDES)], quiet)
+    found = answered(engine.search([ask("tide", TIDES.manifest.cid(), k=2)])).found
+    assert shaped(found, EVERYTHING) == found
+    for rules in (replace(EVERYTHING, redacts=(Redaction.CARD,)), replace(EVERYTHING, score_decimals=3)):
+        with pytest.raises(ValueError, match="by other rules"):
+            shaped(found, rules)
 
 
 def test_a_dataset_that_is_not_open_is_refused(blobs: MemoryBlobs) -> None:
@@ -85,7 +125,7 @@ def test_a_dataset_that_is_not_open_is_refused(blobs: MemoryBlobs) -> None:
     engine.open([given(TIDES)], quiet)
     for dataset in ([GULLS.manifest.cid()], [TIDES.manifest.cid(), GULLS.manifest.cid()]):
         assert refused(engine.search([ask("tide", *dataset, k=1)]), AccessDenied)
-    assert refused(engine.search([Recall(places=((GULLS.manifest.cid(), 0),))]), AccessDenied)
+    assert refused(engine.search([Recall(places=((GULLS.manifest.cid(), 0),), scores=(0.5,))]), AccessDenied)
     engine.close()
     assert refused(engine.search([ask("tide", TIDES.manifest.cid(), k=1)]), AccessDenied)
 

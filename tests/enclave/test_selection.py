@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from enclave.asked import Asked
-from enclave.found import Found
+from enclave.found import AS_IT_IS, Found
+from enclave.output import PassageWriter
 from enclave.selection import room_for, selected
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import EVERYTHING, dataset, policy, seeded, wallet
@@ -56,15 +57,14 @@ def asked(*, budget: int, each: Sequence[int], owned: Sequence[int], k: int = 10
 
 
 def found(dataset: int, number: int) -> Found:
-    return Found(
-        manifest=CIDS[dataset],
-        index=number,
-        score=0.5,
+    return PassageWriter(CIDS[dataset], OWNER_OF[dataset]).found(
+        number,
+        0.5,
+        AS_IT_IS,
         body=Passage("document", 0, 1, str(number)).encoded(),
         salt=bytes(32),
         commitment=bytes(32),
         path=(),
-        owner=OWNER_OF[dataset],
     )
 
 
@@ -166,5 +166,5 @@ def test_with_too_few_owners_nothing_leaves_and_nothing_is_counted() -> None:
 
 def test_a_passage_from_elsewhere_never_leaves() -> None:
     books, query = Books(), asked(budget=5, each=(5, 5, 5), owned=(5, 5))
-    foreign = Found(**{name: getattr(found(0, 1), name) for name in Found.__slots__} | {"manifest": Cid.of(85, b"x")})
+    foreign = replace(found(0, 1), manifest=Cid.of(85, b"x"))
     assert selected(books, query, [foreign], [bytes(32)], room_for(books, query)).passages == ()

@@ -15,6 +15,7 @@ import uvloop
 from enclave.found import Dataset, Recall
 from enclave.worker import WorkerEngine
 from storage.directory import DirectoryBlobs
+from tests.builders import TEXTS
 from tests.enclaves import World, world
 from tests.toy import GatedEngine, answered, ask, toy_engine, toy_engine_in
 from vault.errors import AccessDenied, ServiceUnavailable, TamperedSegment
@@ -56,9 +57,27 @@ async def test_it_answers_as_an_engine_in_this_process_does(worker: WorkerEngine
     asked = [ask("tide table", manifest, k=3)]
     far, near = answered(await worker.search(asked)), answered(local.search(asked))
     assert (far.found, far.vector) == (near.found, near.vector)
-    again = [Recall(places=tuple((found.manifest, found.index) for found in far.found))]
-    assert answered(await worker.search(again)).found == answered(local.search(again)).found
+    again = Recall(
+        places=tuple((found.manifest, found.index) for found in far.found),
+        scores=tuple(found.score for found in far.found),
+    )
+    assert answered(await worker.search([again])).found == far.found
     assert (steps[0], steps[-1]) == ((0, 3), (3, 3))
+
+
+async def test_which_passages_count_as_one_comes_along(tmp_path: Path) -> None:
+    """Or budgets would count every copy of a passage anew (rule O1)."""
+    twice = world(blobs=DirectoryBlobs(tmp_path), texts=("The tide  table for May.", *TEXTS))
+    local, asked = toy_engine(twice.blobs), [ask("tide table", twice.dataset.manifest.cid(), k=4)]
+    local.open([dataset(twice)], lambda done, total: None)
+    worker = WorkerEngine(partial(toy_engine_in, tmp_path))
+    try:
+        await opened(worker, twice)
+        far, near = answered(await worker.search(asked)), answered(local.search(asked))
+    finally:
+        worker.end()
+    assert far.found == near.found
+    assert len({one.lasting for one in far.found}) == len(far.found) - 1
 
 
 async def test_its_refusals_come_back_as_they_are(worker: WorkerEngine, setting: World) -> None:
