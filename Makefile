@@ -14,7 +14,7 @@ COMMA := ,
 EXTRAS ?= owner,server,cpu,tee,tui,web,langchain,llamaindex,mcp,dev
 TORCH := torch==2.13.0
 TORCH_FLAGS ?=
-PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist loadfile
+PYTEST_FLAGS ?= -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 DEMO_FLAGS ?=
 
 .PHONY: help install demo test lint fuzz test-ipfs node constraints proto docs format clean

@@ -10,6 +10,7 @@ from typing import Any
 
 import typer.testing
 from click.testing import Result
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from cli.main import app
@@ -18,7 +19,7 @@ PASSWORD = "correct horse"  # noqa: S105
 LIGHT = "4096"  # scrypt's n: a standard keystore would cost a second and 256 MiB
 
 # Typer builds the whole tree of commands for each one that is run: longer than most take, and the same every time.
-typer.testing._get_command = cache(typer.testing._get_command)
+command_of = typer.testing._get_command = cache(get_command)
 
 
 @dataclass

@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from typer.main import get_command
 
 from cli.main import app
 from tests.cli.conftest import Clock, Founded, LocalCustodian, Party, described, founded
 from tests.cli.documented import COMMANDS, DOCUMENTS, OTHERS, Block, Reader, command_blocks, fenced
+from tests.cli.party import command_of
 from tests.cli.policies import policy_file
 from tests.cli.services import EPOCH_S, QUESTION, pay_in
 from tests.cli.settled import settled as settled
@@ -57,7 +57,7 @@ def mentioned_commands() -> list[tuple[str, str]]:
 
 def parsed(command: str) -> None:
     """Parse a command as the command line does, without running it; raise `UsageError` for what it refuses."""
-    words, found = shlex.split(command, comments=True), get_command(app)
+    words, found = shlex.split(command, comments=True), command_of(app)
     while hasattr(found, "commands") and words:
         name, *words = words
         assert name in found.commands, f"there is no command {name!r}"
