@@ -11,6 +11,7 @@ from typing import Self
 
 from cli import wiring
 from cli.home import Home, Settings, settings_from
+from cli.sealed_files import write_private
 from cli.wallets import new_wallet, open_wallet
 from storage.model import Blobs
 from vault.signing import SigningKey
@@ -41,6 +42,12 @@ class Parties:
         """Return the settings of one party's folder."""
         storage = self.storage or str(self.root / "blocks")
         return settings_from(home=self.root / party, storage=storage, dtype=self.dtype, password=self.password)
+
+    def configure(self, party: str, **numbers: int) -> None:
+        """Write a party's settings file, before anything reads it."""
+        place = Home(self.settings(party).home)
+        place.path.mkdir(mode=0o700, exist_ok=True)
+        write_private(place.config, "".join(f"{name} = {value}\n" for name, value in numbers.items()).encode())
 
     def wallet(self, name: str) -> SigningKey:
         """Return a party's key, from its keystore file; made on first use."""

@@ -15,6 +15,7 @@ from cli import wiring
 from cli.console import foreign, out, reported, say, show_json, warn_simulated
 from cli.demo.documents import Material, folder_material, halves, passages_of, stdlib_material
 from cli.demo.narration import Narrator
+from cli.demo.payees import EPOCH_S, statements_of, verified_totals
 from cli.demo.refusals import Refusals
 from cli.options import JsonOption
 from cli.stage import VOTING, Stage
@@ -28,6 +29,7 @@ from vault.policy import Policy
 from vault.receipt_check import verify_receipt_file
 from vault.royalty import PAID_IN
 from vault.signing import address_text
+from vault.statement_file import StatementFile
 
 MEMBERS = 5
 VOTING_PERIOD_S = 2
@@ -73,7 +75,8 @@ def _play(stage: Stage, narrator: Narrator, documents: Path | None, ipfs: str) -
     _open(stage, narrator)
     answers, verified = _ask(stage, narrator, policy, material.questions)
     refusals = Refusals(stage, policy, narrator)
-    charged, royalties = _refuse_and_pay(stage, narrator, refusals, policy, material.questions[0], len(answers))
+    statements = _refuse(stage, narrator, refusals, policy, material.questions[0], len(answers))
+    charged, royalties = _pay(stage, narrator, statements, policy.currency)
     return {
         "documents": len(material.documents),
         "passages": sum(manifest.passages for manifest in stage.manifests()),
@@ -82,6 +85,7 @@ def _play(stage: Stage, narrator: Narrator, documents: Path | None, ipfs: str) -
         "refusals": refusals.counts,
         "charged": charged,
         "royalties": royalties,
+        "statements_verified": len(statements),
         "tee": "simulated",
         "storage": ipfs or "directory",
     }
@@ -89,6 +93,7 @@ def _play(stage: Stage, narrator: Narrator, documents: Path | None, ipfs: str) -
 
 def _seal(stage: Stage, narrator: Narrator, folder: Path | None) -> Material:
     with narrator.scene("seal", "Two owners seal their documents on their own machines"):
+        stage.configure("enclave", epoch_s=EPOCH_S)
         stage.found(MEMBERS, voting=replace(VOTING, period_s=VOTING_PERIOD_S), lease_s=LEASE_S)
         with narrator.bar("reading documents"):
             material = folder_material(folder) if folder else stdlib_material()
@@ -181,29 +186,43 @@ def _verifies(stage: Stage, answer: Answer) -> bool:
     return bool(links)
 
 
-def _refuse_and_pay(
+def _refuse(
     stage: Stage, narrator: Narrator, refusals: Refusals, policy: Policy, question: str, queries: int
-) -> tuple[int, dict[str, int]]:
+) -> list[StatementFile]:
+    """Have everything refused that must be; return what payees were told before the enclave stopped."""
     with narrator.scene("refuse", "What is not allowed is refused, and costs nothing"):
         refusals.no_license(question)
         refusals.no_credit(question)
         refusals.tampered_block(stage.root / "tampered")
+        statements = statements_of(stage)
         refusals.revoked_policy(question)
         balances = stage.balances("treasury")
         paid = (queries + 1) * policy.price_per_query  # the answers, and the one that spent the second app's credit
         if _charged(balances) != paid:
             raise VaultError(f"{_charged(balances)} was charged for answers worth {paid}")
         narrator.note(f"{sum(refusals.counts.values())} refusals, charged for: 0")
+    return statements
+
+
+def _pay(
+    stage: Stage, narrator: Narrator, statements: list[StatementFile], currency: str
+) -> tuple[int, dict[str, int]]:
     with narrator.scene("pay", "Royalties: every micro-unit charged is owed to somebody"):
+        balances = stage.balances("treasury")
         charged = _charged(balances)
         royalties = {
             account: amount
             for account, amount in balances.items()
             if account.partition("/")[0] in ("owner", "treasury", "operator")
         }
-        _show(royalties, charged, policy.currency)
+        _show(royalties, charged, currency)
         if sum(royalties.values()) != charged:
             raise VaultError(f"royalties add up to {sum(royalties.values())}, but {charged} was charged")
+        if verified_totals(stage, statements) != royalties:
+            raise VaultError("the payees' statements say something else than the books")
+        narrator.note(
+            f"{len(statements)} statements verified offline: leaves of one signed sum tree, and each says the same"
+        )
     return charged, royalties
 
 

@@ -87,7 +87,7 @@ def _play(stage: Stage, job: Job) -> tuple[Settings, Policy]:
     stage.found(MEMBERS, voting=voting, lease_s=LEASE_S, guardians=("guardian",))
     home = _home(stage)
     _seal(stage, home, job)
-    _shorten_epochs(stage)
+    stage.configure("enclave", epoch_s=EPOCH_S)
     policy = stage.policy("Ask the library", TERMS)
     votes = {f"member-{n}": Support.AGAINST if n == MEMBERS else Support.FOR for n in range(1, MEMBERS + 1)}
     job.tell(f"five members vote; that takes {VOTING_PERIOD_S + TIMELOCK_S} s", 0, None)
@@ -127,13 +127,6 @@ def _configure(stage: Stage, home: Settings) -> None:
         f'storage = "{home.storage}"\n'
     )
     write_private(Home(home.home).config, (CONFIG + lines).encode())
-
-
-def _shorten_epochs(stage: Stage) -> None:
-    """Have royalty epochs close while somebody watches."""
-    place = Home(stage.settings("enclave").home)
-    place.path.mkdir(mode=0o700, exist_ok=True)
-    write_private(place.config, f"epoch_s = {EPOCH_S}\n".encode())
 
 
 def _seal(stage: Stage, home: Settings, job: Job) -> None:

@@ -38,4 +38,5 @@ def test_the_whole_job_runs_on_two_small_files_and_leaves_the_users_records_alon
     shown = party.json("demo", "--documents", folder)
     assert (shown["documents"], shown["refusals"]["revoked_policy"], shown["tee"]) == (2, 1, "simulated")
     assert sum(shown["royalties"].values()) == shown["charged"] > 0
+    assert shown["statements_verified"] == len(shown["royalties"]) == 4
     assert not (tmp_path / "mine.db").exists()
