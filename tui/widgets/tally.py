@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui.desk.governing import ProposalFacts
-from tui.words import moment, wait_text
+from tui.words import moment, time_left_text
 
 CELLS: Final = 50
 WHOLE_BPS: Final = 10_000
@@ -76,10 +76,10 @@ def conditions(one: ProposalFacts) -> str:
 def next_words(one: ProposalFacts, at: int) -> str:
     """Return what comes next, with the time that is left counted down."""
     return NEXT[one.state].format(
-        left=wait_text(one.closes_at - at),
+        left=time_left_text(one.closes_at - at),
         opens=f"{moment(one.opens_at)} UTC",
-        final=wait_text(one.final_at - at),
-        free=wait_text((one.free_at or at) - at),
+        final=time_left_text(one.final_at - at),
+        free=time_left_text((one.free_at or at) - at),
     )
 
 
