@@ -36,6 +36,7 @@ from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.copies.status import DatasetCopies
+    from vault.corpus import Corpus
     from vault.records.catalog import Catalog
 
 app = typer.Typer(help="Seal documents, publish them, and check that they are still there.")
@@ -96,17 +97,21 @@ def seal(
         if json:
             skipped = [{"name": item.name, "reason": item.reason} for item in corpus.skipped]
             show_json(_row_json(row) | {"text_bytes": corpus.text_bytes, "skipped": skipped})
-            return
-        for item in corpus.skipped[:SKIPPED_SHOWN_MAX]:
-            say(f"[yellow]skipped[/] {foreign(item.name)}: {foreign(item.reason)}")
-        if len(corpus.skipped) > SKIPPED_SHOWN_MAX:
-            say(f"[yellow]skipped[/] {len(corpus.skipped) - SKIPPED_SHOWN_MAX} more; --json lists all")
-        if allow_simulated:
-            warn_simulated()
-        say(f"sealed [bold]{row.manifest}[/], version {row.version}")
-        read = f"{counted(corpus.documents, 'document')}, {counted(corpus.passages, 'passage')}"
-        say(f"{read}, {row.sealed_bytes} bytes sealed")
-        say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {foreign(owner)}")
+        else:
+            _say_sealed(row, corpus, owner, allow_simulated=allow_simulated)
+
+
+def _say_sealed(row: DatasetRow, corpus: Corpus, owner: str, *, allow_simulated: bool) -> None:
+    for item in corpus.skipped[:SKIPPED_SHOWN_MAX]:
+        say(f"[yellow]skipped[/] {foreign(item.name)}: {foreign(item.reason)}")
+    if len(corpus.skipped) > SKIPPED_SHOWN_MAX:
+        say(f"[yellow]skipped[/] {len(corpus.skipped) - SKIPPED_SHOWN_MAX} more; --json lists all")
+    if allow_simulated:
+        warn_simulated()
+    say(f"sealed [bold]{row.manifest}[/], version {row.version}")
+    read = f"{counted(corpus.documents, 'document')}, {counted(corpus.passages, 'passage')}"
+    say(f"{read}, {row.sealed_bytes} bytes sealed")
+    say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {foreign(owner)}")
 
 
 @app.command("publish")
