@@ -12,6 +12,7 @@ from cli import (
     dataset_export,
     dataset_import,
     dataset_reseal,
+    dataset_tombstone,
     paper_shares,
     sealing,
     wiring,
@@ -51,7 +52,7 @@ app.command("receipts")(dataset_import.receipts)
 app.command("remove")(dataset_reseal.remove)
 app.command("reseal")(dataset_reseal.reseal)
 app.command("delete")(dataset_delete.delete)
-app.command("tombstone")(dataset_delete.tombstone)
+app.command("tombstone")(dataset_tombstone.tombstone)
 app.command("status")(dataset_copies.status)
 
 
