@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks import crawl_page, peers_page, scale_page, table
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -196,3 +199,21 @@ def test_the_readme_has_places_for_what_programs_write() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for mark in ("demo", "benchmarks"):
         assert text.count(f"<!-- {mark} -->") == text.count(f"<!-- /{mark} -->") == 1
+
+
+def test_figures_are_those_of_the_committed_results() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    measured = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in table.RESULTS.glob("*.json")}
+    assert between(ROOT.joinpath("README.md").read_text(encoding="utf-8"), "benchmarks") == table.table(goals_only=True)
+    assert between(page, "benchmarks") == table.table(goals_only=False)
+    assert between(page, "peers") == peers_page.section(measured["peers"])
+    assert between(page, "scale") == scale_page.section(measured["retrieve"])
+    assert between(page, "crawl") == crawl_page.section(measured["crawl"])
+    crawled = measured["crawl"]
+    assert crawl_page.PLOT.read_text(encoding="utf-8") == crawl_page.plot(crawled["curves"], crawled["passages"])
+    assert peers_page.PLOT.read_text(encoding="utf-8") == peers_page.plot(measured["peers"]["points"])
+
+
+def between(text: str, mark: str) -> str:
+    """Return what a program wrote into a page."""
+    return text.partition(f"<!-- {mark} -->\n")[2].partition(f"\n<!-- /{mark} -->")[0]
