@@ -7,6 +7,7 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from benchmarks.peers_page import COLORS, PAGE
+from benchmarks.table import write_between
 
 PLOT = PAGE.parent / "images" / "crawl.svg"
 START, END = "<!-- crawl -->", "<!-- /crawl -->"
@@ -18,14 +19,9 @@ Curve = Sequence[Sequence[int]]  # questions asked, passages crawled
 
 def write(measured: dict[str, Any]) -> None:
     """Write the plot, and the part of the page between the markers. Raises `ValueError` where they are missing."""
-    text = PAGE.read_text()
-    before, start, rest = text.partition(START)
-    _, end, after = rest.partition(END)
-    if not start or not end:
-        raise ValueError(f"{PAGE} lacks the markers {START} and {END}")
     PLOT.parent.mkdir(exist_ok=True)
     PLOT.write_text(plot(measured["curves"], measured["passages"]))
-    PAGE.write_text(f"{before}{START}\n{section(measured)}\n{END}{after}")
+    write_between(PAGE, START, END, section(measured))
 
 
 def section(measured: dict[str, Any]) -> str:

@@ -3,7 +3,7 @@
 Every sentence of SciFact's abstracts is a passage, its claims are the queries, asked one at a time. An approximate
 index is asked with several efforts; at equal recall, whoever answers more queries a second is faster.
 
-`python -m benchmarks.peers` measures, and writes the result, the plot and the table of docs/benchmarks.md.
+`coffer bench peers --save` measures, and writes the result, the plot and the table of docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import peers_page
-from benchmarks.harness import Row, machine, result, row, save, tell
+from benchmarks.harness import Row, result, row, tell
 from benchmarks.peer_engines import ENGINES, Engine, K
 from benchmarks.sentences import sentences
 from rag.exact import TileIndex
@@ -153,9 +152,3 @@ def _seconds(work: Callable[[], object]) -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
-
-
-if __name__ == "__main__":
-    measured = run()
-    save({"machine": machine(), **measured})
-    peers_page.write(measured)

@@ -64,6 +64,16 @@ def say(text: str) -> None:
     out.print(printable(text), soft_wrap=True)
 
 
+def say_held(fact: str, *, indent: str = "") -> None:
+    """Print what was found to be true."""
+    out.print(f"{indent}[green]✓[/] {foreign(fact)}", soft_wrap=True)
+
+
+def say_wrong(fact: str, *, indent: str = "") -> None:
+    """Say, beside the output, what was found to be wrong."""
+    err.print(f"{indent}[bold red]✗[/] {foreign(fact)}", soft_wrap=True)
+
+
 def foreign(text: str) -> str:
     """Return foreign text for a line of rich markup: it stays on that line, and is taken for nothing but text."""
     return escape(one_line(text))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from vault.acts import deposit_credit
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
 from vault.signing import address_text
+
+if TYPE_CHECKING:
+    from enclave.answers import Account
 
 app = typer.Typer(help="Pay in for a licensee, and see what is left.")
 app.command("channel")(vouchers.channel)
@@ -111,29 +114,9 @@ def show(
             account, unit, tee = client.account(), client.policy.currency, client.appraisal.kind
             standing = client.standing()
         if json:
-            show_json(
-                {
-                    "licensee": address_text(held.license.licensee),
-                    "credit": account.credit,
-                    "spent": account.spent,
-                    "spend_cap": account.spend_cap,
-                    "passages_seen": account.passages_seen,
-                    "passages_max": account.passages_max,
-                    "parts": [
-                        {
-                            "owner": address_text(part.owner),
-                            "manifest": str(part.manifest) if part.manifest is not None else None,
-                            "seen": part.seen,
-                            "passages_max": part.passages_max,
-                            "passages": part.passages,
-                        }
-                        for part in account.parts
-                    ],
-                    "channel": vouchers.standing_json(standing) if standing is not None else None,
-                    "currency": unit,
-                    "tee": tee,
-                }
-            )
+            channel = vouchers.standing_json(standing) if standing is not None else None
+            shown = {"licensee": address_text(held.license.licensee), "channel": channel, "currency": unit, "tee": tee}
+            show_json(shown | _account_json(account))
             return
         say(f"{address_text(held.license.licensee)}, TEE {tee_text(tee)}")
         say(f"credit {account.credit} micro-{foreign(unit)}; spent {account.spent} of a cap of {account.spend_cap}")
@@ -144,6 +127,26 @@ def show(
             share = f"{100 * part.seen / part.passages:.1f} %" if part.passages else "-"
             what = f"dataset {part.manifest}" if part.manifest is not None else f"all of {address_text(part.owner)}"
             say(f"  {what}: {part.seen} of {part.passages}, {share}; at most {part.passages_max} ever")
+
+
+def _account_json(account: Account) -> dict[str, Any]:
+    return {
+        "credit": account.credit,
+        "spent": account.spent,
+        "spend_cap": account.spend_cap,
+        "passages_seen": account.passages_seen,
+        "passages_max": account.passages_max,
+        "parts": [
+            {
+                "owner": address_text(part.owner),
+                "manifest": str(part.manifest) if part.manifest is not None else None,
+                "seen": part.seen,
+                "passages_max": part.passages_max,
+                "passages": part.passages,
+            }
+            for part in account.parts
+        ],
+    }
 
 
 def _currency(grounds: Grounds, treasury: bytes, given: str | None) -> str:

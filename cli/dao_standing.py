@@ -12,7 +12,7 @@ from vault.assembly import charter_of_proposal, policy_of
 from vault.charter import BASIS_POINTS
 from vault.closing import final_at
 from vault.lapse import lapses_at
-from vault.plain_text import wait_text
+from vault.plain_text import time_left_text
 from vault.signing import address_text
 from vault.standing import Standing
 from vault.utc import time_text
@@ -132,7 +132,7 @@ def next_text(said: dict[str, Any]) -> str:
     """Return what comes next for a proposal."""
     return NEXT[said["state"]].format(
         proposal=said["proposal"],
-        left=wait_text(said["seconds_left"]),
+        left=time_left_text(said["seconds_left"]),
         opens=time_text(said["opens_at"]),
         final=time_text(said["final_at"]),
         free=time_text(said["free_at"] or 0),

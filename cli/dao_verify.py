@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import wiring
-from cli.console import FAILED, err, foreign, out, reported, say, show_json
+from cli.console import FAILED, foreign, reported, say, say_held, say_wrong, show_json
 from cli.dao_archive import Archive, archive_from, described, empty_board
 from cli.dao_bundle import Bundle, bundle_from, storage_fetch
 from cli.dao_opened import opened_dao
@@ -121,11 +121,11 @@ def _run(genesis: Cid, place: str, links: Iterator[str], *, json: bool) -> None:
         for link in links:
             held.append(link)
             if not json:
-                out.print(f"[green]✓[/] {foreign(link)}", soft_wrap=True)
+                say_held(link)
     except (VaultError, StorageError) as error:
         if json:
             show_json({"genesis": str(genesis), "verified": False, "links": held, "problem": str(error)})
-        err.print(f"[bold red]✗[/] {foreign(str(error))}", soft_wrap=True)
+        say_wrong(str(error))
         raise typer.Exit(FAILED) from error
     if json:
         show_json({"genesis": str(genesis), "verified": True, "links": held, "problem": None})

@@ -12,6 +12,7 @@ from cli import (
     dataset_export,
     dataset_import,
     dataset_reseal,
+    dataset_tombstone,
     paper_shares,
     sealing,
     wiring,
@@ -36,6 +37,7 @@ from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.copies.status import DatasetCopies
+    from vault.corpus import Corpus
     from vault.records.catalog import Catalog
 
 app = typer.Typer(help="Seal documents, publish them, and check that they are still there.")
@@ -50,7 +52,7 @@ app.command("receipts")(dataset_import.receipts)
 app.command("remove")(dataset_reseal.remove)
 app.command("reseal")(dataset_reseal.reseal)
 app.command("delete")(dataset_delete.delete)
-app.command("tombstone")(dataset_delete.tombstone)
+app.command("tombstone")(dataset_tombstone.tombstone)
 app.command("status")(dataset_copies.status)
 
 
@@ -96,17 +98,21 @@ def seal(
         if json:
             skipped = [{"name": item.name, "reason": item.reason} for item in corpus.skipped]
             show_json(_row_json(row) | {"text_bytes": corpus.text_bytes, "skipped": skipped})
-            return
-        for item in corpus.skipped[:SKIPPED_SHOWN_MAX]:
-            say(f"[yellow]skipped[/] {foreign(item.name)}: {foreign(item.reason)}")
-        if len(corpus.skipped) > SKIPPED_SHOWN_MAX:
-            say(f"[yellow]skipped[/] {len(corpus.skipped) - SKIPPED_SHOWN_MAX} more; --json lists all")
-        if allow_simulated:
-            warn_simulated()
-        say(f"sealed [bold]{row.manifest}[/], version {row.version}")
-        read = f"{counted(corpus.documents, 'document')}, {counted(corpus.passages, 'passage')}"
-        say(f"{read}, {row.sealed_bytes} bytes sealed")
-        say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {foreign(owner)}")
+        else:
+            _say_sealed(row, corpus, owner, allow_simulated=allow_simulated)
+
+
+def _say_sealed(row: DatasetRow, corpus: Corpus, owner: str, *, allow_simulated: bool) -> None:
+    for item in corpus.skipped[:SKIPPED_SHOWN_MAX]:
+        say(f"[yellow]skipped[/] {foreign(item.name)}: {foreign(item.reason)}")
+    if len(corpus.skipped) > SKIPPED_SHOWN_MAX:
+        say(f"[yellow]skipped[/] {len(corpus.skipped) - SKIPPED_SHOWN_MAX} more; --json lists all")
+    if allow_simulated:
+        warn_simulated()
+    say(f"sealed [bold]{row.manifest}[/], version {row.version}")
+    read = f"{counted(corpus.documents, 'document')}, {counted(corpus.passages, 'passage')}"
+    say(f"{read}, {row.sealed_bytes} bytes sealed")
+    say(f"{len(corpus.skipped)} skipped; next: coffer dataset publish {row.manifest} --owner {foreign(owner)}")
 
 
 @app.command("publish")

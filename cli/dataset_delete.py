@@ -1,4 +1,4 @@
-"""`coffer dataset delete` and `tombstone`: destroy a dataset's key and blocks, and say what that leaves.
+"""`coffer dataset delete`: destroy a dataset's key and blocks, and say what that leaves.
 
 The order makes every step safe to repeat: custodians first, then blocks, and last what is needed to start over: the
 owner's copy of the key and the catalog's entry.
@@ -8,32 +8,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import dataset_copies, wiring
 from cli.console import FAILED, foreign, reported, say, show_json, warn
+from cli.dataset_tombstone import tombstone_json
 from cli.home import Home, Settings
 from cli.options import CustodianOption, HomeOption, JsonOption, cid_option
-from cli.sealed_files import read_bounded, write_private
-from cli.workplace import custodians_reached, history_meant, opened_home, progress_bar, wallet_key
+from cli.sealed_files import write_private
+from cli.workplace import custodians_reached, opened_home, progress_bar, wallet_key
 from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
 from vault.assembly import history_of
 from vault.charter import Charter
-from vault.codec import OBJECT_BYTES_MAX
 from vault.copies.model import Copy, CopyState, Kind
 from vault.deleting import Shredded, remove_blocks, remove_segments, remove_snapshots, shredded
 from vault.delivery import manifest_at
-from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version, verify_tombstone
+from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version
 from vault.errors import AccessDenied, MalformedObject, ServiceUnavailable
 from vault.manifest import Manifest
 from vault.plain_text import counted
 from vault.signing import BLANK_SIGNATURE, SigningKey, address_text
-from vault.utc import time_text
 
 if TYPE_CHECKING:
     from vault.client import CustodyClient
@@ -121,53 +119,6 @@ def delete(
         show_json(shown) if json else _say(shown)
 
 
-def tombstone(
-    file: Annotated[Path, typer.Argument(help="A tombstone, as coffer dataset delete writes it.")],
-    dao: Annotated[str | None, typer.Option("--dao", help="The DAO: its genesis CID.")] = None,
-    home: HomeOption = None,
-    json: JsonOption = False,
-) -> None:
-    """Verify a deleted dataset's tombstone offline: who signed that their share is gone, and whether the head says so.
-
-    Exit 1 where a signature does not hold, or where the custodians that signed are too few.
-    """
-    with reported():
-        settings, _ = opened_home(home)
-        found = _tombstone_from(file)
-        with wiring.open_database(settings) as records:
-            _, history = history_meant(records, dao or str(found.genesis))
-        gone = verify_tombstone(found, history.charter)
-        is_revoked = any(found.subject() == one.subject for one in history.head.revocations)
-        shown = _tombstone_json(found) | {
-            "shredded": [str(one.manifest) for one in gone],
-            "epoch": history.head.epoch,
-            "in_head": is_revoked,
-        }
-        if json:
-            show_json(shown)
-        else:
-            _say_tombstone(found, shown)
-        if len(gone) < len(found.versions):
-            raise typer.Exit(FAILED)
-
-
-def _say_tombstone(found: Tombstone, shown: dict[str, Any]) -> None:
-    say(f"tombstone [bold]{found.cid()}[/] of {address_text(found.owner)}, {time_text(found.deleted_at)}")
-    for one in found.versions:
-        is_gone = str(one.manifest) in shown["shredded"]
-        mark = "[green]✓[/] the key is gone" if is_gone else "[red]✗[/] the key can still be rebuilt"
-        say(f"version {one.version} {one.manifest}: {counted(len(one.receipts), 'receipt')}; {mark}")
-    where = "names it" if shown["in_head"] else "does not name it yet"
-    say(f"the head at epoch {shown['epoch']} {where}")
-
-
-def _tombstone_from(file: Path) -> Tombstone:
-    try:
-        return Tombstone.from_bytes(read_bounded(file, OBJECT_BYTES_MAX))
-    except MalformedObject as error:
-        raise MalformedObject(f"{file} is no tombstone: {error}") from error
-
-
 def _places(settings: Settings, storages: list[str]) -> list[Blobs]:
     named = [wiring.open_storage(settings.model_copy(update={"storage": text})) for text in storages]
     further = [place for place in settings.places.values() if place.kind in (Kind.DIRECTORY, Kind.IPFS)]
@@ -240,7 +191,7 @@ def _deleted(deletion: _Deletion, answers: Sequence[Shredded], *, is_json: bool)
         deletion.home.data_key(one.dataset, one.version).unlink(missing_ok=True)
         deletion.catalog.remove(one.cid())
         staging.delete(one.cid())
-    return _tombstone_json(stone) | {
+    return tombstone_json(stone) | {
         "deleted": True,
         "versions": [_version_json(*pair) for pair in zip(manifests, answers, strict=True)],
         "blocks_removed": removed,
@@ -301,16 +252,6 @@ def _version_json(manifest: Manifest, answer: Shredded) -> dict[str, Any]:
         "needed": answer.needed,
         "shredded": answer.is_done,
         "failures": {key.hex(): why for key, why in answer.failures.items()},
-    }
-
-
-def _tombstone_json(found: Tombstone) -> dict[str, Any]:
-    return {
-        "tombstone": str(found.cid()),
-        "genesis": str(found.genesis),
-        "owner": address_text(found.owner),
-        "dataset": found.dataset.hex(),
-        "deleted_at": found.deleted_at,
     }
 
 

@@ -56,8 +56,7 @@ def policy_from_yaml(
         enclave_file: reads a file that `coffer enclave describe --json` wrote.
     """
     whole = _Keys("", tree_from(data), WORDS)
-    price, limits = whole.section("price"), whole.section("limits")
-    output, split = whole.section("output"), whole.section("split")
+    price, limits, split = whole.section("price"), whole.section("limits"), whole.section("split")
     currency = price.read("currency", _currency)
     described = whole.each("enclaves", lambda text: enclave_file(Path(text)))
     return Policy(
@@ -75,13 +74,7 @@ def policy_from_yaml(
         owner_bps=limits.read("owner_share", basis_points_from),
         tees=tuple(dict.fromkeys(tee for tees, _ in described for tee in tees)),
         configurations=tuple(dict.fromkeys(one for _, configurations in described for one in configurations)),
-        output=OutputRules(
-            owners_min=output.read("owners", _count),
-            score_decimals=output.read("score_decimals", _count),
-            counts_from=output.read("counts_in", _count),
-            redacts=tuple(sorted(output.each("redact", _redaction))),
-            probes_per_hour=output.read("probes_per_hour", _count),
-        ),
+        output=_output(whole.section("output")),
         treasury=split.read("treasury", address_from) if split.has("treasury") else charter_treasury,
         operator=split.read("operator", address_from),
         treasury_bps=split.read("treasury_share", basis_points_from),
@@ -204,6 +197,16 @@ def _vouchers(keys: _Keys, currency: str) -> VoucherRules:
         token=keys.read("token", address_from),
         contract=keys.read("contract", address_from),
         withdraw_delay_least=keys.read("withdraw_delay", seconds_from),
+    )
+
+
+def _output(keys: _Keys) -> OutputRules:
+    return OutputRules(
+        owners_min=keys.read("owners", _count),
+        score_decimals=keys.read("score_decimals", _count),
+        counts_from=keys.read("counts_in", _count),
+        redacts=tuple(sorted(keys.each("redact", _redaction))),
+        probes_per_hour=keys.read("probes_per_hour", _count),
     )
 
 

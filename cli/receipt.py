@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import receipt_audit, wiring
-from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
+from cli.console import FAILED, foreign, out, reported, say, say_held, say_wrong, show_json, warn_simulated
 from cli.given_files import RECEIPT, given_files
 from cli.home import settings_from
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption
@@ -95,13 +95,13 @@ def _verified(path: Path, check: ReceiptCheck, reader: ReceiptReader, *, is_json
         for link in check.links(file):
             facts["links"].append(link)
             if not is_json:
-                out.print(f"  [green]✓[/] {foreign(link)}", soft_wrap=True)
+                say_held(link, indent="  ")
         receipt = verified_receipt(file.message, file.binding.receipt_key)
     except VaultError as error:
         named = isinstance(error, InvalidReceipt)
         facts["wrong"] = str(error) if named else f"file: {path} is not a whole receipt file: {error}"
         if not is_json:
-            err.print(f"  [bold red]✗[/] {foreign(facts['wrong'])}", soft_wrap=True)
+            say_wrong(facts["wrong"], indent="  ")
         return facts
     return facts | {
         "sequence": receipt.sequence,

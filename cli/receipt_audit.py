@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 import typer
 
 from cli import wiring
-from cli.console import FAILED, err, foreign, out, reported, say, show_json
+from cli.console import FAILED, err, foreign, out, reported, say, say_held, say_wrong, show_json
 from cli.given_files import LOG, RECEIPT, STATEMENT, given_files
 from cli.home import settings_from
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, SimulatedOption
@@ -198,11 +198,11 @@ def _wrong(given: Given, genesis: Cid, judge: Appraiser, *, allow_simulated: boo
 
 def _say(found: Audited, wrong: dict[str, str]) -> None:
     for line in found.held:
-        out.print(f"[green]✓[/] {foreign(line)}", soft_wrap=True)
+        say_held(line)
     for line in found.open:
         out.print(f"[yellow]?[/] {foreign(line)}", soft_wrap=True)
     for why in wrong.values():
-        err.print(f"[bold red]✗[/] {foreign(why)}", soft_wrap=True)
+        say_wrong(why)
     for finding in found.findings:
         err.print(f"[bold red]✗ {finding.lie}:[/] {foreign(finding.about)}", soft_wrap=True)
     if not wrong and not found.findings:

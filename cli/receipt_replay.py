@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import wiring
-from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
+from cli.console import FAILED, foreign, reported, say, say_held, say_wrong, show_json, warn_simulated
 from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import GenesisOption, HomeOption, JsonOption, SimulatedOption, cid_option
@@ -73,7 +73,7 @@ def replay(
         except InvalidReceipt as error:
             if json:
                 show_json({"file": str(file), "replayed": False, "links": held, "wrong": str(error)})
-            err.print(f"  [bold red]✗[/] {foreign(str(error))}", soft_wrap=True)
+            say_wrong(str(error), indent="  ")
             raise typer.Exit(FAILED) from error
         if json:
             show_json({"file": str(file), "replayed": True, "links": held, "wrong": None})
@@ -85,7 +85,7 @@ def replay(
 
 def _held(link: str, *, is_json: bool) -> str:
     if not is_json:
-        out.print(f"  [green]✓[/] {foreign(link)}", soft_wrap=True)
+        say_held(link, indent="  ")
     return link
 
 

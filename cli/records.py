@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cli.console import FAILED, MISUSED, err, fail, reported, say, show_json
+from cli.console import FAILED, MISUSED, fail, reported, say, say_wrong, show_json
 from cli.home import Home, settings_from
 from cli.options import HomeOption, JsonOption
 from cli.records_check import is_migrated, place_of, reading
+from vault.plain_text import counted
 
 if TYPE_CHECKING:
     from vault.records.journal_check import LedgerRows
@@ -86,12 +87,12 @@ def _anchor_from(written: str | None) -> Anchor | None:
 
 
 def _say(place: str, ledgers: list[LedgerRows], wrong: list[str]) -> None:
-    say(f"{place}: {len(ledgers)} ledger{'s' * (len(ledgers) != 1)}")
+    say(f"{place}: {counted(len(ledgers), 'ledger')}")
     for ledger in ledgers:
         say(f"  ledger {ledger.ledger.hex()[:16]}…: {ledger.entries} entries in {ledger.rows} rows")
         say(f"    last {ledger.last.sequence}:{ledger.last.mac.hex()}")
     for one in wrong:
-        err.print(f"[bold red]✗[/] {one}", soft_wrap=True)
+        say_wrong(one)
     if not wrong:
         say("no row is missing and none can be changed; balances are re-added by the enclave: coffer credit check")
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import wiring
-from cli.console import FAILED, err, foreign, out, reported, say, show_json, warn_simulated
+from cli.console import FAILED, foreign, out, reported, say, say_held, say_wrong, show_json, warn_simulated
 from cli.given_files import STATEMENT, given_files
 from cli.home import settings_from
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, SimulatedOption, WalletOption
@@ -96,7 +96,7 @@ def verify(
             show_json({"verified": wrong is None, "wrong": wrong, "statements": results})
         if wrong is not None:
             if not json:
-                err.print(f"[bold red]✗[/] {foreign(wrong)}", soft_wrap=True)
+                say_wrong(wrong)
             raise typer.Exit(FAILED)
 
 
@@ -129,7 +129,7 @@ def _verified(
         for link in verify_statement_file(file, genesis=genesis, appraiser=judge, allow_simulated=allow_simulated):
             facts["links"].append(link)
             if not is_json:
-                out.print(f"  [green]✓[/] {foreign(link)}", soft_wrap=True)
+                say_held(link, indent="  ")
     except (InvalidReceipt, MalformedObject) as error:
         return facts | {"wrong": str(error)}
     held.append(file)

@@ -107,7 +107,7 @@ class EnclaveChannel:
         method = self._stubs.method(Service.LEDGER, "ListVouchers")
         found = []
         request = ledger.ListVouchersRequest(inquiry=inquiry)
-        for part in self.received(method, request, timeout_s=VOUCHERS_TIMEOUT_S):
+        for part in self.stream(method, request, timeout_s=VOUCHERS_TIMEOUT_S):
             channel = Channel.from_bytes(part.channel, bytes_max=CHANNEL_BYTES_MAX)
             voucher = Voucher.from_bytes(part.voucher, bytes_max=VOUCHER_BYTES_MAX)
             voucher.verify(channel)
@@ -155,19 +155,9 @@ class EnclaveChannel:
         except grpc.RpcError as error:
             raise error_from(error, f"enclave at {self.address}") from error
 
-    def stream(self, method: Callable[..., Any], requests: Iterator[Any], *, timeout_s: float) -> Iterator[Any]:
-        """Make one call with many requests and many answers; leaving it early ends the call."""
-        call = method(requests, timeout=timeout_s)
-        try:
-            yield from call
-        except grpc.RpcError as error:
-            raise error_from(error, f"enclave at {self.address}") from error
-        finally:
-            call.cancel()
-
-    def received(self, method: Callable[..., Any], request: Any, *, timeout_s: float) -> Iterator[Any]:
-        """Make one call with one request and many answers; leaving it early ends the call."""
-        call = method(request, timeout=timeout_s)
+    def stream(self, method: Callable[..., Any], asked: Any, *, timeout_s: float) -> Iterator[Any]:
+        """Make one call with many answers to a request, or to an iterator of them; leaving it early ends the call."""
+        call = method(asked, timeout=timeout_s)
         try:
             yield from call
         except grpc.RpcError as error:

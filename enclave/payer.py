@@ -52,7 +52,6 @@ class Payer:
         credential: Credential,
         *,
         tallies: Tallies | None = None,
-        key: SigningKey | None = None,
         max_spend: int | None = None,
     ) -> None:
         """Begin for a credential.
@@ -60,12 +59,10 @@ class Payer:
         Args:
             tallies: remembers what was received and promised; without it a restart forgets, and risks once more what
                 may be unpaid.
-            key: signs vouchers; by default the credential's own.
             max_spend: micro-units that this client may sign for.
         """
         self._credential = credential
         self._tallies = tallies or TalliesInMemory()
-        self._key = key
         self._left = max_spend
         self._lock = threading.Lock()
         self._channel = b""  # its id, once it is known
@@ -196,7 +193,7 @@ class Payer:
         return self._left
 
     def _signer(self, channel: Channel) -> SigningKey:
-        key = self._key or self._credential.voucher_key()
+        key = self._credential.voucher_key()
         if key.address != channel.config.signer:
             raise AccessDenied(
                 f"the channel's vouchers are signed by 0x{channel.config.signer.hex()}, and this client holds the key "

@@ -153,7 +153,7 @@ def statements(channel: EnclaveChannel, inquiry: bytes, epoch: int, terms: Terms
     request = royalty_pb2.GetStatementRequest(inquiry=inquiry, epoch=epoch)
     bodies: list[bytearray] = []
     keys: list[bytes] = []
-    for part in channel.received(stub.GetStatement, request, timeout_s=STATEMENT_TIMEOUT_S):
+    for part in channel.stream(stub.GetStatement, request, timeout_s=STATEMENT_TIMEOUT_S):
         if part.number == len(bodies) + 1 <= STATEMENTS_MAX:
             bodies.append(bytearray())
             keys.append(bytes(part.passage_key))

@@ -21,13 +21,13 @@ from rag.embedding_options import (
     Dtype,
     default_dtype,
     set_threads,
-    verify_options,
 )
 from rag.errors import UnknownModel
 from rag.model_settings import SentenceSettings, sentence_settings
 from rag.pooling import pooled, pooled_padded, unit
+from rag.prompted_embedder import PromptedEmbedder
 from rag.sentence_transformer import SentenceTransformerEmbedder
-from rag.weights import MINILM, MINILM_SHA256, model_path, settings_digest, verify_model
+from rag.weights import MINILM, MINILM_SHA256, model_path, verify_model
 from rag.wordpieces import Wordpieces
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def is_same_embedding(one: NDArray[np.float32], other: NDArray[np.float32]) -> b
     return all(abs(norm - 1) <= NORM_ERROR for norm in norms) and float(first @ second) >= SAME_COSINE
 
 
-class BertEmbedder:
+class BertEmbedder(PromptedEmbedder):
     """An `Embedder` over a folder with a BERT's safetensors whose hash is pinned. One thread at a time may use it."""
 
     def __init__(
@@ -120,17 +120,13 @@ class BertEmbedder:
         from rag.bert import Bert
         from rag.bert_weights import bert_weights
 
-        verify_options(dtype=dtype, batch=batch, threads=threads, device=device)
-        self.model_hash = verify_model(path, expected_hash)
-        self.settings_hash = settings_digest(path)
+        super().__init__(path, expected_hash=expected_hash, dtype=dtype, batch=batch, threads=threads, device=device)
         known = _known(path)
         if known is None:
             raise UnknownModel(f"{path} is no BERT as this program computes it; open it with sentence-transformers")
         config, self._settings = known
-        self.dimension: int = config.hidden
-        self.dtype: str = dtype or default_dtype(device)
-        self._threads = threads
-        set_threads(threads)
+        self._query_prompt, self._passage_prompt = self._settings.query_prompt, self._settings.passage_prompt
+        self.dimension = config.hidden
         tokens_max = min(TOKENS_MAX, config.positions)
         self._wordpieces = Wordpieces(path, tokens_max=tokens_max, vocabulary=config.vocabulary)
         self._bert = Bert(config, bert_weights(path, config, expected_hash), dtype=self.dtype, device=device)
@@ -138,20 +134,6 @@ class BertEmbedder:
         self._graphed = Graphed(self._encode_padded, device=device)
         self._tokens_at_once = (GPU_BATCH if self._on_gpu else batch) * TOKENS_MAX
         self._warm_up()
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit rows, shape (len(texts), dimension), of texts with the model's own prompt for queries, if any."""
-        return self._embed(texts, self._settings.query_prompt, None)
-
-    def embed_passages(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        """Return unit rows, shape (len(texts), dimension); an empty text has a vector too.
-
-        Args:
-            progress: called after each batch with the number of texts embedded so far.
-        """
-        return self._embed(texts, self._settings.passage_prompt, progress)
 
     def _embed(self, texts: Sequence[str], prompt: str, progress: Callable[[int], None] | None) -> NDArray[np.float32]:
         import numpy as np

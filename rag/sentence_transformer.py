@@ -11,11 +11,12 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.embedding_options import BATCH, TOKENS_MAX, Dtype, default_dtype, set_threads, verify_options
+from rag.embedding_options import BATCH, TOKENS_MAX, Dtype, set_threads
 from rag.errors import DimensionMismatch, UnknownModel
 from rag.model_settings import prompts_of
 from rag.pooling import unit
-from rag.weights import WEIGHTS, settings_digest, verify_model
+from rag.prompted_embedder import PromptedEmbedder
+from rag.weights import WEIGHTS
 from rag.wordpieces import CHARS_MAX, encodable
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-class SentenceTransformerEmbedder:
+class SentenceTransformerEmbedder(PromptedEmbedder):
     """An `Embedder` over a folder of safetensors weights whose hash is pinned. One thread at a time may use it."""
 
     def __init__(
@@ -49,30 +50,11 @@ class SentenceTransformerEmbedder:
             device: "cpu" or "cuda".
         Raises: UnknownModel.
         """
-        verify_options(dtype=dtype, batch=batch, threads=threads, device=device)
-        self.model_hash = verify_model(path, expected_hash)
-        self.settings_hash = settings_digest(path)
-        self.dtype: str = dtype or default_dtype(device)
+        super().__init__(path, expected_hash=expected_hash, dtype=dtype, batch=batch, threads=threads, device=device)
         self._query_prompt, self._passage_prompt = prompts_of(path)
         self._batch = batch
-        self._threads = threads
-        set_threads(threads)
         self._model = _load(path, self.dtype, device)
-        self.dimension: int = _dimension(self._model)
-
-    def embed_queries(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return unit rows, shape (len(texts), dimension), of texts with the model's own prompt for queries, if any."""
-        return self._embed(texts, self._query_prompt, None)
-
-    def embed_passages(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> NDArray[np.float32]:
-        """Return unit rows, shape (len(texts), dimension); an empty text has a vector too.
-
-        Args:
-            progress: called after each batch with the number of texts embedded so far.
-        """
-        return self._embed(texts, self._passage_prompt, progress)
+        self.dimension = _dimension(self._model)
 
     def _embed(self, texts: Sequence[str], prompt: str, progress: Callable[[int], None] | None) -> NDArray[np.float32]:
         """Embed the longest texts first, so that a batch wastes little on padding and memory peaks at once."""

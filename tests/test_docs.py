@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from benchmarks import crawl_page, peers_page, scale_page, table
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -21,6 +26,7 @@ HEADING = re.compile(r"(?m)^#+ (.+)$")
 FILE = re.compile(r"[\w./-]+/[\w.-]+\.(?:py|sh|toml|proto)")
 FOREIGN = {"pg_ctl"}  # names that look like ours
 NAME = re.compile(r"_?[A-Za-z]\w*(?:\.\w+)*")
+FILE_NAME = re.compile(r".*\.(?:csv|db|js|json|lock|md|py|sh|toml|txt)")
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
 
@@ -50,10 +56,65 @@ def anchors(document: Path) -> set[str]:
 
 
 @cache
+def sources() -> dict[str, str]:
+    """Return our source by module."""
+    files = {path.relative_to(ROOT): path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    return {
+        ".".join(name.with_suffix("").parts).removesuffix(".__init__"): path.read_text(encoding="utf-8")
+        for name, path in files.items()
+    }
+
+
+@cache
 def vocabulary() -> frozenset[str]:
     """Return every word of our source, to look names up in."""
-    files = [path for package in PACKAGES for path in (ROOT / package).rglob("*.py")]
-    return frozenset(word for path in files for word in re.findall(r"\w+", path.read_text(encoding="utf-8")))
+    return frozenset(word for text in sources().values() for word in re.findall(r"\w+", text))
+
+
+@cache
+def members() -> dict[str, frozenset[str]]:
+    """Return what may follow the dot after the name of a class of ours: its own, and what its bases of ours have."""
+    own, bases = defaultdict[str, set[str]](set), defaultdict[str, set[str]](set)
+    classes = (node for text in sources().values() for node in ast.walk(ast.parse(text)))
+    for node in classes:
+        if isinstance(node, ast.ClassDef):
+            own[node.name] |= names_in(node)
+            bases[node.name] |= {name for base in node.bases for name in re.findall(r"\w+", ast.unparse(base))}
+
+    def having(name: str, above: frozenset[str]) -> set[str]:
+        inherited = (having(base, above | {name}) for base in bases[name] & own.keys() - above)
+        return own[name].union(*inherited)
+
+    return {name: frozenset(having(name, frozenset({name}))) for name in list(own)}
+
+
+def names_in(body: ast.ClassDef | ast.Module) -> set[str]:
+    """Return what is defined right in a class or a module."""
+    found: set[str] = set()
+    for node in body.body:
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                found.add(node.name)
+            case ast.AnnAssign(target=ast.Name(id=name)):
+                found.add(name)
+            case ast.Assign():
+                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
+def is_there(name: str) -> bool:
+    """Say whether a name leads somewhere: along modules and classes of ours, or else by words that all are ours."""
+    first, *rest = name.split(".")
+    if first in members() and rest:
+        return rest[0] in members()[first] and vocabulary().issuperset(rest)
+    if first not in PACKAGES:
+        return vocabulary().issuperset([first, *rest])
+    module = first
+    while rest and f"{module}.{rest[0]}" in sources():
+        module += f".{rest.pop(0)}"
+    return not rest or (
+        rest[0] in names_in(ast.parse(sources()[module])) and (len(rest) == 1 or is_there(".".join(rest)))
+    )
 
 
 @cache
@@ -119,12 +180,40 @@ def test_names_in_code_exist(document: Path) -> None:
         is_ours = NAME.fullmatch(span) and ("_" in span.strip("_") or "." in span or re.match(r"[A-Z][a-z]", span))
         if span in FOREIGN:
             continue
-        if is_ours and not re.search(r"\.(?:py|sh|md|txt|toml)$", span) and not span.isupper():
-            last = span.rpartition(".")[2]
-            assert last in vocabulary(), span
+        if is_ours and not FILE_NAME.fullmatch(span) and not span.isupper():
+            assert is_there(span), span
+
+
+def test_a_name_is_looked_up_whole() -> None:
+    assert is_there("Policy.admit")
+    assert is_there("vault.policy.Policy.admit")
+    assert is_there("EnclaveClient.session")  # of a base class
+    assert not is_there("Policy.advertised")
+    assert not is_there("Shares.admit")  # another class has it
+    assert not is_there("vault.politics.Policy")
+    assert not is_there("vault.policy.admit")
+    assert not is_there("polity.admit")
 
 
 def test_the_readme_has_places_for_what_programs_write() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     for mark in ("demo", "benchmarks"):
         assert text.count(f"<!-- {mark} -->") == text.count(f"<!-- /{mark} -->") == 1
+
+
+def test_figures_are_those_of_the_committed_results() -> None:
+    page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
+    measured = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in table.RESULTS.glob("*.json")}
+    assert between(ROOT.joinpath("README.md").read_text(encoding="utf-8"), "benchmarks") == table.table(goals_only=True)
+    assert between(page, "benchmarks") == table.table(goals_only=False)
+    assert between(page, "peers") == peers_page.section(measured["peers"])
+    assert between(page, "scale") == scale_page.section(measured["retrieve"])
+    assert between(page, "crawl") == crawl_page.section(measured["crawl"])
+    crawled = measured["crawl"]
+    assert crawl_page.PLOT.read_text(encoding="utf-8") == crawl_page.plot(crawled["curves"], crawled["passages"])
+    assert peers_page.PLOT.read_text(encoding="utf-8") == peers_page.plot(measured["peers"]["points"])
+
+
+def between(text: str, mark: str) -> str:
+    """Return what a program wrote into a page."""
+    return text.partition(f"<!-- {mark} -->\n")[2].partition(f"\n<!-- /{mark} -->")[0]

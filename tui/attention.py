@@ -8,7 +8,7 @@ from typing import Final
 
 from tui.desk.overview import SealedFacts
 from tui.pulse import Pulse
-from tui.words import counted, wait_text
+from tui.words import counted, time_left_text
 
 DAY_S: Final = 86_400
 
@@ -40,7 +40,7 @@ def _services(pulse: Pulse) -> Iterator[Attention]:
             yield Attention(words="the enclave's leases have ended", page="attestation", is_grave=True)
         yield from (
             Attention(
-                words=f"policy {policy.title} ends in {wait_text(policy.expires_at - pulse.at)}", page="governance"
+                words=f"policy {policy.title} ends in {time_left_text(policy.expires_at - pulse.at)}", page="governance"
             )
             for policy in (look.grounds.policies.values() if look.grounds is not None else ())
             if policy.expires_at - pulse.at < 7 * DAY_S

@@ -7,7 +7,7 @@ from typing import Final
 
 from vault import plain_text
 from vault.plain_text import one_line
-from vault.plain_text import wait_text as wait_text
+from vault.plain_text import time_left_text as time_left_text
 
 BYTE_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 MICRO: Final = 1_000_000

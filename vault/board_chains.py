@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor
 from contextlib import suppress
 
 from storage.cid import DAG_CBOR, Cid
@@ -24,15 +23,12 @@ from vault.vote_delegation import DelegationBatch
 class BoardChains:
     """The part of `vault.pinboard.Pinboard` that heads need. Use it from one thread at a time."""
 
-    def __init__(
-        self, shelf: Shelf, *, clock: Callable[[], int], pool: Executor | None, elsewhere: Fetch | None
-    ) -> None:
+    def __init__(self, shelf: Shelf, *, clock: Callable[[], int], elsewhere: Fetch | None) -> None:
         self._shelf = shelf
         self._clock = clock
-        self._pool = pool
         self._elsewhere = elsewhere
         self._daos: dict[Cid, Ahead] = {}
-        self._leading = Leading(pool=pool)
+        self._leading = Leading()
 
     @abstractmethod
     def is_welcome(self, genesis: Cid) -> bool:
@@ -54,7 +50,7 @@ class BoardChains:
             at = self._clock()
             lost: dict[Cid, bytes] = {}
             fetch = self._fetch_with({}, self._noting(lost))
-            history = verified_history(genesis, tip, fetch, at=at, pool=self._pool)
+            history = verified_history(genesis, tip, fetch, at=at)
             self._mend(history, lost)
             self._daos[genesis] = ahead_of(self._shelf, history)
         return self._daos[genesis]
@@ -135,7 +131,7 @@ class BoardChains:
         heads = ahead.history.heads
         if head == heads[-1] or (epoch := heads.index(head)) < ahead.base:
             return ahead.history
-        history = verified_history(genesis, head, self._fetch_with({}), at=self._clock(), pool=self._pool)
+        history = verified_history(genesis, head, self._fetch_with({}), at=self._clock())
         self._shelf.replace_tip(genesis, head, epoch, instead_of=heads[-1])
         ahead.move(history, self._shelf.get)
         return history
@@ -219,7 +215,7 @@ class BoardChains:
             if elsewhere is None and self._is_lacking_blocks(ahead, cid, head):
                 return
             if head.previous != before.head.cid() and head.previous is not None:
-                before = verified_history(before.genesis, head.previous, fetch, at=self._clock(), pool=self._pool)
+                before = verified_history(before.genesis, head.previous, fetch, at=self._clock())
             try:
                 before = self._leading.after(before, cid, fetch, at=self._clock())
             except NotYet:

@@ -88,11 +88,10 @@ class BoardFollower:
         custody: Custody,
         addresses: Sequence[str],
         *,
-        every_s: float = EVERY_S,
         connect: Callable[[str], FollowedBoard] = BoardClient,
     ) -> None:
         """Name the boards, at most `BOARDS_MAX`, as host:port. Raises `MalformedObject` for more."""
-        pace = Pace(every_s=every_s, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX)
+        pace = Pace(every_s=EVERY_S, backoff_s=BACKOFF_S, backoff_s_max=BACKOFF_S_MAX)
         self._visits: Visits[FollowedBoard] = Visits("board", addresses, connect, self._visit, pace=pace, log=log)
         if len(self._visits.addresses) > BOARDS_MAX:
             raise MalformedObject(f"a custodian follows at most {BOARDS_MAX} boards")

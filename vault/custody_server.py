@@ -64,7 +64,6 @@ class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignor
         custody: Custody,
         tls_key: bytes,
         *,
-        staging_limit: PeerLimit | None = None,
         founding: PeerLimit | None = None,
         friends: Container[str] = (),
     ) -> None:
@@ -81,7 +80,7 @@ class CustodyServicer(VotingMethods, rpc.CustodyServiceServicer):  # type: ignor
         self._staging = Staging()
         self._turns = asyncio.Semaphore(THREADS_MAX)
         self._deciding = set()
-        self._staging_limit = staging_limit or _staging_limit()
+        self._staging_limit = _staging_limit()
 
     @answered
     async def Identify(self, request: pb.IdentifyRequest, _: Context) -> pb.IdentifyResponse:  # noqa: N802, D102

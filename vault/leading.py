@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Executor
 from threading import Lock
 from typing import Final
 
@@ -20,13 +19,8 @@ Refusal = InvalidDecision | InvalidSignature | StaleState  # for good; other err
 class Leading:
     """Heads verified one by one. Any thread may use it."""
 
-    def __init__(self, *, pool: Executor | None = None) -> None:
-        """Begin with nothing.
-
-        Args:
-            pool: where ballots' signatures are checked; here if None.
-        """
-        self._pool = pool
+    def __init__(self) -> None:
+        """Begin with nothing."""
         self._known: dict[tuple[Cid, Cid], History | Refusal] = {}  # by head and cause
         self._lock = Lock()
 
@@ -56,7 +50,7 @@ class Leading:
             if known in self._known:
                 self._known[known] = self._known.pop(known)
                 return self._known[known]
-        result = _carried_out(lambda: cause_from(block_of(cause, fetch)), history, fetch, at=at, pool=self._pool)
+        result = _carried_out(lambda: cause_from(block_of(cause, fetch)), history, fetch, at=at)
         with self._lock:
             while len(self._known) >= REMEMBERED_MAX:
                 del self._known[next(iter(self._known))]
@@ -64,11 +58,9 @@ class Leading:
         return result
 
 
-def _carried_out(
-    cause: Callable[[], Cause], history: History, fetch: Fetch, *, at: int, pool: Executor | None
-) -> History | Refusal:
+def _carried_out(cause: Callable[[], Cause], history: History, fetch: Fetch, *, at: int) -> History | Refusal:
     try:
-        return advanced(history, cause(), fetch, at=at, pool=pool)
+        return advanced(history, cause(), fetch, at=at)
     except (InvalidDecision, InvalidSignature, StaleState) as error:
         return error
 

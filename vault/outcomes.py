@@ -110,9 +110,9 @@ class Outcomes:
         blank = Closing(genesis=genesis, proposal=proposal, pages=pages, custodian=self._key.public, signature=BLANK)
         return Closing.from_bytes(self._store.keep_closing(genesis, proposal, blank.signed_by(self._key).encoded()))
 
-    def queue(self, decision: Decision, blocks: Mapping[Cid, bytes], *, pool: Executor | None = None) -> Queued:
+    def queue(self, decision: Decision, blocks: Mapping[Cid, bytes]) -> Queued:
         """Verify a decision and keep it for its timelock; return the first one kept on this proposal."""
-        return self.kept(decision, blocks, self.free_at(decision, blocks, pool=pool))
+        return self.kept(decision, blocks, self.free_at(decision, blocks))
 
     def free_at(self, decision: Decision, blocks: Mapping[Cid, bytes], *, pool: Executor | None = None) -> int:
         """Return from when on (UTC seconds) a decision may be carried out, or raise what is wrong with it."""

@@ -7,7 +7,6 @@ nothing; a head is kept when it follows, from raw signatures, from the head befo
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Executor
 from typing import Final
 
 from storage.cid import DAG_CBOR, Cid
@@ -33,7 +32,6 @@ class Pinboard(BoardChains):
         *,
         clock: Callable[[], int],
         only: frozenset[Cid] | None = None,
-        pool: Executor | None = None,
         elsewhere: Fetch | None = None,
     ) -> None:
         """Look after a board of one's own.
@@ -41,10 +39,9 @@ class Pinboard(BoardChains):
         Args:
             clock: UTC seconds.
             only: the DAOs it is for; None for whichever come, up to `GENESES_MAX`.
-            pool: where ballots' signatures are checked; here if None.
             elsewhere: gives blocks of the board's own chain that were lost or changed here.
         """
-        super().__init__(shelf, clock=clock, pool=pool, elsewhere=elsewhere)
+        super().__init__(shelf, clock=clock, elsewhere=elsewhere)
         self._only = only
         self._proposals: dict[Cid, Proposal] = {}
 

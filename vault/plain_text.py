@@ -34,7 +34,7 @@ def counted(number: int, noun: str, *, digits: str = "") -> str:
     return f"{number:{digits}} {noun}{'' if number == 1 else 's'}"
 
 
-def wait_text(seconds: float) -> str:
+def time_left_text(seconds: float) -> str:
     """Return a wait as a person says it, in its two largest units: `3d 4h`, `12s`."""
     left, parts = max(0, int(seconds)), []
     for unit, size in SECONDS:

@@ -24,7 +24,7 @@ from vault.charter import BASIS_POINTS
 from vault.epochs import verified_epochs
 from vault.errors import InvalidSignature, NotYet, VaultError
 from vault.history import History
-from vault.plain_text import counted, wait_text
+from vault.plain_text import counted, time_left_text
 from vault.pulling import pull_proposals, pull_votes
 from vault.records.board import Board
 from vault.signing import address_text
@@ -197,7 +197,7 @@ def latest(standing: Standing) -> list[Vote]:
 
 def next_of(said: dict[str, Any]) -> str:
     """Return what comes next for a proposal; while voting is open, this page is where one answers."""
-    return f"{wait_text(said['seconds_left'])} left to answer" if said["state"] == "open" else next_text(said)
+    return f"{time_left_text(said['seconds_left'])} left to answer" if said["state"] == "open" else next_text(said)
 
 
 def bar_of(said: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from tui.attention import attention
 from tui.desk.overview import CustodianFacts, DaoFacts, SealedFacts
 from tui.pulse import Pulse
 from tui.slow import Progress
-from tui.words import amount, short, size, wait_text
+from tui.words import amount, short, size, time_left_text
 
 DAO = DaoFacts(
     name="Harbor",
@@ -79,8 +79,8 @@ def test_what_is_grave_comes_first() -> None:
         (amount(250, "USDC"), "0.00025 USDC"),
         (amount(1_250_000_000, "USDC"), "1,250 USDC"),
         (amount(-1, "USDC"), "-0.000001 USDC"),
-        (wait_text(0), "0s"),
-        (wait_text(90_061), "1d 1h"),
+        (time_left_text(0), "0s"),
+        (time_left_text(90_061), "1d 1h"),
         (size(999), "999 B"),
         (size(1_000), "1.0 kB"),
         (size(123_456_789), "123 MB"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vault.plain_text import counted, wait_text
+from vault.plain_text import counted, time_left_text
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ def test_only_one_is_no_plural(number: int, digits: str, said: str) -> None:
     [(-1, "0s"), (0, "0s"), (0.9, "0s"), (59, "59s"), (3600, "1h"), (90_061, "1d 1h"), (86_400 * 400, "400d")],
 )
 def test_a_wait_is_told_in_its_two_largest_units(seconds: float, said: str) -> None:
-    assert wait_text(seconds) == said
+    assert time_left_text(seconds) == said

@@ -21,7 +21,7 @@ from tui.widgets.dialogs import ConfirmDialog
 from tui.widgets.table import Table
 from tui.widgets.tally import SIGNS, bars, next_words
 from tui.widgets.voting import RevokeDialog, VoteDialog
-from tui.words import CROSS, OPEN, TICK, counted, plain, short, wait_text
+from tui.words import CROSS, OPEN, TICK, counted, plain, short, time_left_text
 from vault.plain_text import error_sentence
 from vault.tee_kind import SIMULATED
 
@@ -121,7 +121,7 @@ class GovernancePage(Page):
     def _left(self, one: ProposalFacts) -> str:
         at = int(self.coffer.clock())
         ends = {"open": one.closes_at, "queued": one.free_at or at, "closing": one.final_at, "pending": one.opens_at}
-        return wait_text(ends[one.state] - at) if one.state in ends else ""
+        return time_left_text(ends[one.state] - at) if one.state in ends else ""
 
     def _count_down(self) -> None:
         if not self.is_current or not self._known.proposals:

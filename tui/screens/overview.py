@@ -16,7 +16,7 @@ from tui.page import Page
 from tui.pulse import Pulse
 from tui.widgets.bars import tee_badge
 from tui.widgets.table import Table
-from tui.words import CROSS, OPEN, TICK, amount, counted, plain, short, size, wait_text
+from tui.words import CROSS, OPEN, TICK, amount, counted, plain, short, size, time_left_text
 
 if TYPE_CHECKING:
     from enclave.inspection import Inspection
@@ -155,7 +155,7 @@ def _enclave_text(pulse: Pulse) -> str:
     else:
         lines.append(f"{CROSS} {plain(look.refusal or look.status.reason)}")
     if look.leased_until is not None:
-        lines.append(f"{_lease_mark(look, pulse.at)} lease ends in {wait_text(look.leased_until - pulse.at)}")
+        lines.append(f"{_lease_mark(look, pulse.at)} lease ends in {time_left_text(look.leased_until - pulse.at)}")
     if look.grounds is not None:
         titles = ", ".join(plain(policy.title, 40) for policy in look.grounds.policies.values())
         lines.append(f"policies in force: {titles or 'none'}")

@@ -8,7 +8,7 @@ from textual.widgets import Static
 
 from tui.pages import PAGES
 from tui.pulse import Pulse
-from tui.words import plain, wait_text
+from tui.words import plain, time_left_text
 from vault.tee_kind import SIMULATED
 
 SIMULATED_BADGE: Final = "[bold white on #b3261e] TEE SIMULATED [/]"
@@ -62,5 +62,5 @@ class StateLine(Static):
         mark = "[$success]✓ proved[/]" if look.is_proved else "[bold $error]✗ not proved[/]"
         parts = [f"{plain(look.status.state)}", mark, tee_badge(look.status.tee)]
         if look.leased_until is not None:
-            parts.append(f"lease {wait_text(look.leased_until - pulse.at)}")
+            parts.append(f"lease {time_left_text(look.leased_until - pulse.at)}")
         return parts

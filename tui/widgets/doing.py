@@ -7,7 +7,7 @@ from textual.containers import Horizontal
 from textual.widgets import ProgressBar, Static
 
 from tui.slow import Progress
-from tui.words import plain, wait_text
+from tui.words import plain, time_left_text
 
 
 class Doing(Horizontal):
@@ -38,7 +38,7 @@ class Doing(Horizontal):
         bar.update(total=progress.total, progress=progress.done)
         bar.display = progress.total is not None or progress.done == 0
         left = progress.left_s
-        ends = f", {wait_text(left)} left" if left is not None else ""
+        ends = f", {time_left_text(left)} left" if left is not None else ""
         done = f"{progress.done:,}" + (f" of {progress.total:,}" if progress.total is not None else "")
         said = f"{done}, {progress.rate:,.0f}/s{ends}  " if progress.done else ""
         self.query_one("#doing-rate", Static).update(said + ("[dim]Esc stops it[/]" if self._is_stoppable else ""))

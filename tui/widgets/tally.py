@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from tui.desk.governing import ProposalFacts
-from tui.words import moment, wait_text
+from tui.words import moment, time_left_text
 
 CELLS: Final = 50
 WHOLE_BPS: Final = 10_000
@@ -38,23 +38,23 @@ SIGNS: Final = {
 }
 
 
-def bars(one: ProposalFacts, *, cells: int = CELLS) -> str:
+def bars(one: ProposalFacts) -> str:
     """Return three lines: the bar, the marks under it, and the same in words."""
     weights = {"for": one.weight_for, "against": one.weight_against, "abstain": one.weight_abstain}
     line, end, weight = "", 0, 0
     for name, color, glyph in PARTS:
         weight += weights[name]
-        upto = weight * cells // max(1, one.total)
+        upto = weight * CELLS // max(1, one.total)
         line += f"[{color}]{glyph * (upto - end)}[/]" if upto > end else ""
         end = upto
-    line += f"[dim]{'░' * (cells - end)}[/]"
+    line += f"[dim]{'░' * (CELLS - end)}[/]"
     legend = "  ".join(f"[{color}]{glyph}[/] {name} {weights[name]:,}" for name, color, glyph in PARTS)
-    return f"{line}\n{marks(one, cells=cells)}\n{legend}  of {one.total:,}\n{conditions(one)}"
+    return f"{line}\n{marks(one)}\n{legend}  of {one.total:,}\n{conditions(one)}"
 
 
-def marks(one: ProposalFacts, *, cells: int = CELLS) -> str:
+def marks(one: ProposalFacts) -> str:
     """Return the line of marks; where both stand on one another, they share one."""
-    quorum, threshold = (min(cells - 1, bps * cells // WHOLE_BPS) for bps in (one.quorum_bps, one.threshold_bps))
+    quorum, threshold = (min(CELLS - 1, bps * CELLS // WHOLE_BPS) for bps in (one.quorum_bps, one.threshold_bps))
     if abs(quorum - threshold) < 2:
         return f"{' ' * min(quorum, threshold)}▲ quorum, threshold"
     first, second = sorted(((quorum, "▲ quorum"), (threshold, "▲ threshold")))
@@ -76,10 +76,10 @@ def conditions(one: ProposalFacts) -> str:
 def next_words(one: ProposalFacts, at: int) -> str:
     """Return what comes next, with the time that is left counted down."""
     return NEXT[one.state].format(
-        left=wait_text(one.closes_at - at),
+        left=time_left_text(one.closes_at - at),
         opens=f"{moment(one.opens_at)} UTC",
-        final=wait_text(one.final_at - at),
-        free=wait_text((one.free_at or at) - at),
+        final=time_left_text(one.final_at - at),
+        free=time_left_text((one.free_at or at) - at),
     )
 
 

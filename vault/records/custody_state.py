@@ -137,16 +137,7 @@ class CustodyStateRecords:
                         anchor_mac=standing.anchor.mac,
                     )
                 )
-            offered = {
-                lineage: (version, manifest) for lineage, version, manifest in sorted(manifests, key=_by_version)
-            }
-            latest = _latest_versions(session, list(offered))
-            session.add_all(
-                RegisteredManifest(dataset=lineage, version=version, manifest=manifest.binary)
-                for lineage, (version, manifest) in offered.items()
-                if version > latest.get(lineage, 0)
-            )
-            count_lineages(session, genesis, len(offered.keys() - latest.keys()))
+            _register(session, genesis, manifests)
             if returned is not None:
                 session.merge(LastHandBack(ledger=ledger, hand_back=returned))
             if windows is not None:
@@ -155,6 +146,18 @@ class CustodyStateRecords:
                     grant_window(session, ledger, known.instance, known.start, known.window)
             if has_caught_up:
                 session.merge(CaughtUp(genesis=genesis.binary))
+
+
+def _register(session: Session, genesis: Cid, manifests: Iterable[tuple[bytes, int, Cid]]) -> None:
+    """Register the latest manifest of each lineage, where it is later than the one that is registered."""
+    offered = {lineage: (version, manifest) for lineage, version, manifest in sorted(manifests, key=_by_version)}
+    latest = _latest_versions(session, list(offered))
+    session.add_all(
+        RegisteredManifest(dataset=lineage, version=version, manifest=manifest.binary)
+        for lineage, (version, manifest) in offered.items()
+        if version > latest.get(lineage, 0)
+    )
+    count_lineages(session, genesis, len(offered.keys() - latest.keys()))
 
 
 def _by_version(offered: tuple[bytes, int, Cid]) -> int:

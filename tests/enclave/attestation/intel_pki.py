@@ -14,22 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
 
+from tests.enclave.attestation.pki import common_name, key_usage
 from tests.people import DAY_S, NOW, seeded
 
 SGX_EXTENSION = "1.2.840.113741.1.13.1"
-_USAGES = (
-    "digital_signature",
-    "content_commitment",
-    "key_encipherment",
-    "data_encipherment",
-    "key_agreement",
-    "key_cert_sign",
-    "crl_sign",
-    "encipher_only",
-    "decipher_only",
-)
 
 
 @cache
@@ -71,14 +60,14 @@ class Subject:
         usages = ("key_cert_sign", "crl_sign") if self.ca else ("digital_signature", "content_commitment")
         builder = (
             x509.CertificateBuilder()
-            .subject_name(_name(self.name))
-            .issuer_name(_name(issuer.name))
+            .subject_name(common_name(self.name))
+            .issuer_name(common_name(issuer.name))
             .public_key(self.key.public_key())
             .serial_number(self.serial)
             .not_valid_before(datetime.fromtimestamp(self.begins, UTC))
             .not_valid_after(datetime.fromtimestamp(self.ends, UTC))
             .add_extension(x509.BasicConstraints(ca=self.ca, path_length=None), critical=True)
-            .add_extension(x509.KeyUsage(**{name: name in usages for name in _USAGES}), critical=True)
+            .add_extension(key_usage(usages), critical=True)
         )
         if self.sgx_extension is not None:
             unrecognized = x509.UnrecognizedExtension(x509.ObjectIdentifier(SGX_EXTENSION), self.sgx_extension)
@@ -112,7 +101,7 @@ class Revocations:
         key = p256(self.signer_label) if self.signer_label else self.issuer.key
         builder = (
             x509.CertificateRevocationListBuilder()
-            .issuer_name(_name(self.issuer.name))
+            .issuer_name(common_name(self.issuer.name))
             .last_update(begins)
             .next_update(datetime.fromtimestamp(self.ends, UTC))
             .add_extension(x509.CRLNumber(1), critical=False)
@@ -163,7 +152,3 @@ def _oid(dotted: str) -> bytes:
             groups.append(number & 0x7F | 0x80)
         content += bytes(reversed(groups))
     return _der(0x06, content)
-
-
-def _name(common: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])

@@ -65,8 +65,8 @@ class Subject:
         issuer = self.issuer or self
         builder = (
             x509.CertificateBuilder()
-            .subject_name(_name(self.name))
-            .issuer_name(_name(self.issuer_name or issuer.name))
+            .subject_name(common_name(self.name))
+            .issuer_name(common_name(self.issuer_name or issuer.name))
             .public_key(self.key.public_key())
             .serial_number(1 + int.from_bytes(sha256(self.name.encode()).digest()[:8], "big"))
             .not_valid_before(datetime.fromtimestamp(self.begins, UTC))
@@ -77,9 +77,7 @@ class Subject:
                 x509.BasicConstraints(ca=self.ca, path_length=self.path_length), critical=True
             )
         if self.usage is not None:
-            builder = builder.add_extension(
-                x509.KeyUsage(**{name: name in self.usage for name in _USAGES}), critical=True
-            )
+            builder = builder.add_extension(key_usage(self.usage), critical=True)
         for oid, value, critical in self.extensions:
             extension = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), value)
             builder = builder.add_extension(extension, critical=critical)
@@ -97,5 +95,9 @@ def pin(der: bytes) -> bytes:
     return sha256(der).digest()
 
 
-def _name(common: str) -> x509.Name:
+def key_usage(usages: Sequence[str]) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in usages for name in _USAGES})
+
+
+def common_name(common: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common)])
