@@ -118,15 +118,19 @@ def pool_of(request: Request) -> int:
 def _refusal(ask: Ask, embedder: Embedder | None, reranker: Reranker | None) -> RagError | None:
     """Return why an ask cannot be answered, if so."""
     request, parts = ask.request, [source.part for source in ask.sources]
-    lacking = {
-        "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
-        "filters": request.filter is not None and any(part.metadata is None for part in parts),
-        "neighbors": request.neighbors > 0 and any(part.neighborhoods is None for part in parts),
-        "dropping repetitions": request.dedupe and any(part.text is None for part in parts),
-        "diversity": request.diversity is not None and any(part.vectors is None for part in parts),
-        "reranking": request.rerank > 0 and (reranker is None or any(part.text is None for part in parts)),
-        "questions as text": request.mode is not Mode.KEYWORD and request.vector is None and embedder is None,
-    }
+    lacking = (
+        {}
+        if request.is_plain
+        else {
+            "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
+            "filters": request.filter is not None and any(part.metadata is None for part in parts),
+            "neighbors": request.neighbors > 0 and any(part.neighborhoods is None for part in parts),
+            "dropping repetitions": request.dedupe and any(part.text is None for part in parts),
+            "diversity": request.diversity is not None and any(part.vectors is None for part in parts),
+            "reranking": request.rerank > 0 and (reranker is None or any(part.text is None for part in parts)),
+            "questions as text": request.mode is not Mode.KEYWORD and request.vector is None and embedder is None,
+        }
+    )
     for what, is_lacking in lacking.items():
         if is_lacking:
             return UnsupportedRequest(f"{what}: not offered for a dataset that was asked")
