@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from weakref import WeakKeyDictionary
 
 from enclave.admission import Admission, Session
@@ -15,6 +15,7 @@ from enclave.allowance import WindowUsedUp
 from enclave.asked import Asked, Metered
 from enclave.batching import Batching
 from enclave.found import Answer, Ask, Recall
+from enclave.grounds import Grounds
 from enclave.instance import Instance
 from enclave.metering import Booked, Meter
 from enclave.metrics import Metrics, Stage
@@ -28,6 +29,22 @@ from vault.question import Query, count_bytes
 from vault.receipt_message import payload_digest
 
 RENEWALS_MAX = 2  # that one call waits for: the one under way may have begun too early for it
+
+
+@dataclass(slots=True)
+class _Judged:
+    """A question as it was judged, and what by: as long as that is the same, so is the judgment."""
+
+    asked: Asked
+    grounds: Grounds
+    newest: Grounds
+    at: int
+
+    def holds(self, served: Served, newest: Grounds, at: int) -> bool:
+        """Say whether it would be judged the same now, however many answers came first."""
+        policy = self.asked.policy
+        is_same = served.grounds is self.grounds and newest is self.newest and at == self.at
+        return is_same and not (policy.tiers or policy.free_queries)
 
 
 class Answering:
@@ -73,7 +90,8 @@ class Answering:
         try:
             with self._metrics.timed(Stage.RULES):
                 served = self._instance.served()
-                asked = self._asked(session, query, served)
+                judged = self._judged(session, query, served)
+                asked = judged.asked
         except AccessDenied as error:
             await self._refund_undelivered(session, before, last_receipt, error)
             raise
@@ -87,7 +105,7 @@ class Answering:
                     before = await meter.answered(*asking)
                     if before is None:
                         with self._metrics.timed(Stage.BOOK):
-                            booked = self._booked(meter, session, query, answer, room, served, last_receipt)
+                            booked = self._booked(meter, session, judged, answer, room, served, last_receipt)
                 if before is None:
                     with self._metrics.timed(Stage.COMMIT):
                         return await meter.metered(booked), answer, False
@@ -111,11 +129,13 @@ class Answering:
             self._batchings[served] = Batching(served.engine)
         return self._batchings[served]
 
-    def _asked(self, session: Session, query: Query, served: Served) -> Asked:
+    def _judged(self, session: Session, query: Query, served: Served) -> _Judged:
         """Return a question with the permit it needs, on what it is to be answered with."""
         self.require_not_shut_out(session.license, served)
         before, racing = self._instance.meter().answers(session.license.licensee)
-        return self._admission.asked(session, query, served.grounds, self._instance.now(), before=before, racing=racing)
+        at, newest = self._instance.now(), self._instance.served().newest
+        asked = self._admission.asked(session, query, served.grounds, at, before=before, racing=racing)
+        return _Judged(asked, served.grounds, newest, at)
 
     async def _nearest(self, asked: Asked, room: Room, session: Session, served: Served) -> Answer:
         query = asked.query
@@ -156,7 +176,7 @@ class Answering:
         self,
         meter: Meter,
         session: Session,
-        query: Query,
+        judged: _Judged,
         answer: Answer,
         room: Room,
         served: Served,
@@ -164,7 +184,9 @@ class Answering:
     ) -> Booked:
         """Charge for an answer on what it was found in, even where another version is served by now."""
         grounds, at = self._instance.still_served(served), self._instance.now()
-        asked = self._asked(session, query, served)  # the head may have moved
+        asked = judged.asked
+        if not judged.holds(served, self._instance.served().newest, at):  # the head may have moved
+            asked = self._judged(session, asked.query, served).asked
         booked = meter.book_answer(asked, answer.found, answer.vector, grounds, at=at, room=room, confirms=last_receipt)
         if meter.is_window_half_used:
             self._instance.want_renewal()

@@ -92,7 +92,8 @@ class Int8Rows:
 
         wide = queries.astype(np.float64)
         scale = np.abs(wide).max(axis=1) / INT8_MAX
-        rounded = np.clip(np.rint(wide / np.where(scale > 0, scale, 1.0)[:, None]), -INT8_MAX, INT8_MAX)
+        rounded = np.rint(wide / np.where(scale > 0, scale, 1.0)[:, None])
+        np.minimum(np.maximum(rounded, -INT8_MAX, out=rounded), INT8_MAX, out=rounded)
         padded = np.zeros((width, self._depth), dtype=np.int8)
         padded[: len(queries), : self.dimension] = rounded
         return torch.from_numpy(padded).t(), QueryBounds.of(wide, rounded, scale, self.arithmetic)

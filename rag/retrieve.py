@@ -95,6 +95,8 @@ def retrieve(
     Returns: for each ask its answer, or why it has none: UnsupportedRequest, DimensionMismatch, UnusableVector, or
         UnknownModel where the reranker fails.
     """
+    if len(asks) == 1 and len(asks[0].sources) == 1 and asks[0].request.is_plain:
+        return [_nearest(asks[0])]
     refusals = [_refusal(ask, embedder, reranker) for ask in asks]
     good = [ask for ask, refusal in zip(asks, refusals, strict=True) if refusal is None]
     scoped = [
@@ -103,6 +105,18 @@ def retrieve(
     ]
     answers = iter([_answer_or_error(one, hits, reranker) for one, hits in zip(scoped, _dense(scoped), strict=True)])
     return [next(answers) if refusal is None else refusal for refusal in refusals]
+
+
+def _nearest(ask: Ask) -> Answer | RagError:
+    """Answer a plain question to one source, alone: by the index, without the stages that others go through."""
+    (source,), request = ask.sources, ask.request
+    if request.vector is None:
+        raise ValueError("a plain question brings its vector")
+    try:
+        (hits,) = source.part.index.search(request.vector[None], k=request.k, allowed=source.permitted)
+    except RagError as error:
+        return error
+    return Answer(found=tuple([Found(source=0, row=hit.index, score=hit.score) for hit in hits]), vector=request.vector)
 
 
 def pool_of(request: Request) -> int:
@@ -118,15 +132,19 @@ def pool_of(request: Request) -> int:
 def _refusal(ask: Ask, embedder: Embedder | None, reranker: Reranker | None) -> RagError | None:
     """Return why an ask cannot be answered, if so."""
     request, parts = ask.request, [source.part for source in ask.sources]
-    lacking = {
-        "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
-        "filters": request.filter is not None and any(part.metadata is None for part in parts),
-        "neighbors": request.neighbors > 0 and any(part.neighborhoods is None for part in parts),
-        "dropping repetitions": request.dedupe and any(part.text is None for part in parts),
-        "diversity": request.diversity is not None and any(part.vectors is None for part in parts),
-        "reranking": request.rerank > 0 and (reranker is None or any(part.text is None for part in parts)),
-        "questions as text": request.mode is not Mode.KEYWORD and request.vector is None and embedder is None,
-    }
+    lacking = (
+        {}
+        if request.is_plain
+        else {
+            "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
+            "filters": request.filter is not None and any(part.metadata is None for part in parts),
+            "neighbors": request.neighbors > 0 and any(part.neighborhoods is None for part in parts),
+            "dropping repetitions": request.dedupe and any(part.text is None for part in parts),
+            "diversity": request.diversity is not None and any(part.vectors is None for part in parts),
+            "reranking": request.rerank > 0 and (reranker is None or any(part.text is None for part in parts)),
+            "questions as text": request.mode is not Mode.KEYWORD and request.vector is None and embedder is None,
+        }
+    )
     for what, is_lacking in lacking.items():
         if is_lacking:
             return UnsupportedRequest(f"{what}: not offered for a dataset that was asked")

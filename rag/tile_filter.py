@@ -24,6 +24,8 @@ from rag.low_precision import LowPrecision
 from rag.model import Hit
 from rag.pairs import LEAST, MOST, Pairs, hits_of, k_best, kth_of, rank_of
 from rag.rounding import FLOAT32_TINY, SLACK, TILE
+from rag.scoring import best
+from rag.tile_alone import Alone
 
 if TYPE_CHECKING:
     import torch
@@ -54,6 +56,7 @@ class Open:
         counts = padded.reshape(tiles, TILE).sum(axis=1)
         self.tiles = tiles
         self.total = int(counts.sum())
+        self.full = int(np.argmin(np.append(counts, 0) == TILE))  # tiles before the first one that is not full
         self.mask = padded
         self._before = np.concatenate([[0], np.cumsum(counts)])
         self.bias: torch.Tensor | None = None
@@ -134,10 +137,25 @@ class _Search:
         """Go through the segments, and return the hits."""
         if self._k:
             size = max(1, SEGMENT_BYTES // (self._width * TILE * self._low.scores_like().itemsize))
+            if len(self._queries) == 1 and self._open.tiles <= size and (alone := self._alone()) is not None:
+                return [alone]
             for first in range(0, self._open.tiles, size):
                 self._segment(first, min(first + size, self._open.tiles))
             self._settle()
         return hits_of(self._best, self._scores, len(self._queries))
+
+    def _alone(self) -> list[Hit] | None:
+        """Return the hits of one query, unless it is zero, or so many rows come close that they go in parts."""
+        if self._floor[0] > LEAST:
+            return None
+        split = split_of(self._open.tiles, self._k)
+        scores, maxima = self._multiplied(0, self._open.tiles, split)
+        alone = Alone(self._low, self._bounds, self._open.tiles, is_open=self._open.bias is None)
+        rows = alone.reaching(scores, maxima, split, self._k, most=GATHERED_MAX)
+        if rows is None:
+            return None
+        named = self._named(rows)
+        return best(named, scores_of(self._exact, named, self._queries, np.zeros_like(named)), self._k)
 
     def _segment(self, first: int, last: int) -> None:
         if not self._open.count(first, last):
@@ -177,7 +195,8 @@ class _Search:
                 continue
             self._low.product(start * TILE, end * TILE, self._columns, chunk)
             if self._open.bias is not None and not self._open.is_full(start, end):
-                chunk.add_(self._open.bias[start * TILE : end * TILE])
+                begin = max(start, self._open.full)
+                chunk[(begin - start) * TILE :].add_(self._open.bias[begin * TILE : end * TILE])
             torch.amax(chunk.view(-1, TILE // split, self._width), dim=1, out=out)
         return scores, maxima[:, : len(self._queries)]
 

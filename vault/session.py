@@ -11,9 +11,11 @@ import hmac
 from hashlib import blake2b
 from typing import Annotated, ClassVar
 
+import cbor2
+
 from storage.cid import Cid
-from vault.codec import Digest, Label, Length, PublicKey, encode, record
-from vault.errors import AccessDenied
+from vault.codec import INTEGER_MAX, Digest, Label, Length, PublicKey, record
+from vault.errors import AccessDenied, MalformedObject
 from vault.hpke import context
 from vault.keys import SecretKey
 from vault.machine import MachineSigned
@@ -57,7 +59,9 @@ def session_mac_key(secret: SecretKey, opening: SessionOpening) -> bytes:
 
 def request_mac(key: bytes, *, session: bytes, sequence: int, body: bytes, previous_receipt: bytes) -> bytes:
     """Return keyed BLAKE2b over a request's place, body digest and the last receipt's hash (zeros before the first)."""
-    message = encode(["coffer/request/v1", session, sequence, body, previous_receipt])
+    if not 0 <= sequence <= INTEGER_MAX:
+        raise MalformedObject("a request's place in its session is a whole number of 0 … 2^63-1")
+    message = cbor2.dumps(["coffer/request/v1", session, sequence, body, previous_receipt])  # as `encode` writes it
     return blake2b(message, key=key, digest_size=MAC_BYTES).digest()
 
 
