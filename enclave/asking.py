@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 import numpy as np
@@ -40,7 +41,8 @@ def vector_of(ask: Ask, dimension: int) -> NDArray[np.float32] | None:
     if len(ask.vector) != 4 * dimension:
         raise MalformedObject(f"a query's vector has {dimension} float32 numbers here")
     vector = np.frombuffer(ask.vector, dtype="<f4")
-    length = float(np.linalg.norm(vector.astype(np.float64)))
+    wide = vector.astype(np.float64)
+    length = math.sqrt(wide @ wide)
     if not abs(length - 1) <= UNIT_TOLERANCE:  # False for NaN too
         raise MalformedObject("a query's vector has to have length 1; divide it by its norm")
     return vector

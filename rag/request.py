@@ -51,6 +51,16 @@ class Request:
     diversity: int | None = None  # lambda of maximal marginal relevance in thousandths; None leaves it out
     neighbors: int = 0  # passages before and after each hit
 
+    @property
+    def is_plain(self) -> bool:
+        """Say whether it asks for the nearest vectors and nothing else."""
+        return (
+            self.mode is Mode.DENSE
+            and self.filter is None
+            and not (self.rerank or self.dedupe or self.neighbors)
+            and self.diversity is None
+        )
+
     def __post_init__(self) -> None:
         if not 1 <= self.k <= K_MAX:
             raise MalformedRequest(f"k must be 1 to {K_MAX}")
