@@ -51,16 +51,6 @@ class Request:
     diversity: int | None = None  # lambda of maximal marginal relevance in thousandths; None leaves it out
     neighbors: int = 0  # passages before and after each hit
 
-    @property
-    def is_plain(self) -> bool:
-        """Say whether it asks for the nearest vectors and nothing else."""
-        return (
-            self.mode is Mode.DENSE
-            and self.filter is None
-            and not (self.rerank or self.dedupe or self.neighbors)
-            and self.diversity is None
-        )
-
     def __post_init__(self) -> None:
         if not 1 <= self.k <= K_MAX:
             raise MalformedRequest(f"k must be 1 to {K_MAX}")
@@ -76,3 +66,9 @@ class Request:
             raise MalformedRequest(f"neighbors must be 0 to {NEIGHBORS_MAX}")
         if len(self.weights) != 2 or not all(1 <= weight <= WEIGHT_MAX for weight in self.weights):
             raise MalformedRequest(f"the weights of fusion are two whole numbers, 1 to {WEIGHT_MAX}")
+
+    @property
+    def is_plain(self) -> bool:
+        """Say whether the index alone answers it: the nearest passages to a vector that it brings, and nothing else."""
+        plain = self.mode is Mode.DENSE and self.vector is not None and self.filter is None
+        return plain and not (self.rerank or self.dedupe or self.neighbors) and self.diversity is None

@@ -118,8 +118,8 @@ def pool_of(request: Request) -> int:
 def _refusal(ask: Ask, embedder: Embedder | None, reranker: Reranker | None) -> RagError | None:
     """Return why an ask cannot be answered, if so."""
     request, parts = ask.request, [source.part for source in ask.sources]
-    if request.is_plain and request.vector is not None:
-        return _unusable(request.vector, parts)
+    if request.is_plain:
+        return _unusable(request, parts)
     lacking = {
         "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
         "filters": request.filter is not None and any(part.metadata is None for part in parts),
@@ -132,11 +132,14 @@ def _refusal(ask: Ask, embedder: Embedder | None, reranker: Reranker | None) -> 
     for what, is_lacking in lacking.items():
         if is_lacking:
             return UnsupportedRequest(f"{what}: not offered for a dataset that was asked")
-    return None if request.vector is None else _unusable(request.vector, parts)
+    return _unusable(request, parts)
 
 
-def _unusable(vector: NDArray[np.float32], parts: Sequence[Part]) -> RagError | None:
-    """Return why a vector cannot be searched with, if so."""
+def _unusable(request: Request, parts: Sequence[Part]) -> RagError | None:
+    """Return why a question's vector cannot be searched with, if it brings one."""
+    vector = request.vector
+    if vector is None:
+        return None
     try:
         for dimension in {part.index.dimension for part in parts}:
             checked_matrix(vector[None], dimension)
