@@ -191,6 +191,8 @@ class LocalEngine:
 
 def _passages(scope: Sequence[Opened], answer: Retrieved, shaping: Shaping) -> tuple[Found, ...]:
     """Return the hits, each with its neighbors after it in reading order, under its score; none twice."""
+    if not any([hit.neighbors for hit in answer.found]):
+        return tuple([scope[hit.source].found(hit.row, hit.score, shaping) for hit in answer.found])
     scores: dict[tuple[int, int], float] = {(hit.source, hit.row): hit.score for hit in answer.found}
     ordered: dict[tuple[int, int], float] = {}
     for hit in answer.found:

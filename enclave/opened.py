@@ -37,7 +37,7 @@ from vault.envelope import (
 from vault.errors import TamperedSegment
 from vault.manifest import Manifest, corpus_tree
 from vault.merkle import Tree
-from vault.question import Mode, Options
+from vault.question import PLAIN, Mode, Options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,6 +92,9 @@ class Opened:
 
     def part(self, options: Options) -> Part:
         """Return what a question with these options searches."""
+        return self._plain if options == PLAIN else self._part(options)
+
+    def _part(self, options: Options) -> Part:
         return Part(
             index=self.index,
             keywords=self._searchable_words() if options.mode is not Mode.DENSE else None,
@@ -112,15 +115,16 @@ class Opened:
     def found(self, row: int, score: float, shaping: Shaping) -> Found:
         """Return a passage as it was found."""
         passages = self.passages
+        leaves = passages.leaves
         return self._writer.found(
             row,
             score,
             shaping,
-            body=passages.bodies[row],
-            salt=passages.salts[row],
-            commitment=passages.leaves.leaf(row),
-            path=passages.leaves.path(row),
-            kin=self._kin_words(row),
+            passages.bodies[row],
+            passages.salts[row],
+            leaves.leaf(row),
+            leaves.path(row),
+            self._kin_words(row),
         )
 
     def _kin_words(self, row: int) -> str | None:
@@ -132,6 +136,10 @@ class Opened:
         if isinstance(self._keywords, OversizedVocabulary):
             raise self._keywords
         return self._keywords
+
+    @cached_property
+    def _plain(self) -> Part:
+        return self._part(PLAIN)
 
     @cached_property
     def _keywords(self) -> KeywordIndex | OversizedVocabulary:

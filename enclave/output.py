@@ -39,7 +39,6 @@ class PassageWriter:
         index: int,
         score: float,
         shaping: Shaping,
-        *,
         body: bytes,
         salt: bytes,
         commitment: bytes,

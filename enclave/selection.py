@@ -91,28 +91,30 @@ def selected(books: Books, asked: Asked, found: Sequence[Found], identities: Seq
     left = _Left(books, holder, asked.coverage.whole, room.budget_left)
     befores = books.seen.all_shown_from(holder, identities)
     shown: dict[bytes, tuple[bytes, ...]] = {}
-    kept: list[tuple[Found, bytes]] = []
+    passages: list[Found] = []
+    kept: list[bytes] = []
     new = 0
+    manifest: Cid | None = None  # of the passage before: most are of few datasets
+    place: Place | None = None
     for passage, identity, before in zip(found, identities, befores, strict=True):
-        place = places.get(passage.manifest)
+        if passage.manifest is not manifest:
+            manifest = passage.manifest
+            place = places.get(manifest)
         if place is None:
             continue
-        before = shown.get(identity, before)
-        is_new = place.lineage not in before
-        if (is_new and new == room.passages) or not left.take(place, before):
-            continue
-        if is_new:
+        if shown:
+            before = shown.get(identity, before)
+        if place.lineage not in before:
+            if new == room.passages or not left.take(place, before):
+                continue
             new += 1
             shown[identity] = (*before, place.lineage)
-        kept.append((passage, identity))
+        passages.append(passage)
+        kept.append(identity)
     owners_min = asked.policy.output.owners_min
-    if owners_min > 1 and len({passage.owner for passage, _ in kept}) < owners_min:
+    if owners_min > 1 and len({passage.owner for passage in passages}) < owners_min:
         return Selected(passages=(), identities=(), budget_left=room.budget_left)
-    return Selected(
-        passages=tuple([passage for passage, _ in kept]),
-        identities=tuple([identity for _, identity in kept]),
-        budget_left=left.budget,
-    )
+    return Selected(passages=tuple(passages), identities=tuple(kept), budget_left=left.budget)
 
 
 class _Left:
@@ -134,7 +136,10 @@ class _Left:
         return self._whole.left
 
     def take(self, place: Place, before: tuple[bytes, ...]) -> bool:
-        """Count a passage that was shown before out of these lineages; say whether all quotas had room for it."""
+        """Count a passage that was shown before out of these lineages; say whether all quotas had room for it.
+
+        Its place's own lineage is not among them: every quota of a place has that, and would not count it again.
+        """
         counted = self._of.get(id(place)) or self._quotas_of(place)
         if before:
             counted = tuple([one for one in counted if one.lineages.isdisjoint(before)])

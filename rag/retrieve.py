@@ -21,7 +21,7 @@ from rag.fusion import fused
 from rag.keyword import query_from
 from rag.model import K_MAX
 from rag.near_duplicates import distinct
-from rag.parts import Source
+from rag.parts import Part, Source
 from rag.request import Mode, Request, UnsupportedRequest
 from rag.scoring import checked_matrix
 
@@ -45,7 +45,7 @@ class Ask:
     sources: tuple[Source, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True)  # as `rag.model.Hit`: made with every hit
 class Found:
     """A passage that answers, and the score of the last stage that scored it.
 
@@ -66,7 +66,7 @@ class Answer:
     vector: NDArray[np.float32] | None = field(repr=False)  # None where keywords alone were searched
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Candidate:
     """A hit of a source, with the score of the stage that ranked it last."""
 
@@ -132,27 +132,31 @@ def pool_of(request: Request) -> int:
 def _refusal(ask: Ask, embedder: Embedder | None, reranker: Reranker | None) -> RagError | None:
     """Return why an ask cannot be answered, if so."""
     request, parts = ask.request, [source.part for source in ask.sources]
-    lacking = (
-        {}
-        if request.is_plain
-        else {
-            "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
-            "filters": request.filter is not None and any(part.metadata is None for part in parts),
-            "neighbors": request.neighbors > 0 and any(part.neighborhoods is None for part in parts),
-            "dropping repetitions": request.dedupe and any(part.text is None for part in parts),
-            "diversity": request.diversity is not None and any(part.vectors is None for part in parts),
-            "reranking": request.rerank > 0 and (reranker is None or any(part.text is None for part in parts)),
-            "questions as text": request.mode is not Mode.KEYWORD and request.vector is None and embedder is None,
-        }
-    )
+    if request.is_plain:
+        return _unusable(request, parts)
+    lacking = {
+        "keyword search": request.mode is not Mode.DENSE and any(part.keywords is None for part in parts),
+        "filters": request.filter is not None and any(part.metadata is None for part in parts),
+        "neighbors": request.neighbors > 0 and any(part.neighborhoods is None for part in parts),
+        "dropping repetitions": request.dedupe and any(part.text is None for part in parts),
+        "diversity": request.diversity is not None and any(part.vectors is None for part in parts),
+        "reranking": request.rerank > 0 and (reranker is None or any(part.text is None for part in parts)),
+        "questions as text": request.mode is not Mode.KEYWORD and request.vector is None and embedder is None,
+    }
     for what, is_lacking in lacking.items():
         if is_lacking:
             return UnsupportedRequest(f"{what}: not offered for a dataset that was asked")
-    if request.vector is None:
+    return _unusable(request, parts)
+
+
+def _unusable(request: Request, parts: Sequence[Part]) -> RagError | None:
+    """Return why a question's vector cannot be searched with, if it brings one."""
+    vector = request.vector
+    if vector is None:
         return None
     try:
-        for part in parts:
-            checked_matrix(request.vector[None], part.index.dimension)
+        for dimension in {part.index.dimension for part in parts}:
+            checked_matrix(vector[None], dimension)
     except RagError as error:
         return error
     return None
@@ -228,6 +232,8 @@ def _keyword(one: _Scoped) -> list[_Candidate]:
 
 def _merged(hits: Sequence[Sequence[Hit]], depth: int) -> list[_Candidate]:
     together = [_Candidate(place, hit.index, hit.score) for place, found in enumerate(hits) for hit in found]
+    if len(hits) == 1:
+        return together  # an index gives its hits in order, and no more than asked for
     together.sort(key=lambda candidate: -candidate.score)  # stable: sources and rows keep their order among equals
     return together[:depth]
 
@@ -249,11 +255,12 @@ def _answer(one: _Scoped, dense: list[_Candidate], reranker: Reranker | None) ->
         candidates = [candidates[place] for place in distinct(texts)]
     if request.diversity is not None:
         candidates = _diverse(one, candidates[: POOL * request.k], request.diversity)
-    found = tuple(
-        Found(source=at.source, row=at.row, score=at.score, neighbors=_neighbors(one, at))
-        for at in candidates[: request.k]
-    )
-    return Answer(found=found, vector=one.vector)
+    chosen = candidates[: request.k]
+    if request.neighbors:
+        found = [Found(at.source, at.row, at.score, _neighbors(one, at)) for at in chosen]
+    else:
+        found = [Found(at.source, at.row, at.score) for at in chosen]
+    return Answer(found=tuple(found), vector=one.vector)
 
 
 def _ranked(one: _Scoped, dense: list[_Candidate]) -> list[_Candidate]:
@@ -306,4 +313,4 @@ def _vector(one: _Scoped, candidate: _Candidate) -> NDArray[np.float32]:
 def _neighbors(one: _Scoped, candidate: _Candidate) -> tuple[int, ...]:
     around, allowed = one.ask.sources[candidate.source].part.neighborhoods, one.allowed[candidate.source]
     reach = one.ask.request.neighbors
-    return () if around is None or not reach else tuple(around.around(candidate.row, reach=reach, allowed=allowed))
+    return () if around is None else tuple(around.around(candidate.row, reach=reach, allowed=allowed))

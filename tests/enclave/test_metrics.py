@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from opentelemetry import trace
+from prometheus_client import CollectorRegistry, Histogram
 
 from enclave.metrics import BUCKETS_S, Metrics, Stage
 from tests.deployment import deployed
@@ -44,6 +47,20 @@ def test_a_question_is_counted_by_how_it_ended() -> None:
         assert value(metrics, "coffer_questions_total", outcome=name) == 1
     assert value(metrics, "coffer_passages_total") == 6
     assert value(metrics, "coffer_under_way") == 0
+
+
+@given(st.lists(st.sampled_from(BUCKETS_S) | st.floats(0, 20), max_size=30))
+def test_times_are_told_as_prometheus_own_histogram_tells_them(seconds: list[float]) -> None:
+    metrics, registry = Metrics(), CollectorRegistry()
+    own = Histogram("coffer_stage_seconds", "The same.", ["stage"], buckets=BUCKETS_S, registry=registry)
+    for one in seconds:
+        metrics.observe(Stage.BOOK, one)
+        own.labels("book").observe(one)
+    samples = [sample for family in registry.collect() for sample in family.samples]
+    told = [sample for sample in samples if not sample.name.endswith("_created")]
+    assert len(told) == (len(BUCKETS_S) + 3) * bool(seconds)
+    for sample in told:
+        assert value(metrics, sample.name, **sample.labels) == pytest.approx(sample.value)
 
 
 class Spans(trace.Tracer):
