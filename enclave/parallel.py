@@ -31,7 +31,7 @@ class Round:
     """Makes calls, one at a time per number: whoever still owes an answer is not asked again before it gave it."""
 
     def __init__(self) -> None:
-        self._owing: dict[int, threading.Thread] = {}
+        self._owing: set[int] = set()
 
     def ask(
         self,
@@ -80,18 +80,24 @@ class Round:
         call: Callable[[], Answer],
         ended: queue.SimpleQueue[tuple[int, Answer | BaseException]],
     ) -> bool:
-        owing = self._owing.get(number)
-        if owing is not None and owing.is_alive():
+        if number in self._owing:
             return False
+        self._owing.add(number)
 
         def work() -> None:
+            outcome: Answer | BaseException
             try:
-                ended.put((number, call()))
+                outcome = call()
             except BaseException as error:  # noqa: BLE001  # it is raised, or judged, by whoever waits
-                ended.put((number, error))
+                outcome = error
+            self._owing.discard(number)  # before anybody learns of the outcome, and may ask again at once
+            ended.put((number, outcome))
 
-        self._owing[number] = threading.Thread(target=work, name=f"custodian {number}", daemon=True)
-        self._owing[number].start()
+        try:
+            threading.Thread(target=work, name=f"custodian {number}", daemon=True).start()
+        except RuntimeError:  # no more threads
+            self._owing.discard(number)
+            raise
         return True
 
 

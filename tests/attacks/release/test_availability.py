@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, local
 from typing import Any
 
 import pytest
@@ -79,7 +79,28 @@ class TestDeadCustodians:
                 assert time.monotonic() - began < 10
 
 
+class _Lingering:
+    """What keeps the thread that holds it from ending: threads end some time after their last word."""
+
+    def __init__(self, until: Event) -> None:
+        self._until = until
+
+    def __del__(self) -> None:
+        self._until.wait(10)
+
+
 class TestRound:
+    def test_whoever_has_answered_is_asked_again_at_once(self) -> None:
+        answers, until, held = Round(), Event(), local()
+
+        def answer() -> int:
+            held.lingering = _Lingering(until)
+            return 7
+
+        for _ in range(2):
+            assert answers.ask({1: answer}, is_enough=lambda _: False).answers == {1: 7}
+        until.set()
+
     def test_it_ends_a_grace_after_enough_and_does_not_ask_again_who_still_owes(self) -> None:
         answers, let_go, asked = Round(), Event(), []
 
