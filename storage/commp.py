@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from hashlib import sha256
 from importlib import import_module
 from itertools import pairwise
+from threading import local
 from typing import Any, BinaryIO, Final
 
 from storage.errors import FileTooLarge, StorageUnavailable
@@ -40,7 +41,7 @@ class PieceHasher:
     """Data fed in parts of any length; about 2 MB are held at a time."""
 
     def __init__(self) -> None:
-        self._batch = _Batch()
+        _own_batch()
         self._waiting = bytearray(_BATCH_RAW_BYTES)
         self._waiting_bytes = 0
         self._raw_bytes = 0
@@ -65,13 +66,13 @@ class PieceHasher:
         height = height_for(self._raw_bytes)
         last = bytes(self._waiting[: self._waiting_bytes]).ljust(_BATCH_RAW_BYTES, b"\0")
         if height <= _BATCH_HEIGHT:
-            root = self._batch.root(last, height)
+            root = _own_batch().root(last, height)
         else:
-            root = _joined([*self._roots, (_BATCH_HEIGHT, self._batch.root(last, _BATCH_HEIGHT))], height)
+            root = _joined([*self._roots, (_BATCH_HEIGHT, _own_batch().root(last, _BATCH_HEIGHT))], height)
         return PieceCid(root=root, raw_bytes=self._raw_bytes, height=height)
 
     def _flush(self) -> None:
-        height, root = _BATCH_HEIGHT, self._batch.root(self._waiting, _BATCH_HEIGHT)
+        height, root = _BATCH_HEIGHT, _own_batch().root(self._waiting, _BATCH_HEIGHT)
         while self._roots and self._roots[-1][0] == height:
             root = _parent(self._roots.pop()[1], root)
             height += 1
@@ -80,7 +81,7 @@ class PieceHasher:
 
 
 class _Batch:
-    """The arrays that one batch passes through, made once: a level's lanes read from one and write into the next."""
+    """The arrays that batches pass through, one at a time: a level's lanes read from one and write into the next."""
 
     def __init__(self) -> None:
         try:
@@ -106,6 +107,17 @@ class _Batch:
             above[:, -1] &= 0x3F
         root: bytes = self._levels[height][0].tobytes()
         return root
+
+
+_kept = local()
+
+
+def _own_batch() -> _Batch:
+    """Return this thread's arrays, made at its first piece: making them takes longer than hashing a small one."""
+    if not hasattr(_kept, "batch"):
+        _kept.batch = _Batch()
+    batch: _Batch = _kept.batch
+    return batch
 
 
 def _pairs(level: Any) -> Iterator[memoryview]:
