@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from enclave.attestation.appraise import EvidenceAppraiser
@@ -130,8 +131,28 @@ def world(
     return World(dao=made, dataset=sealed, policy=adopted, history=history, blobs=blobs)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """What the custodians of a world remember once its head and shares are handed in, for others to start with."""
+
+    records: tuple[bytes, ...]
+    blocks: tuple[Mapping[Cid, bytes], ...]
+
+    @classmethod
+    def by_custodians(cls, world: World) -> Remembered:
+        """Hand a world's head and shares in, and return what its custodians remember of it."""
+        with TemporaryDirectory() as folder:
+            with Custodians(world, Path(folder)) as made:
+                blocks = tuple({cid: blobs.get(cid) for cid in blobs.cids()} for blobs in made.blobs)
+            files = (Path(folder) / f"custodian{index}.db" for index in range(len(blocks)))
+            return cls(records=tuple(file.read_bytes() for file in files), blocks=blocks)
+
+
 class Custodians:
-    """The custodians of a world, each over records of its own; close them, or use them in `with`."""
+    """The custodians of a world, each over records of its own; close them, or use them in `with`.
+
+    Where there is something `remembered`, they start with it: handing it in takes longer than most tests.
+    """
 
     def __init__(
         self,
@@ -141,17 +162,28 @@ class Custodians:
         production: bool = False,
         has_deposits: bool = True,
         pinned: Mapping[str, bytes] = ROOTS,
+        remembered: Remembered | None = None,
     ) -> None:
         self.world = world
         self._open = ExitStack()
         self._folder = folder
         self.production = production
         self.pinned = pinned
-        self._blobs = [MemoryBlobs() for _ in world.dao.custodians]
+        self.blobs = [MemoryBlobs() for _ in world.dao.custodians]
+        if remembered is not None:
+            self._start_with(remembered)
         self.all = [self._started(index) for index in range(len(world.dao.custodians))]
+        if remembered is not None:
+            return
         self.submit(world.history)
         if has_deposits:
             self.deposit(world.dataset)
+
+    def _start_with(self, remembered: Remembered) -> None:
+        for index, (records, blocks) in enumerate(zip(remembered.records, remembered.blocks, strict=True)):
+            (self._folder / f"custodian{index}.db").write_bytes(records)
+            for cid, block in blocks.items():
+                self.blobs[index].put(cid, block)
 
     def submit(self, history: History, *, but: Collection[int] = (), of: World | None = None) -> None:
         """Hand every custodian a head, and the votes of the others; of another world's DAO if one is given."""
@@ -180,7 +212,7 @@ class Custodians:
         return Custody(
             self.world.dao.custodians[index],  # type: ignore[arg-type]  # the same two keys
             CustodyRecords(records),
-            self._blobs[index],
+            self.blobs[index],
             EvidenceAppraiser(production=self.production, pinned=self.pinned),
             clock=self.world.clock,
             production=self.production,

@@ -141,7 +141,7 @@ class Backup:
 
 
 def _all_blocks(custodians: Custodians, index: int) -> Iterator[tuple[Cid, bytes]]:
-    blobs = custodians._blobs[index]
+    blobs = custodians.blobs[index]
     for cid in list(blobs.cids()):
         yield cid, blobs.get(cid)
 

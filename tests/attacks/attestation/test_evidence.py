@@ -21,7 +21,7 @@ from enclave.attestation.errors import (
 from enclave.attestation.simulated import SimulatedReport
 from tests.attacks.release.asking import Asking
 from tests.builders import seeded
-from tests.enclaves import APPRAISER, MEASUREMENT, SIMULATOR, TEE, Clock, Custodians, attester, world
+from tests.enclaves import APPRAISER, MEASUREMENT, SIMULATOR, TEE, Clock, Custodians, Remembered, attester, world
 from tests.machines import accepted_tee
 from vault.custodian import NONCE_LIFETIME_S
 from vault.errors import AccessDenied, InvalidSignature, MalformedObject, NotYet, WrongKey
@@ -46,9 +46,14 @@ BINDING = Binding(
 )
 
 
+@pytest.fixture(scope="module")
+def remembered() -> Remembered:
+    return Remembered.by_custodians(WORLD)
+
+
 @pytest.fixture
-def custodians(tmp_path: Path) -> Iterator[Custodians]:
-    with Custodians(replace(WORLD, clock=Clock()), tmp_path) as made:
+def custodians(tmp_path: Path, remembered: Remembered) -> Iterator[Custodians]:
+    with Custodians(replace(WORLD, clock=Clock()), tmp_path, remembered=remembered) as made:
         yield made
 
 

@@ -14,7 +14,7 @@ import pytest
 from storage.cid import Cid
 from tests.attacks.release.asking import Asking
 from tests.builders import resigned, sealed_dataset, signed, wallet
-from tests.enclaves import Clock, Custodians, world
+from tests.enclaves import Clock, Custodians, Remembered, world
 from tests.peers import Backup, LocalPeer, others, visit
 from tests.people import custodian as custodian_keys
 from tests.people import seeded
@@ -48,9 +48,14 @@ MANIFEST = WORLD.dataset.manifest
 CHARTER = WORLD.dao.charter
 
 
+@pytest.fixture(scope="module")
+def remembered() -> Remembered:
+    return Remembered.by_custodians(WORLD)
+
+
 @pytest.fixture
-def custodians(tmp_path: Path) -> Iterator[Custodians]:
-    with Custodians(replace(WORLD, clock=Clock()), tmp_path) as made:
+def custodians(tmp_path: Path, remembered: Remembered) -> Iterator[Custodians]:
+    with Custodians(replace(WORLD, clock=Clock()), tmp_path, remembered=remembered) as made:
         yield made
 
 

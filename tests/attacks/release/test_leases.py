@@ -13,7 +13,7 @@ from enclave.state_key import deposit_state_key
 from tests import builders
 from tests.attacks.release.asking import Asking, log_root
 from tests.builders import seeded
-from tests.enclaves import Clock, Custodians, LocalCustodian, opening, world
+from tests.enclaves import Clock, Custodians, LocalCustodian, Remembered, opening, world
 from vault.errors import (
     AccessDenied,
     ForkedHistory,
@@ -37,9 +37,14 @@ LEDGER = ledger_id(WORLD.genesis)
 ENTRY = Anchor(sequence=5, mac=seeded("entry 5"))
 
 
+@pytest.fixture(scope="module")
+def remembered() -> Remembered:
+    return Remembered.by_custodians(WORLD)
+
+
 @pytest.fixture
-def custodians(tmp_path: Path) -> Iterator[Custodians]:
-    with Custodians(replace(WORLD, clock=Clock()), tmp_path) as made:
+def custodians(tmp_path: Path, remembered: Remembered) -> Iterator[Custodians]:
+    with Custodians(replace(WORLD, clock=Clock()), tmp_path, remembered=remembered) as made:
         yield made
 
 

@@ -15,7 +15,7 @@ from storage.cid import Cid
 from storage.errors import InvalidCid
 from tests import builders
 from tests.builders import seeded
-from tests.enclaves import Custodians, LocalCustodian, opening, world
+from tests.enclaves import Custodians, LocalCustodian, Remembered, opening, world
 from vault.errors import InvalidSignature, LyingCustodian, Revoked, ServiceUnavailable, StaleState, WrongKey
 from vault.hpke import seal, strongest
 from vault.lease import EMPTY_ANCHOR
@@ -26,9 +26,14 @@ from vault.release import ShareRelease, release_context
 WORLD = world(custodians=3)
 
 
+@pytest.fixture(scope="module")
+def remembered() -> Remembered:
+    return Remembered.by_custodians(WORLD)
+
+
 @pytest.fixture
-def custodians(tmp_path: Path) -> Iterator[Custodians]:
-    with Custodians(WORLD, tmp_path) as made:
+def custodians(tmp_path: Path, remembered: Remembered) -> Iterator[Custodians]:
+    with Custodians(WORLD, tmp_path, remembered=remembered) as made:
         yield made
 
 

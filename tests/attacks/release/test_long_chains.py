@@ -16,7 +16,7 @@ from storage.errors import InvalidCid
 from tests import builders
 from tests.builders import Scope
 from tests.deployment import deployed
-from tests.enclaves import Clock, Custodians, LocalCustodian, World, opening, world
+from tests.enclaves import Clock, Custodians, LocalCustodian, Remembered, World, opening, world
 from tests.people import NOW
 from vault.errors import MalformedObject, ServiceUnavailable, VaultError
 from vault.history import History
@@ -28,11 +28,16 @@ LIAR = 0  # is asked first
 Links = tuple[Cid, dict[Cid, bytes]]
 
 
+@pytest.fixture(scope="module")
+def remembered() -> Remembered:
+    return Remembered.by_custodians(WORLD)
+
+
 @pytest.fixture
-def custodians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Custodians]:
+def custodians(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remembered: Remembered) -> Iterator[Custodians]:
     monkeypatch.setattr("vault.shares.RELEASED_BYTES", 0)
     monkeypatch.setattr("vault.links.PIECE_BYTES", 1)
-    with Custodians(WORLD, tmp_path) as made:
+    with Custodians(WORLD, tmp_path, remembered=remembered) as made:
         yield made
 
 

@@ -116,11 +116,11 @@ class TestFounding:
     def test_they_leave_nothing_on_disk(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(served, "GENESES_MAX", 5)
         with Custodians(setting(), tmp_path) as custodians:
-            before = set(custodians._blobs[0].cids())
+            before = set(custodians.blobs[0].cids())
             for number in range(30):
                 self.found(custodians, f"junk {number}")
             assert custodians.all[0].station.store.geneses() == [custodians.world.genesis]
-            assert len(set(custodians._blobs[0].cids()) - before) <= 4 * 2  # charter and head of those in memory
+            assert len(set(custodians.blobs[0].cids()) - before) <= 4 * 2  # charter and head of those in memory
             restarted = custodians.restart(0)
             assert list(restarted.station.histories) == [custodians.world.genesis]
 
@@ -145,7 +145,7 @@ class TestFounding:
             with pytest.raises(AccessDenied, match="submit its head first"):
                 custody.deposit_share(*hand_in)
             with pytest.raises(BlockNotFound):
-                custodians._blobs[0].get(young.genesis)
+                custodians.blobs[0].get(young.genesis)
             custody.submit_head(young.history.head.cid(), young.blocks().items())
             custody.deposit_share(*hand_in)
 

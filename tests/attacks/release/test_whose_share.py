@@ -13,7 +13,7 @@ from tests import builders
 from tests.attacks.release.asking import Asking
 from tests.builders import SealedDataset, dao, resigned, sealed_dataset, signed, wallet
 from tests.datasets import deposits
-from tests.enclaves import TEE, Custodians, World, configuration, world
+from tests.enclaves import TEE, Custodians, Remembered, World, configuration, world
 from tests.people import custodian, seeded
 from vault.action import Scope
 from vault.dataset import DatasetRef
@@ -35,9 +35,14 @@ from vault.release import deposit_context
 WORLD = world(custodians=3)
 
 
+@pytest.fixture(scope="module")
+def remembered() -> Remembered:
+    return Remembered.by_custodians(WORLD)
+
+
 @pytest.fixture
-def custodians(tmp_path: Path) -> Iterator[Custodians]:
-    with Custodians(WORLD, tmp_path) as made:
+def custodians(tmp_path: Path, remembered: Remembered) -> Iterator[Custodians]:
+    with Custodians(WORLD, tmp_path, remembered=remembered) as made:
         yield made
 
 
