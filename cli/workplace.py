@@ -56,9 +56,11 @@ def wallet_key(settings: Settings, name: str) -> SigningKey:
 
 def owner_key(settings: Settings, name: str, manifest: Manifest) -> SigningKey:
     """Open the wallet of a dataset's owner; raise `AccessDenied` for another's."""
+    from vault.signing import address_text
+
     key = wallet_key(settings, name)
     if key.address != manifest.owner:
-        raise AccessDenied(f"the dataset's owner is 0x{manifest.owner.hex()}; use that wallet")
+        raise AccessDenied(f"the dataset's owner is {address_text(manifest.owner)}; use that wallet")
     return key
 
 
