@@ -23,11 +23,11 @@ from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import CustodianOption, GenesisOption, HomeOption, JsonOption, cid_option
 from cli.tables import show_table
-from cli.workplace import custodians_reached, dao_meant, opened_home, progress_bar, wallet_key
+from cli.workplace import custodians_reached, dao_meant, opened_home, owner_key, progress_bar, wallet_key
 from storage.cid import Cid
 from vault.assembly import history_of
 from vault.delivery import clear_staging, deliver, manifest_at
-from vault.errors import AccessDenied, MalformedObject
+from vault.errors import MalformedObject
 from vault.manifest import Manifest
 from vault.plain_text import counted
 from vault.publishing import Sealed, verify_stored
@@ -254,9 +254,7 @@ def verify(
 
 
 def _opened(settings: Settings, manifest: Manifest, owner: str) -> tuple[Sealed, SigningKey]:
-    key = wallet_key(settings, owner)
-    if key.address != manifest.owner:
-        raise AccessDenied(f"the dataset's owner is {address_text(manifest.owner)}; use that wallet")
+    key = owner_key(settings, owner, manifest)
     return read_keys(Home(settings.home).data_key(manifest.dataset, manifest.version), manifest, key), key
 
 

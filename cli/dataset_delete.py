@@ -18,7 +18,7 @@ from cli.dataset_tombstone import tombstone_json
 from cli.home import Home, Settings
 from cli.options import CustodianOption, HomeOption, JsonOption, cid_option
 from cli.sealed_files import write_private
-from cli.workplace import custodians_reached, opened_home, progress_bar, wallet_key
+from cli.workplace import custodians_reached, opened_home, owner_key, progress_bar
 from storage.cid import Cid
 from storage.errors import StorageError
 from storage.model import Blobs
@@ -28,10 +28,10 @@ from vault.copies.model import Copy, CopyState, Kind
 from vault.deleting import Shredded, remove_blocks, remove_segments, remove_snapshots, shredded
 from vault.delivery import manifest_at
 from vault.destruction import VERSIONS_MAX, Tombstone, deleted_version
-from vault.errors import AccessDenied, MalformedObject, ServiceUnavailable
+from vault.errors import MalformedObject, ServiceUnavailable
 from vault.manifest import Manifest
 from vault.plain_text import counted
-from vault.signing import BLANK_SIGNATURE, SigningKey, address_text
+from vault.signing import BLANK_SIGNATURE, SigningKey
 
 if TYPE_CHECKING:
     from vault.client import CustodyClient
@@ -107,7 +107,7 @@ def delete(
                 manifests=manifests,
                 places=places,
                 charter=history_of(Board(records), manifests[0].genesis, at=wiring.clock()).charter,
-                owner=_owner_key(settings, owner, manifests[0]),
+                owner=owner_key(settings, owner, manifests[0]),
                 is_whole=not this_version,
             )
             _confirm(deletion, is_confirmed=yes)
@@ -137,13 +137,6 @@ def _meant(catalog: Catalog, cid: Cid, places: Sequence[Blobs], *, is_whole: boo
         )
     manifests = [manifest_at(one.manifest, *places) for one in sorted(rows, key=lambda one: one.version)]
     return manifests
-
-
-def _owner_key(settings: Settings, name: str, manifest: Manifest) -> SigningKey:
-    key = wallet_key(settings, name)
-    if key.address != manifest.owner:
-        raise AccessDenied(f"the dataset's owner is {address_text(manifest.owner)}; use that wallet")
-    return key
 
 
 def _confirm(deletion: _Deletion, *, is_confirmed: bool) -> None:

@@ -17,7 +17,7 @@ from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import HomeOption, JsonOption, cid_option
 from cli.sealed_files import new_file, read_bounded, require_folder_of
-from cli.workplace import opened_home, progress_bar, wallet_key
+from cli.workplace import opened_home, owner_key, progress_bar
 from storage.bulk import Bulk, Through
 from storage.car import write_car
 from storage.cid import Cid
@@ -118,7 +118,8 @@ def _receipts(
     settings: Settings, place: Home, found: Manifest, history: History, owner: str, made: Blobs
 ) -> tuple[Cid, ...]:
     """Seal this home's receipts about the dataset; what is no whole receipt is named and left out."""
-    key: SecretKey = read_keys(place.data_key(found.dataset, found.version), found, wallet_key(settings, owner)).key
+    wallet = owner_key(settings, owner, found)
+    key: SecretKey = read_keys(place.data_key(found.dataset, found.version), found, wallet).key
     roots = set()
     for path in sorted(place.receipts.glob("*.receipt")):
         body = read_bounded(path, FILE_BYTES_MAX)

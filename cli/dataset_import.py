@@ -25,7 +25,7 @@ from cli.home import Home, Settings
 from cli.keyring import read_keys
 from cli.options import HomeOption, JsonOption, cid_option
 from cli.sealed_files import read_bounded, require_file, write_private
-from cli.workplace import opened_home, progress_bar, wallet_key
+from cli.workplace import opened_home, owner_key, progress_bar
 from storage.bulk import Bulk
 from storage.car import read_car
 from storage.cid import DAG_CBOR, Cid
@@ -99,7 +99,7 @@ def receipts(
         settings, place = opened_home(home)
         cid = cid_option(manifest)
         found = manifest_at(cid, wiring.open_staging(settings), wiring.open_storage(settings))
-        key = read_keys(place.data_key(found.dataset, found.version), found, wallet_key(settings, owner)).key
+        key = read_keys(place.data_key(found.dataset, found.version), found, owner_key(settings, owner, found)).key
         opened = []
         for path in sorted(place.carried_receipts(str(cid)).glob("*.sealed")):
             name, body = open_receipt(read_bounded(path, RECEIPT_BYTES_MAX), key, cid)

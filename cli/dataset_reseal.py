@@ -16,7 +16,7 @@ from cli.console import foreign, reported, say, show_json
 from cli.home import Home
 from cli.keyring import read_keys
 from cli.options import HomeOption, JsonOption, cid_option
-from cli.workplace import opened_home, progress_bar, wallet_key
+from cli.workplace import opened_home, owner_key, progress_bar
 from storage.cid import Cid
 from vault.assembly import history_of
 from vault.corpus import Corpus
@@ -78,7 +78,7 @@ def _resealed(
             row = _latest(catalog, cid)
             staging, blobs = wiring.open_staging(settings), wiring.open_storage(settings)
             found = manifest_at(cid, staging, blobs)
-            key = wallet_key(settings, owner)
+            key = owner_key(settings, owner, found)
             sealed = read_keys(place.data_key(found.dataset, found.version), found, key)
             charter = history_of(Board(records), row.genesis, at=wiring.clock()).charter
             corpus = Corpus()

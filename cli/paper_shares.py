@@ -13,15 +13,14 @@ from cli.console import err, foreign, reported, say, show_json
 from cli.keyring import read_keys, write_keys
 from cli.options import HomeOption, JsonOption, cid_option
 from cli.sealed_files import read_bounded, require_folder_of, write_private
-from cli.workplace import opened_home, wallet_key
+from cli.workplace import opened_home, owner_key
 from vault.codec import OBJECT_BYTES_MAX
 from vault.delivery import manifest_at
-from vault.errors import AccessDenied, MalformedObject, WrongKey
+from vault.errors import MalformedObject, WrongKey
 from vault.keys import SHARES_MAX, SecretKey, share_commitment, verify_key
 from vault.manifest import Manifest
 from vault.paper import key_from_paper, lists_needed, paper_shares, share_from_words
 from vault.publishing import Sealed
-from vault.signing import SigningKey, address_text
 
 WORDS_BYTES_MAX = 64 << 10  # of a file or a pipe: all lists with their comments
 _ManifestArgument = Annotated[str, typer.Argument(help="The dataset's CID.")]
@@ -46,7 +45,7 @@ def backup(
     with reported():
         settings, place = opened_home(home, storage=storage)
         found = manifest_at(cid_option(manifest), wiring.open_staging(settings), wiring.open_storage(settings))
-        key = _wallet_of(found, wallet_key(settings, owner))
+        key = owner_key(settings, owner, found)
         if out is not None and out.exists():
             raise FileExistsError(f"there is a file at {out} already; name another one")
         if out is not None:
@@ -94,7 +93,7 @@ def restore(
         )
         if found.cid() != cid:
             raise MalformedObject(f"{manifest_file} holds manifest {found.cid()}, not {cid}")
-        wallet = _wallet_of(found, wallet_key(settings, owner))
+        wallet = owner_key(settings, owner, found)
         path = place.data_key(found.dataset, found.version)
         if path.exists():
             raise FileExistsError(f"the key of this dataset is in the keyring already, at {path}; nothing was changed")
@@ -114,12 +113,6 @@ def _manifest_from(file: Path) -> Manifest:
         return Manifest.from_bytes(data)
     except MalformedObject as error:
         raise MalformedObject(f"{file} is not a dataset's manifest: {error}") from error
-
-
-def _wallet_of(manifest: Manifest, key: SigningKey) -> SigningKey:
-    if key.address != manifest.owner:
-        raise AccessDenied(f"the dataset's owner is {address_text(manifest.owner)}; use that wallet")
-    return key
 
 
 def _facts(manifest: Manifest) -> dict[str, Any]:

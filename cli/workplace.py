@@ -26,11 +26,12 @@ from cli.home import Home, Settings, settings_from
 from cli.options import cid_option
 from cli.wallets import open_wallet
 from storage.cid import Cid
-from vault.errors import MalformedObject, ServiceUnavailable, VaultError
+from vault.errors import AccessDenied, MalformedObject, ServiceUnavailable, VaultError
 
 if TYPE_CHECKING:
     from vault.client import CustodyClient
     from vault.history import History
+    from vault.manifest import Manifest
     from vault.records.board import Board
     from vault.records.database import Records
     from vault.signing import SigningKey
@@ -51,6 +52,16 @@ def wallet_key(settings: Settings, name: str) -> SigningKey:
     if not path.exists():
         raise FileNotFoundError(f"there is no wallet at {path}; make one with: coffer wallet new")
     return open_wallet(path, password_for(f"the wallet {name}", settings.password))
+
+
+def owner_key(settings: Settings, name: str, manifest: Manifest) -> SigningKey:
+    """Open the wallet of a dataset's owner; raise `AccessDenied` for another's."""
+    from vault.signing import address_text
+
+    key = wallet_key(settings, name)
+    if key.address != manifest.owner:
+        raise AccessDenied(f"the dataset's owner is {address_text(manifest.owner)}; use that wallet")
+    return key
 
 
 def dao_meant(board: Board, given: str | None) -> Cid:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from benchmarks import crawl_page, peers_page, scale_page, table
+from benchmarks.harness import RESULTS
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -22,8 +23,10 @@ GENERATED = re.compile(r"(?s)<!-- (demo|benchmarks|peers) -->.*?<!-- /\1 -->")
 FENCE = re.compile(r"(?ms)^```.*?^```$")
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
+CLASS = re.compile(r"`([A-Z][a-z]\w*)`")
 HEADING = re.compile(r"(?m)^#+ (.+)$")
 FILE = re.compile(r"[\w./-]+/[\w.-]+\.(?:py|sh|toml|proto)")
+PLACED = re.compile(r"`([A-Za-z_]\w*(?:\.\w+)*)`,? (?:in |\()`([\w/]+\.py)`")
 FOREIGN = {"pg_ctl"}  # names that look like ours
 NAME = re.compile(r"_?[A-Za-z]\w*(?:\.\w+)*")
 FILE_NAME = re.compile(r".*\.(?:csv|db|js|json|lock|md|py|sh|toml|txt)")
@@ -102,6 +105,13 @@ def names_in(body: ast.ClassDef | ast.Module) -> set[str]:
     return found
 
 
+def is_ours(span: str) -> bool:
+    """Say whether a span is a name of ours; one in lower case without a dot or an underscore may be anything."""
+    if not NAME.fullmatch(span) or FILE_NAME.fullmatch(span) or span in FOREIGN or span.isupper():
+        return False
+    return "_" in span.strip("_") or "." in span or re.match(r"[A-Z][a-z]", span) is not None
+
+
 def is_there(name: str) -> bool:
     """Say whether a name leads somewhere: along modules and classes of ours, or else by words that all are ours."""
     first, *rest = name.split(".")
@@ -175,13 +185,27 @@ def test_files_named_in_code_exist(document: Path) -> None:
 
 @documents
 def test_names_in_code_exist(document: Path) -> None:
-    """A class, method or function of ours; a name in lower case without a dot or an underscore may be anything."""
     for span in spans(document):
-        is_ours = NAME.fullmatch(span) and ("_" in span.strip("_") or "." in span or re.match(r"[A-Z][a-z]", span))
-        if span in FOREIGN:
-            continue
-        if is_ours and not FILE_NAME.fullmatch(span) and not span.isupper():
+        if is_ours(span):
             assert is_there(span), span
+
+
+@documents
+def test_names_are_defined_in_the_files_beside_them(document: Path) -> None:
+    """In prose, as in ``name` in `file``, and in tables with a cell of classes and next to it one of files."""
+    placed = [([name], [file]) for name, file in PLACED.findall(prose(document))]
+    rows = [line.split("|")[1:3] for line in prose(document).splitlines() if line.count("|") > 2]
+    placed += [(CLASS.findall(names), FILE.findall(files)) for names, files in rows if FILE.search(files)]
+    for names, files in placed:
+        defined = {name for file in files for name in defined_in(ast.parse((ROOT / file).read_text(encoding="utf-8")))}
+        for name in filter(is_ours, names):
+            assert name.rpartition(".")[2] in defined, f"{name} is not defined in {', '.join(files)}"
+
+
+def defined_in(tree: ast.Module) -> set[str]:
+    """Return what is defined anywhere in a file."""
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    return names_in(tree).union(*(names_in(one) for one in classes))
 
 
 def test_a_name_is_looked_up_whole() -> None:
@@ -203,7 +227,7 @@ def test_the_readme_has_places_for_what_programs_write() -> None:
 
 def test_figures_are_those_of_the_committed_results() -> None:
     page = (ROOT / "docs" / "benchmarks.md").read_text(encoding="utf-8")
-    measured = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in table.RESULTS.glob("*.json")}
+    measured = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
     assert between(ROOT.joinpath("README.md").read_text(encoding="utf-8"), "benchmarks") == table.table(goals_only=True)
     assert between(page, "benchmarks") == table.table(goals_only=False)
     assert between(page, "peers") == peers_page.section(measured["peers"])

@@ -90,6 +90,27 @@ def test_the_keyring_opens_for_its_owner_and_unchanged_alone(dao: Founded, docum
             read_keys(path, manifest, owner)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("publish", "--custodian", "one:1"),
+        ("verify",),
+        ("reseal",),
+        ("delete", "--yes", "--custodian", "one:1"),
+        ("receipts",),
+        ("backup", "--shares", "2", "--of", "3"),
+    ],
+    ids=lambda command: command[0],
+)
+@pytest.mark.usefixtures("custodians")
+def test_anothers_wallet_is_told_whose_it_takes(dao: Founded, documents: Path, command: tuple[str, ...]) -> None:
+    manifest = sealed(dao, documents)["manifest"]
+    name, *more = command
+    said = dao.party.refused("dataset", name, manifest, "--owner", "alice", *more)
+    assert f"the dataset's owner is {dao.addresses['owner']}; use that wallet" in said
+    assert len(keys(dao)) == 1
+
+
 def test_whatever_is_not_read_is_reported_with_why(dao: Founded, documents: Path) -> None:
     (documents / "bad.pdf").write_bytes(b"%PDF-1.4 junk")
     (documents / "binary.txt").write_bytes(bytes(range(256)) * 4)
