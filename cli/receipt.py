@@ -97,9 +97,8 @@ def _verified(path: Path, check: ReceiptCheck, reader: ReceiptReader, *, is_json
             if not is_json:
                 say_held(link, indent="  ")
         receipt = verified_receipt(file.message, file.binding.receipt_key)
-    except VaultError as error:
-        named = isinstance(error, InvalidReceipt)
-        facts["wrong"] = str(error) if named else f"file: {path} is not a whole receipt file: {error}"
+    except (VaultError, OSError) as error:
+        facts["wrong"] = _why(path, error)
         if not is_json:
             say_wrong(facts["wrong"], indent="  ")
         return facts
@@ -111,6 +110,18 @@ def _verified(path: Path, check: ReceiptCheck, reader: ReceiptReader, *, is_json
         "tee": receipt.tee,
         "at": receipt.at,
     }
+
+
+def _why(path: Path, error: VaultError | OSError) -> str:
+    """Return what is wrong with a receipt's file, the fact first."""
+    match error:
+        case InvalidReceipt():
+            return str(error)
+        case FileNotFoundError():
+            return f"file: {path} does not exist"
+        case OSError():
+            return f"file: {path} cannot be read: {error.strerror}"
+    return f"file: {path} is not a whole receipt file: {error}"
 
 
 def _chain(place: str, genesis: Cid) -> Chain:

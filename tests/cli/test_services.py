@@ -237,8 +237,13 @@ def test_every_receipt_is_looked_at_though_one_is_wrong(party: Party, tmp_path: 
     pay_in(party, 1000)
     receipt = Path(party.json("query", QUESTION, "--allow-simulated")["receipt"])
     (tmp_path / "wrong").write_bytes(b"no receipt")
-    result = party.run("receipt", "verify", tmp_path / "wrong", receipt, "--allow-simulated", code=1)
-    assert "file: " in result.stderr and "2 receipts: 1 hold, 1 do not" in result.stdout
+    files = (tmp_path / "wrong", tmp_path / "gone", receipt)
+    result = party.run("receipt", "verify", *files, "--allow-simulated", code=1)
+    assert f"file: {files[0]} is not a whole receipt file" in result.stderr
+    assert f"file: {files[1]} does not exist" in result.stderr and "3 receipts: 1 hold, 2 do not" in result.stdout
+    assert f"{files[0]} is not a whole receipt file" in party.refused(
+        "receipt", "replay", files[0], "--owner", "member"
+    )
 
 
 def test_a_question_whose_answer_was_lost_is_charged_once(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:
