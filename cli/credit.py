@@ -62,7 +62,8 @@ def add(
             show_json({"licensee": address_text(address), "added": booked, "balance": balance, "currency": unit})
         else:
             said = f"added {amount}" if added is not None else f"an earlier run had added these {amount}"
-            say(f"{said}; {address_text(address)} has {balance} micro-{foreign(unit)}")
+            now = f"; {address_text(address)} has {balance} micro-{foreign(unit)}" if balance is not None else ""
+            say(said + now)
 
 
 @app.command("check")
@@ -159,8 +160,10 @@ def _account_json(account: Account) -> dict[str, Any]:
     }
 
 
-def _balance(found: Attested, genesis: Cid, key: SigningKey, deposit: Deposit) -> int:
-    """Return a licensee's credit, as the treasury may see it."""
+def _balance(found: Attested, genesis: Cid, key: SigningKey, deposit: Deposit) -> int | None:
+    """Return a licensee's credit; None where this treasury is not the DAO's own, which alone may see it."""
+    if key.address != found.grounds.charter.treasury:
+        return None
     balances = found.channel.balances(found.inquiry(genesis, key).encoded())
     return balances.get(licensee_account(deposit.licensee, deposit.currency), 0)
 
