@@ -125,17 +125,17 @@ def _why(path: Path, error: VaultError | OSError) -> str:
 
 
 def _chain(place: str, genesis: Cid) -> Chain:
-    """Return what verifies a head from blocks that somebody handed over; each head once."""
+    """Return what verifies a head from blocks that somebody handed over; each once, for the earliest time asked."""
     from cli.dao_bundle import bundle_from
 
     bundle = bundle_from(place)
     if bundle is None:
         raise MalformedObject(f"there is no bundle at {place}; write one with: coffer dao export")
-    known: dict[Cid, History] = {}
+    known: dict[Cid, tuple[int, History]] = {}
 
     def history_at(head: Cid, at: int) -> History:
-        if head not in known:
-            known[head] = verified_history(genesis, head, bundle.fetch, at=at)
-        return known[head]
+        if head not in known or at < known[head][0]:
+            known[head] = at, verified_history(genesis, head, bundle.fetch, at=at)
+        return known[head][1]
 
     return history_at
