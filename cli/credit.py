@@ -8,16 +8,20 @@ import typer
 
 from cli import vouchers, wiring
 from cli.console import foreign, reported, say, show_json, tee_text
+from cli.deposits import paid_in
 from cli.options import EnclaveOption, GenesisOption, HomeOption, JsonOption, WalletOption
 from cli.people import address_option
 from cli.workplace import genesis_meant, opened_home, wallet_key
 from enclave.verified import Grounds
+from storage.cid import Cid
 from vault.acts import deposit_credit
 from vault.errors import AccessDenied
-from vault.license import AMOUNT_MAX
-from vault.signing import address_text
+from vault.license import AMOUNT_MAX, Deposit
+from vault.royalty import licensee_account
+from vault.signing import SigningKey, address_text
 
 if TYPE_CHECKING:
+    from cli.attested import Attested
     from enclave.answers import Account
 
 app = typer.Typer(help="Pay in for a licensee, and see what is left.")
@@ -37,22 +41,29 @@ def add(
     home: HomeOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Attest with the treasury's wallet that a licensee has paid in, and book it. Each deposit counts once."""
+    """Attest with the treasury's wallet that a licensee has paid in, and book it. Each deposit counts once.
+
+    Where the connection breaks, run the same command again: what was booked already is not booked twice.
+    """
     from cli.attested import attested
 
     with reported():
-        settings, _ = opened_home(home, enclave=enclave)
+        settings, place = opened_home(home, enclave=enclave)
         address, genesis = address_option(licensee), genesis_meant(settings, dao)
         key = wallet_key(settings, wallet)
         with attested(settings, genesis) as found:
             unit = _currency(found.grounds, key.address, currency)
             charter = found.grounds.charter
             deposit = deposit_credit(genesis, charter, key, address, amount=amount, currency=unit)
-            balance = found.channel.add_credit(deposit)
+            added = paid_in(found.channel, place, deposit)
+            balance = added if added is not None else _balance(found, genesis, key, deposit)
         if json:
-            show_json({"licensee": address_text(address), "added": amount, "balance": balance, "currency": unit})
+            booked = 0 if added is None else amount
+            show_json({"licensee": address_text(address), "added": booked, "balance": balance, "currency": unit})
         else:
-            say(f"added {amount}; {address_text(address)} has {balance} micro-{foreign(unit)}")
+            said = f"added {amount}" if added is not None else f"an earlier run had added these {amount}"
+            now = f"; {address_text(address)} has {balance} micro-{foreign(unit)}" if balance is not None else ""
+            say(said + now)
 
 
 @app.command("check")
@@ -147,6 +158,14 @@ def _account_json(account: Account) -> dict[str, Any]:
             for part in account.parts
         ],
     }
+
+
+def _balance(found: Attested, genesis: Cid, key: SigningKey, deposit: Deposit) -> int | None:
+    """Return a licensee's credit; None where this treasury is not the DAO's own, which alone may see it."""
+    if key.address != found.grounds.charter.treasury:
+        return None
+    balances = found.channel.balances(found.inquiry(genesis, key).encoded())
+    return balances.get(licensee_account(deposit.licensee, deposit.currency), 0)
 
 
 def _currency(grounds: Grounds, treasury: bytes, given: str | None) -> str:

@@ -151,6 +151,11 @@ class Home:
         """What this app received and promised, by payment channel."""
         return self.path / "vouchers"
 
+    @property
+    def deposits(self) -> Path:
+        """Deposits of this treasury that nobody has said of that they count."""
+        return self.path / "deposits"
+
     def log_head(self, ledger: bytes) -> Path:
         """Return where the last head of a ledger's public log is kept, to hold the next one against."""
         return self.path / "log-heads" / f"{ledger.hex()}.head"

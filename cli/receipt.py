@@ -97,9 +97,8 @@ def _verified(path: Path, check: ReceiptCheck, reader: ReceiptReader, *, is_json
             if not is_json:
                 say_held(link, indent="  ")
         receipt = verified_receipt(file.message, file.binding.receipt_key)
-    except VaultError as error:
-        named = isinstance(error, InvalidReceipt)
-        facts["wrong"] = str(error) if named else f"file: {path} is not a whole receipt file: {error}"
+    except (VaultError, OSError) as error:
+        facts["wrong"] = _why(path, error)
         if not is_json:
             say_wrong(facts["wrong"], indent="  ")
         return facts
@@ -113,18 +112,30 @@ def _verified(path: Path, check: ReceiptCheck, reader: ReceiptReader, *, is_json
     }
 
 
+def _why(path: Path, error: VaultError | OSError) -> str:
+    """Return what is wrong with a receipt's file, the fact first."""
+    match error:
+        case InvalidReceipt():
+            return str(error)
+        case FileNotFoundError():
+            return f"file: {path} does not exist"
+        case OSError():
+            return f"file: {path} cannot be read: {error.strerror}"
+    return f"file: {path} is not a whole receipt file: {error}"
+
+
 def _chain(place: str, genesis: Cid) -> Chain:
-    """Return what verifies a head from blocks that somebody handed over; each head once."""
+    """Return what verifies a head from blocks that somebody handed over; each once, for the earliest time asked."""
     from cli.dao_bundle import bundle_from
 
     bundle = bundle_from(place)
     if bundle is None:
         raise MalformedObject(f"there is no bundle at {place}; write one with: coffer dao export")
-    known: dict[Cid, History] = {}
+    known: dict[Cid, tuple[int, History]] = {}
 
     def history_at(head: Cid, at: int) -> History:
-        if head not in known:
-            known[head] = verified_history(genesis, head, bundle.fetch, at=at)
-        return known[head]
+        if head not in known or at < known[head][0]:
+            known[head] = at, verified_history(genesis, head, bundle.fetch, at=at)
+        return known[head][1]
 
     return history_at

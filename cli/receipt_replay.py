@@ -62,7 +62,7 @@ def replay(
         settings, _ = opened_home(home, storage=storage)
         genesis, judge = genesis_meant(settings, dao), wiring.appraiser(settings)
         given = _vectors_given(vectors or [])
-        content = ReceiptFile.from_bytes(read_bounded(file, FILE_BYTES_MAX), bytes_max=FILE_BYTES_MAX)
+        content = _content(file)
         keys = [wallet_key(settings, name) for name in owner]
         held: list[str] = []
         try:
@@ -81,6 +81,13 @@ def replay(
             say(f"{foreign(str(file))}: the answer is what these datasets give")
         if content.evidence.kind == SIMULATED:
             warn_simulated()
+
+
+def _content(path: Path) -> ReceiptFile:
+    try:
+        return ReceiptFile.from_bytes(read_bounded(path, FILE_BYTES_MAX), bytes_max=FILE_BYTES_MAX)
+    except MalformedObject as error:
+        raise MalformedObject(f"{path} is not a whole receipt file: {error}") from error
 
 
 def _held(link: str, *, is_json: bool) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from vault.codec import INTEGER_MAX
 from vault.entry import Entry, Kind, SealedVectors
-from vault.errors import RequestConflict
+from vault.errors import AccessDenied, RequestConflict
 from vault.ledger import Books
 from vault.license import Deposit
 from vault.royalty import Transfer, licensee_account, paid_in
@@ -11,10 +12,15 @@ from vault.window import OpenWindow
 
 
 def deposit_entry(books: Books, deposit: Deposit, *, at: int) -> Entry:
-    """Return the entry that books a verified deposit, or raise `RequestConflict` if it was booked before."""
+    """Return the entry that books a verified deposit.
+
+    Raises: `RequestConflict` if it was booked before; `AccessDenied` where what was ever paid in could be told no more.
+    """
     if books.has_deposit(deposit.id):
         raise RequestConflict("this deposit is in the books already; it counts once")
     currency = deposit.currency
+    if deposit.amount - books.balance(paid_in(currency)) > INTEGER_MAX:
+        raise AccessDenied(f"the books hold no more than {INTEGER_MAX} micro-{currency} in all; pay in less")
     credit = Transfer(
         debit=paid_in(currency), credit=licensee_account(deposit.licensee, currency), amount=deposit.amount
     )

@@ -39,6 +39,7 @@ class _Verified:
     terms: Terms
     manifests: Mapping[Cid, Manifest]
     history: History | None
+    counted_at: int  # the earliest second as of which the votes were counted: what holds then holds later, not before
     sentences: dict[str, str] = field(default_factory=dict)
     appraised: dict[range, Appraisal] = field(default_factory=dict)  # by the seconds it holds for
 
@@ -96,19 +97,23 @@ class ReceiptCheck:
                     require_in_time(basis.leases, basis.charter, known.terms, at=receipt.at)
                 except StaleState as error:
                     raise InvalidReceipt(f"at: {error}") from error
+                if receipt.at < known.counted_at:
+                    known.history, known.counted_at = self._counted(receipt), receipt.at
                 return known
         with _Naming("leases"):
             terms = links.leased_terms(basis.leases, basis.charter, genesis=self._genesis, at=receipt.at)
         links.check_terms(basis, receipt, terms)
-        history = None
-        if self._chain is not None:
-            with _Naming("head"):
-                history = self._chain(receipt.head, receipt.at)
-        made = _Verified(basis, terms, {}, history)
+        made = _Verified(basis, terms, {}, self._counted(receipt), receipt.at)
         links.check_head(basis, receipt, terms)
         made.manifests = links.meant_manifests(basis, terms.head)
         self._kept = [made, *self._kept[: BASES_KEPT - 1]]
         return made
+
+    def _counted(self, receipt: Receipt) -> History | None:
+        if self._chain is None:
+            return None
+        with _Naming("head"):
+            return self._chain(receipt.head, receipt.at)
 
     def _head(self, verified: _Verified, receipt: Receipt) -> str:
         basis = verified.basis

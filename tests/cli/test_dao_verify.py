@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cli.receipt import _chain
 from storage.cid import Cid
 from storage.directory import DirectoryBlobs
 from tests.cli.conftest import Clock, Founded, Party
@@ -18,6 +19,7 @@ from tests.cli.settled import decided as decided
 from tests.cli.settled import settled as settled
 from tests.cli.settled import settled_home as settled_home
 from tests.people import DAY_S
+from vault.errors import NotYet
 
 
 @contextmanager
@@ -112,6 +114,17 @@ def test_a_bundle_proves_itself_anywhere(settled: Founded, decided: str, tmp_pat
     assert any("2 members, total weight 3" in link for link in told["links"])
     assert "already" in settled.party.refused("dao", "export", bundle)
     assert not list(tmp_path.glob("*.part"))
+
+
+def test_a_bundles_head_stands_behind_no_receipt_from_before_its_time(
+    settled: Founded, decided: str, tmp_path: Path, clock: Clock
+) -> None:
+    head = Cid.parse(settled.party.json("dao", "export", tmp_path / "harbor.car")["root"])
+    chain = _chain(str(tmp_path / "harbor.car"), Cid.parse(settled.genesis))
+    history = chain(head, clock.now)
+    assert history.head.cid() == head and chain(head, clock.now + DAY_S) is history
+    with pytest.raises(NotYet):
+        chain(head, clock.now - 30 * DAY_S)  # though it was counted for a later time before
 
 
 def test_one_decision_is_exported_before_it_is_carried_out(

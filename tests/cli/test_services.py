@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 
+import cli.credit
 from cli.asking import _open_path
 from cli.credentials import read_credential
+from cli.deposits import paid_in
 from cli.home import Home, settings_from
 from cli.statement_files import unchained
+from enclave.channel import EnclaveChannel
 from enclave.client import EnclaveClient
 from tests.cli.party import LIGHT, PASSWORD, Party
 from tests.cli.services import EPOCH_S, QUESTION, TEXT, one_party, pay_in
 from vault.errors import ServiceUnavailable
+from vault.license import Deposit
 from vault.question import Query
 from vault.receipt import ReceiptFile
 from vault.statement_file import StatementFile
@@ -57,6 +61,43 @@ def test_asking_paying_and_verifying(party: Party) -> None:
     assert (checked["answers"] >= 1, checked["accounts"]) == (True, len(balances))
     assert "add up to what is served on" in party.run("credit", "check", "--wallet", "member").stdout
     assert not list((party.home / "receipts").glob("*.open"))
+
+
+class _Deaf:
+    """A channel whose next answer is lost, before or after it was acted on."""
+
+    def __init__(self, channel: EnclaveChannel, *, booked: bool) -> None:
+        self._channel, self._booked = channel, booked
+
+    def add_credit(self, deposit: Deposit) -> int:
+        if self._booked:
+            self._channel.add_credit(deposit)
+        raise ServiceUnavailable("the connection broke")
+
+
+@pytest.mark.parametrize("booked", [True, False])
+def test_paying_in_again_after_the_answer_was_lost_pays_in_once(
+    party: Party, monkeypatch: pytest.MonkeyPatch, booked: bool
+) -> None:
+    before, amount = pay_in(party, 1_000), 4_321 + booked
+    with monkeypatch.context() as context:
+        context.setattr(cli.credit, "paid_in", lambda channel, *rest: paid_in(_Deaf(channel, booked=booked), *rest))
+        licensee = party.json("wallet", "show", "licensee")["wallets"]["licensee"]
+        command = ("credit", "add", licensee, amount, "--wallet", "member")
+        for _ in range(1 + (not booked)):
+            assert "Run the same command again" in party.refused(*command)
+    (waiting,) = (party.home / "deposits").iterdir()
+    assert waiting.stat().st_mode & 0o777 == 0o600
+    again = party.json(*command)
+    assert (again["added"], again["balance"]) == (0 if booked else amount, before + amount)
+    assert list((party.home / "deposits").iterdir()) == []
+    assert party.json(*command)["balance"] == before + 2 * amount  # the next one is another
+
+
+def test_a_deposit_that_is_refused_is_forgotten(party: Party) -> None:
+    licensee = party.json("wallet", "show", "licensee")["wallets"]["licensee"]
+    assert "not the treasury" in party.refused("credit", "add", licensee, 5, "--wallet", "licensee")
+    assert list((party.home / "deposits").iterdir()) == []
 
 
 def test_an_answer_is_printed_with_its_sources_and_the_simulated_tee(party: Party) -> None:
@@ -196,8 +237,13 @@ def test_every_receipt_is_looked_at_though_one_is_wrong(party: Party, tmp_path: 
     pay_in(party, 1000)
     receipt = Path(party.json("query", QUESTION, "--allow-simulated")["receipt"])
     (tmp_path / "wrong").write_bytes(b"no receipt")
-    result = party.run("receipt", "verify", tmp_path / "wrong", receipt, "--allow-simulated", code=1)
-    assert "file: " in result.stderr and "2 receipts: 1 hold, 1 do not" in result.stdout
+    files = (tmp_path / "wrong", tmp_path / "gone", receipt)
+    result = party.run("receipt", "verify", *files, "--allow-simulated", code=1)
+    assert f"file: {files[0]} is not a whole receipt file" in result.stderr
+    assert f"file: {files[1]} does not exist" in result.stderr and "3 receipts: 1 hold, 2 do not" in result.stdout
+    assert f"{files[0]} is not a whole receipt file" in party.refused(
+        "receipt", "replay", files[0], "--owner", "member"
+    )
 
 
 def test_a_question_whose_answer_was_lost_is_charged_once(party: Party, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,13 +13,15 @@ from tests.builders import seeded, wallet
 from tests.enclaves import deposit, world
 from vault.attribution import rank_weight
 from vault.charge import charge
+from vault.codec import INTEGER_MAX
 from vault.entry import Entry, Kind, PassageId, QueryDetail, packed_scores
-from vault.errors import CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
+from vault.errors import AccessDenied, CreditExhausted, LedgerTampered, MalformedObject, RequestConflict
 from vault.holds import Held, require_credit
 from vault.keys import SecretKey
 from vault.lease import EMPTY_ANCHOR, Anchor, ledger_id
 from vault.ledger import Books
 from vault.ledger_seal import LedgerSeal
+from vault.license import AMOUNT_MAX
 from vault.licensees import SHARED_BUDGET
 from vault.made_entries import deposit_entry, void_entry
 from vault.records.model import JournalRow
@@ -185,6 +187,20 @@ class TestRequests:
     def test_a_deposit_handed_in_again_is_a_conflict(self, books: Books) -> None:
         with pytest.raises(RequestConflict):
             paid_in(books, 1_000)
+
+
+class TestPayingIn:
+    def test_no_more_is_ever_paid_in_than_an_integer_tells(self) -> None:
+        """Otherwise many deposits, each of them fine, would come to a balance that no message and no entry can hold."""
+        books, one = Books(), deposit(WORLD, AMOUNT_MAX)
+        for number in range(INTEGER_MAX // AMOUNT_MAX):
+            books.book(deposit_entry(books, replace(one, id=number.to_bytes(32, "big")), at=0))
+        rest = INTEGER_MAX - books.balance(ACCOUNT)
+        with pytest.raises(AccessDenied, match="pay in less"):
+            paid_in(books, rest + 1)
+        books.book(paid_in(books, rest))
+        assert books.balances() == {"paid-in/USDC": -INTEGER_MAX, ACCOUNT: INTEGER_MAX}
+        assert deposit_entry(books, replace(one, currency="EURC"), at=0).transfers[0].amount == AMOUNT_MAX
 
 
 class TestCredit:

@@ -9,14 +9,16 @@ from typing import Any
 import pytest
 
 from enclave.attestation.appraise import EvidenceAppraiser
+from storage.cid import Cid
 from tests import builders
 from tests.builders import resigned, seeded, wallet
 from tests.deployment import deployed
-from tests.enclaves import attester, license_of, world
+from tests.enclaves import APPRAISER, attester, license_of, world
 from tests.vault.forged_receipts import Case
 from vault.codec import Record
-from vault.errors import InvalidReceipt, InvalidSignature
+from vault.errors import InvalidReceipt, InvalidSignature, NotYet
 from vault.evidence import Evidence
+from vault.history import History
 from vault.machine import MachineKey
 from vault.question import Query
 from vault.receipt import (
@@ -27,7 +29,7 @@ from vault.receipt import (
     receipt_digest,
     verified_receipt,
 )
-from vault.receipt_check import verify_answer
+from vault.receipt_check import ReceiptCheck, verify_answer
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +264,22 @@ def test_a_policy_that_is_not_in_the_head_is_refused(case: Case) -> None:
 def test_one_instances_receipt_is_not_anothers(case: Case) -> None:
     with pytest.raises(InvalidSignature):
         verified_receipt(case.file.message, MachineKey(seeded("another")).public)
+
+
+def test_votes_are_counted_as_of_the_earliest_receipt_whatever_comes_first(case: Case) -> None:
+    """What a later receipt may rest on did not stand yet when an earlier one was signed."""
+    decided_at, asked = case.receipt.at + 1, []
+
+    def chain(head: Cid, at: int) -> History:
+        asked.append(at)
+        if at < decided_at:
+            raise NotYet(f"head {head} is not in force before {decided_at}")
+        return case.world.history
+
+    check = ReceiptCheck(case.world.genesis, APPRAISER, allow_simulated=True, chain=chain)
+    later = case.resigned(at=decided_at)
+    for _ in range(2):
+        list(check.links(later))
+        with pytest.raises(InvalidReceipt, match=r"^head: .* is not in force before"):
+            list(check.links(case.file))
+    assert asked == [decided_at, case.receipt.at, case.receipt.at]
