@@ -66,7 +66,7 @@ def toy_engine_in(folder: Path) -> LocalEngine:
 
 
 class InProcessEngine:
-    """An `AsyncEngine` in this process, told and telling what would cross. `hold` makes searches wait until `let_go`."""
+    """An `AsyncEngine` in this process, told and telling what crosses. `hold` makes searches wait until `let_go`."""
 
     def __init__(self, blobs: Blobs, engine: LocalEngine | None = None) -> None:
         self._engine = engine or toy_engine(blobs)

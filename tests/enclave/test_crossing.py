@@ -45,6 +45,7 @@ ASK = Ask(
     k=3,
     options=Options(mode=Mode.HYBRID, where=b"w", distinct=True, diversity=4, neighbors=2, rerank=True),
     redacts=(Redaction.EMAIL,),
+    only=(b"", b"filter"),
 )
 RECALL = Recall(places=((MANIFESTS[1], 4),), redacts=(Redaction.CARD,))
 COPIES = tuple(
