@@ -12,7 +12,9 @@ from vault.question import PLAIN, Options
 
 Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, bytes, Shaping, str | None]"
 Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float, tuple[tuple[bytes, int], ...]] | VaultError"
-CrossingAsk: TypeAlias = "tuple[str, bytes, tuple[bytes, ...], int, Options | None, Shaping, tuple[bytes, ...]] | Recall"
+CrossingAsk: TypeAlias = (
+    "tuple[str, bytes, tuple[bytes, ...], int, Options | None, Shaping, tuple[bytes, ...]] | Recall"
+)
 
 
 def crossing_asks(asks: Iterable[Ask | Recall]) -> list[CrossingAsk]:

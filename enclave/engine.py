@@ -183,15 +183,17 @@ class LocalEngine:
     ) -> list[tuple[Found, ...] | VaultError]:
         """Search for all at once: what asks for the same datasets reads memory once."""
         found: list[tuple[Found, ...] | VaultError] = [()] * len(good)
-        searching = [place for place, one in enumerate(good) if one.ask.k]
-        asks = [
-            Retrieval(
-                request=request_of(good[place].ask, vectors[place], good[place].filter),
-                sources=good[place].sources,
-            )
-            for place in searching
-        ]
-        for place, answer in zip(searching, retrieve(asks, reranker=self._reranker), strict=True):
+        asks: dict[int, Retrieval] = {}
+        for place, one in enumerate(good):
+            if not one.ask.k:
+                continue
+            try:
+                request = request_of(one.ask, vectors[place], one.filter)
+            except RagError as error:  # its own: the others' answers do not depend on it
+                found[place] = _told(error)
+            else:
+                asks[place] = Retrieval(request=request, sources=one.sources)
+        for place, answer in zip(asks, retrieve([*asks.values()], reranker=self._reranker), strict=True):
             if isinstance(answer, RagError):
                 found[place] = _told(answer)
             else:
