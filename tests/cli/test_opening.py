@@ -19,7 +19,7 @@ from tests.deployment import deployed
 
 def test_its_status_says_how_fast_and_how_long(tmp_path: Path) -> None:
     party = Party(tmp_path / "home")
-    with deployed(tmp_path / "deployment") as deployment:
+    with deployed(tmp_path) as deployment:
         enclave = deployment.enclave
         status, at = enclave.instance.status, ("--enclave", enclave.address)
         assert "passages open" in party.run("enclave", "status", *at).stdout

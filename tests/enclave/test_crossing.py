@@ -11,7 +11,7 @@ import pytest
 
 from enclave.crossing import crossed, crossed_asks, crossing, crossing_asks
 from enclave.engine import LocalEngine
-from enclave.found import Answer, Ask, Found, Recall
+from enclave.found import Answer, Ask, Found, Recall, Shaping
 from enclave.worker import WorkerEngine
 from rag.exact import TileIndex
 from storage.cid import DAG_CBOR, Cid
@@ -25,17 +25,17 @@ from vault.output_rules import Redaction
 from vault.question import Mode, Options
 
 MANIFESTS = Cid.of(DAG_CBOR, b"one"), Cid.of(DAG_CBOR, b"two")
+SHAPING = Shaping(redacts=(Redaction.EMAIL,), score_decimals=3)
 FOUND = Found(
     manifest=MANIFESTS[0],
     index=7,
     score=0.25,
-    body=b"body",
-    salt=b"salt",
-    commitment=b"commitment",
-    path=(b"left", b"right"),
     owner=b"owner",
-    leaving=b"leaving",
-    kin="words of another",
+    commitment=b"commitment",
+    proof=b"proof",
+    sent=b"sent",
+    shaping=SHAPING,
+    words="words of another",
 )
 ANSWER = Answer(found=(FOUND, FOUND), vector=b"vector", embed_s=0.5, search_s=0.75, matching=((b"owner", 3),))
 ASK = Ask(
@@ -44,10 +44,10 @@ ASK = Ask(
     datasets=MANIFESTS,
     k=3,
     options=Options(mode=Mode.HYBRID, where=b"w", distinct=True, diversity=4, neighbors=2, rerank=True),
-    redacts=(Redaction.EMAIL,),
+    shaping=SHAPING,
     only=(b"", b"filter"),
 )
-RECALL = Recall(places=((MANIFESTS[1], 4),), redacts=(Redaction.CARD,))
+RECALL = Recall(places=((MANIFESTS[1], 4),), scores=(0.5,), shaping=SHAPING)
 COPIES = tuple(
     Passage(f"{n}.txt", 0, 90, f"the tide gauge in the old harbor is read at noon by the keeper and by nobody else {n}")
     for n in range(4)
@@ -79,7 +79,7 @@ def test_an_engine_in_a_process_of_its_own_says_which_passages_count_as_one(tmp_
     blocks = tmp_path / "blocks"
     setting = world(texts=COPIES, policy={"passages_max": 10}, blobs=DirectoryBlobs(blocks))
     start = partial(WorkerEngine, partial(engine_over, blocks))
-    with deployed(tmp_path / "deployment", setting, start_engine=start) as deployment:
+    with deployed(tmp_path, setting, start_engine=start) as deployment:
         deployment.add_credit(10_000)
         with deployment.client() as client:
             answer = client.search("tide gauge", k=4)
