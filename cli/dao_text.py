@@ -10,6 +10,7 @@ from cli.quantities import percent_text
 from vault.charter import BASIS_POINTS
 from vault.dataset import DatasetRef
 from vault.licensees import Admits
+from vault.permitted import only_text
 from vault.plain_text import counted
 from vault.policy import Policy
 from vault.policy_diff import volume_words
@@ -84,6 +85,7 @@ def _dataset_json(dataset: DatasetRef) -> dict[str, Any]:
         "owner": address_text(dataset.owner),
         "dataset": dataset.dataset.hex(),
         "manifest": str(dataset.manifest) if dataset.manifest is not None else None,
+        "only": only_text(dataset.only) if dataset.only else None,
     }
 
 
@@ -110,6 +112,8 @@ def say_policy(policy: dict[str, Any]) -> None:
     for dataset in policy["datasets"]:
         version = dataset["manifest"] or "the latest its owner registered"
         say(f"  dataset {dataset['dataset'][:16]}… of {dataset['owner']}: {version}")
+        if dataset["only"] is not None:
+            say(f"    only passages that meet {foreign(dataset['only'])}")
 
 
 def _licensees_lines(policy: dict[str, Any]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json as json_format
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from cli import wiring
 from cli.console import foreign, out, reported, say, show_json, tee_text, warn_simulated
 from cli.home import Settings, settings_from
 from cli.machine import own_tee
+from cli.opening import show_opening
 from cli.options import (
     CustodianOption,
     EnclaveOption,
@@ -23,6 +25,7 @@ from cli.options import (
 from cli.serving import STOP_GRACE_S, collect_seldom, run_service, until_stopped
 from cli.tees import tee_json
 from storage.cid import Cid
+from tui.words import opened_words
 
 app = typer.Typer(help="Open sealed datasets in a TEE and answer licensed questions.")
 StorageOption = Annotated[str | None, typer.Option(help="An IPFS node's multiaddr, or a folder of blocks.")]
@@ -97,10 +100,16 @@ def status(enclave: EnclaveOption = None, home: HomeOption = None, json: JsonOpt
                     "passages_total": now.passages_total,
                     "epoch": now.epoch,
                     "reason": now.reason,
+                    "passages_per_second": round(now.passages_per_second, 2),
+                    "seconds_left": round(now.seconds_left),
                 }
             )
             return
         say(f"{now.state}, TEE {tee_text(now.tee)}, epoch {now.epoch}")
+        if now.passages_done < now.passages_total:
+            say(f"opening {opened_words(now)}")
+        elif now.passages_total:
+            say(f"{now.passages_total:,} passages open")
         if now.reason:
             say(foreign(now.reason))
 
@@ -126,7 +135,9 @@ async def _serve(settings: Settings, genesis: Cid, listen: str, metrics: str | N
             if scraped is not None:
                 say(f"metrics on http://{scraped}/metrics")
         collect_seldom()
+        showing = asyncio.ensure_future(show_opening(lambda: instance.status, is_json=json))
         try:
             await until_stopped(instance.run)
         finally:
+            showing.cancel()
             await drained(server, service, grace_s=STOP_GRACE_S)

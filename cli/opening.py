@@ -1,11 +1,14 @@
-"""Waiting until an enclave's process is what it was started for."""
+"""Waiting until an enclave's process is what it was started for, and showing how its opening comes along."""
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable
 
+from cli.workplace import progress_bar
 from enclave.channel import EnclaveChannel
+from enclave.status import State, Status
 from vault.errors import ServiceUnavailable
 
 OPEN_TIMEOUT_S = 1800.0
@@ -33,3 +36,11 @@ def await_state(address: str, wanted: str, progress: Progress) -> str:
     finally:
         channel.close()
     raise ServiceUnavailable(f"the enclave is {status.state}, not {wanted}: {status.reason}")
+
+
+async def show_opening(status: Callable[[], Status], *, is_json: bool) -> None:
+    """Draw how many passages an enclave of this process has opened, until it serves."""
+    with progress_bar("passages opened", total=None, is_json=is_json) as progress:
+        while (now := status()).state is not State.SERVING:
+            progress(now.done, now.total or None)
+            await asyncio.sleep(POLL_S)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 from decimal import Decimal
 from difflib import get_close_matches
@@ -12,9 +13,11 @@ from typing import TypeVar
 
 import typer
 
+from cli.filters import filter_bytes
 from cli.policy_words import LATEST, MONEY, WORDS, Section, Word
 from cli.quantities import basis_points_from, seconds_from
 from cli.strict_yaml import Mapping, Node, Sequence, Text, shown, tree_from
+from rag.errors import RagError
 from storage.cid import Cid
 from storage.errors import StorageError
 from vault.attribution import Attribution
@@ -24,6 +27,7 @@ from vault.dataset import DatasetRef
 from vault.errors import MalformedObject, VaultError
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
+from vault.permitted import ONLY_BYTES_MAX
 from vault.policy import AcceptedTee, Policy
 from vault.pricing import Tier
 from vault.signing import address_from
@@ -162,15 +166,19 @@ def _datasets(whole: _Keys, resolve: Callable[[str], DatasetRef]) -> Iterable[Da
     words = (
         Word(key="dataset", means="the CID of one of its manifests", schema={}),
         Word(key="version", means=f"this or {LATEST}", schema={}, default="this"),
+        Word(key="only", means="a filter in JSON: what may be found of it", schema={}, default=""),
     )
     for node in whole.items("datasets"):
         if isinstance(node, Text):
-            yield whole.parsed("datasets", node, resolve)
+            yield replace(whole.parsed("datasets", node, resolve), only=b"")
             continue
         keys = _Keys("datasets", node, words)
         reference, is_latest = keys.read("dataset", resolve), keys.read("version", _is_latest)
         yield DatasetRef(
-            owner=reference.owner, dataset=reference.dataset, manifest=None if is_latest else reference.manifest
+            owner=reference.owner,
+            dataset=reference.dataset,
+            manifest=None if is_latest else reference.manifest,
+            only=keys.read("only", _only) if keys.has("only") else b"",
         )
 
 
@@ -220,6 +228,17 @@ def _licensees(keys: _Keys) -> Licensees:
         return Licensees.credential(keys.read("issuer", address_from))
     keys.read("anyone", _who_pays)
     return Licensees.anyone()
+
+
+def _only(written: str) -> bytes:
+    """Return the canonical bytes of a filter in JSON."""
+    try:
+        only = filter_bytes(written)
+    except RagError as error:
+        raise MalformedObject(str(error)) from error
+    if len(only) > ONLY_BYTES_MAX:
+        raise MalformedObject(f"a policy's filter has at most {ONLY_BYTES_MAX} bytes, and this one {len(only)}")
+    return only
 
 
 def _is_latest(written: str) -> bool:

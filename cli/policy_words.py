@@ -14,6 +14,7 @@ from vault.codec import Label, Length
 from vault.dataset import DATASETS_MAX
 from vault.licensees import LISTED_MAX
 from vault.output_rules import COUNTS_LEAST, COUNTS_MOST, PROBES_MAX, SCORE_DECIMALS_MAX, Redaction
+from vault.permitted import ONLY_BYTES_MAX
 from vault.policy import K_LIMIT, PRICE_MAX, TEES_MAX
 from vault.pricing import TIERS_MAX
 from vault.voucher_rules import SETTLEMENT_CONTRACT, UNPAID_MAX, UNPAID_QUERIES_MAX
@@ -70,7 +71,11 @@ _DATASET = {
             "type": "object",
             "additionalProperties": False,
             "required": ["dataset"],
-            "properties": {"dataset": _text(CID), "version": {"enum": ["this", LATEST]}},
+            "properties": {
+                "dataset": _text(CID),
+                "version": {"enum": ["this", LATEST]},
+                "only": {"type": "string", "minLength": 2, "maxLength": 4 * ONLY_BYTES_MAX},
+            },
         },
     ]
 }
@@ -92,7 +97,8 @@ WORDS: Final[tuple[Word | Section, ...]] = (
     Word(
         key="datasets",
         means="each by the CID of one of its manifests, which pins that version; or as `dataset: CID` with "
-        "`version: latest` for whatever its owner registered last",
+        "`version: latest` for whatever its owner registered last; `only`, a filter in JSON, leaves the passages that "
+        "may be found",
         schema=_list(_DATASET, 1, DATASETS_MAX),
     ),
     Section(

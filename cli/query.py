@@ -24,10 +24,12 @@ from cli.question_options import (
     NeighborsOption,
     RerankOption,
     TextArgument,
+    VectorOption,
     WhereOption,
     options_of,
 )
 from cli.sealed_files import read_bounded
+from cli.vectors import vector_from
 from vault.errors import MalformedObject, VaultError
 from vault.question import TEXT_CHARS_MAX, Mode
 
@@ -43,6 +45,7 @@ def query(
     text: TextArgument = None,
     credential: CredentialOption = None,
     batch: BatchOption = None,
+    vector: VectorOption = None,
     k: KOption = None,
     mode: ModeOption = Mode.DENSE,
     where: WhereOption = None,
@@ -64,16 +67,21 @@ def query(
     what was asked, answered and charged, and so it contains your question and the passages. Where the connection
     breaks, run the same command again: what was charged already is not charged twice.
     """
-    if (text is None) == (batch is None):
-        raise typer.BadParameter("give a question, or a file of questions with --batch")
+    if batch is not None and (text is not None or vector is not None):
+        raise typer.BadParameter("a file of questions is asked by itself; leave out the question, or --batch")
+    if text is None and batch is None and vector is None:
+        raise typer.BadParameter("give a question, a file of questions with --batch, or a vector with --vector")
     with inputs_reported():
         lines = _questions(batch) if batch is not None else []
     with reported():
-        question = None if text is None else _question(text)
+        question = None if batch is not None else "" if text is None else _question(text)
         asking: Asking = {
             "options": options_of(mode, where, distinct, diversity, neighbors, rerank),
             "datasets": [cid_option(one) for one in dataset or ()],
         }
+        if vector is not None:
+            with inputs_reported():
+                asking["vector"] = vector_from(vector)
         if max_price is not None:
             asking["price_max"] = max_price
         with licensed(home, enclave, credential, allow_simulated=allow_simulated, max_spend=max_spend) as at:

@@ -13,6 +13,10 @@ TextArgument = Annotated[str | None, typer.Argument(help="The question, or - to 
 BatchOption = Annotated[
     Path | None, typer.Option(help="Ask every line of this file as a question of its own, 64 in a call.")
 ]
+VectorOption = Annotated[
+    Path | None,
+    typer.Option(help="Ask by the vector in this file, as `coffer embed --json` prints one; - reads it from stdin."),
+]
 KOption = Annotated[
     int | None, typer.Option(min=1, help="Passages to return; by default 5, or the policy's most if fewer.")
 ]

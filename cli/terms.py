@@ -13,6 +13,7 @@ from cli.licensed import CredentialOption, licensed
 from cli.options import EnclaveOption, HomeOption, JsonOption, SimulatedOption
 from cli.question_options import KOption, NeighborsOption
 from enclave.receipt_folder import ReceiptFolder
+from vault.permitted import only_text
 from vault.policy import Policy
 from vault.policy_diff import volume_words
 
@@ -60,6 +61,7 @@ def describe(
             datasets = [
                 {"manifest": str(one.manifest), "owner": f"0x{one.owner.hex()}", "model": one.model.hex()}
                 | _named(one, _DATASET)
+                | {"only": only_text(one.only) if one.only else None}
                 for one in told.datasets
             ]
             terms = _named(told, _DESCRIBED) | _volume_facts(at.client.policy)
@@ -68,6 +70,8 @@ def describe(
         for one in told.datasets:
             say(f"[bold]{foreign(one.title) or 'untitled'}[/]: {one.passages} passages of 0x{one.owner.hex()}")
             say(f"  {one.manifest}")
+            if one.only:
+                say(f"  only passages that meet {foreign(only_text(one.only))} may be found")
             say(f"  searched by {foreign(one.index)}, which finds {one.recall_ppm / 10_000:g} % of the exact answers")
         unit = foreign(told.currency)
         say(f"price: {told.price_per_query} micro-{unit} a question, {told.price_per_passage} a passage")

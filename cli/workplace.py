@@ -14,11 +14,13 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     ProgressColumn,
+    Task,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from cli import wiring
 from cli.console import err, is_quiet, password_for
@@ -115,19 +117,33 @@ def custodians_reached(settings: Settings) -> Iterator[Reached]:
             client.close()
 
 
+class PaceColumn(ProgressColumn):
+    """How many are done in a second."""
+
+    def render(self, task: Task) -> Text:
+        """Return it; nothing where nobody knows yet."""
+        pace = task.finished_speed or task.speed
+        return Text("" if not pace else f"{pace:.{0 if pace >= 10 else 1}f}/s", style="progress.data.speed")
+
+
 @contextmanager
 def progress_bar(what: str, *, total: int | None, is_json: bool) -> Iterator[Any]:
-    """Yield a function that takes how much is done; a bar is drawn where a person looks at stderr."""
+    """Yield a function that takes how much is done, and of how much where that was not known before.
+
+    A bar is drawn where a person looks at stderr; of passages and bytes it says how many a second, and the time left.
+    """
     if is_json or is_quiet():
-        yield lambda done: None
+        yield lambda done, of=None: None
         return
     how_far: tuple[ProgressColumn, ...] = (MofNCompleteColumn(), TimeElapsedColumn())
+    if what.startswith("passages"):
+        how_far = (MofNCompleteColumn(), PaceColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     if what.startswith("bytes"):
         how_far = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn(elapsed_when_finished=True))
     columns = (TextColumn("{task.description}"), BarColumn(), *how_far)
     with Progress(*columns, console=err, transient=True) as progress:
         task = progress.add_task(what, total=total)
-        yield lambda done: progress.update(task, completed=done)
+        yield lambda done, of=total: progress.update(task, completed=done, total=of)
 
 
 def genesis_meant(settings: Settings, given: str | None) -> Cid:

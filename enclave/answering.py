@@ -146,6 +146,7 @@ class Answering:
             k=query.k,
             options=query.options,
             shaping=shaping_of(asked.policy.output),
+            only=asked.coverage.only_of(room.datasets),
         )
         started = time.perf_counter()
         answer = await self._in_turn(ask, session, served)

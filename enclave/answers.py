@@ -112,6 +112,7 @@ class DatasetDescription:
     recall_k: int  # passages asked for when that was measured; 0 for exact
     recall_queries: int
     recall_source: str
+    only: bytes  # the filter that the policy sets on it, canonical DAG-CBOR; empty where all may be found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

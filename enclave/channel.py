@@ -37,6 +37,8 @@ class Status:
     passages_total: int
     epoch: int
     reason: str
+    passages_per_second: float = 0.0  # lately; 0 where nothing is being opened
+    seconds_left: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,8 @@ class EnclaveChannel:
             passages_total=answer.passages_total,
             epoch=answer.epoch,
             reason=answer.reason,
+            passages_per_second=answer.passages_per_second,
+            seconds_left=answer.seconds_left,
         )
 
     def evidence(self, nonce: bytes) -> tuple[Binding, Evidence, bytes]:

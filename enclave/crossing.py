@@ -12,7 +12,9 @@ from vault.question import PLAIN, Options
 
 Crossing: TypeAlias = "tuple[bytes, int, float, bytes, bytes, bytes, bytes, Shaping, str | None]"
 Crossed: TypeAlias = "tuple[list[Crossing], bytes, float, float, tuple[tuple[bytes, int], ...]] | VaultError"
-CrossingAsk: TypeAlias = "tuple[str, bytes, tuple[bytes, ...], int, Options | None, Shaping] | Recall"
+CrossingAsk: TypeAlias = (
+    "tuple[str, bytes, tuple[bytes, ...], int, Options | None, Shaping, tuple[bytes, ...]] | Recall"
+)
 
 
 def crossing_asks(asks: Iterable[Ask | Recall]) -> list[CrossingAsk]:
@@ -25,6 +27,7 @@ def crossing_asks(asks: Iterable[Ask | Recall]) -> list[CrossingAsk]:
             ask.k,
             None if ask.options == PLAIN else ask.options,
             ask.shaping,
+            ask.only,
         )
         if isinstance(ask, Ask)
         else ask
@@ -45,6 +48,7 @@ def crossed_asks(asks: Iterable[CrossingAsk]) -> list[Ask | Recall]:
             k=ask[3],
             options=ask[4] or PLAIN,
             shaping=ask[5],
+            only=ask[6],
         )
         for ask in asks
     ]

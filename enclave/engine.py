@@ -1,7 +1,8 @@
 """The engine: opened datasets, their vectors and the search over them. It runs in the process that ends with the lease.
 
-A query searches only the datasets its permit names, and of those only what its filter leaves: a passage outside them
-influences neither what is found nor how it scores (rule O4). Every dataset version has an index of its own.
+A query searches only the datasets its permit names, of those only what its policy lets be found, and of that only what
+its filter leaves: a passage outside influences neither what is found nor how it scores (rule O4). Every dataset version
+has an index of its own.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from enclave.lending import Lender
 from enclave.lending import Source as Lending
 from enclave.opened import Opened, Progress, opened_passages
 from enclave.vectors import prepared_of
+from rag.allowed import Allowed
 from rag.errors import RagError
 from rag.filters import Filter
 from rag.model import Embedder, Index
-from rag.parts import Part, Source
+from rag.parts import Source
 from rag.rerank import Reranker
 from rag.retrieve import Answer as Retrieved
 from rag.retrieve import Ask as Retrieval
@@ -41,7 +43,8 @@ class _Good:
     number: int
     ask: Ask
     opened: tuple[Opened, ...]
-    parts: tuple[Part, ...]
+    sources: tuple[Source, ...]
+    permitted: tuple[Allowed | None, ...]  # of each dataset, the rows that the policy lets be found; None: all
     filter: Filter | None
     vector: NDArray[np.float32] | None  # None where its text is to be embedded, or words alone rank
 
@@ -148,12 +151,19 @@ class LocalEngine:
         """Return an ask with what it brings, or raise why it cannot be answered."""
         if not all(cid in self._opened for cid in ask.datasets):
             raise AccessDenied("a dataset of the permit is not open in this enclave")
+        only = dict(zip(ask.datasets, ask.only, strict=True)) if ask.only else {}
         opened = tuple(self._opened[cid] for cid in sorted(ask.datasets))
+        permitted = tuple(one.permitted(only.get(one.passages.cid, b"")) for one in opened)
+        sources = (
+            Source(part=one.part(ask.options), permitted=allowed)
+            for one, allowed in zip(opened, permitted, strict=True)
+        )
         return _Good(
             number=number,
             ask=ask,
             opened=opened,
-            parts=tuple(one.part(ask.options) for one in opened) if ask.k else (),
+            sources=tuple(sources) if ask.k else (),
+            permitted=permitted,
             filter=filter_of(ask),
             vector=vector_of(ask, self._embedder.dimension),
         )
@@ -173,15 +183,17 @@ class LocalEngine:
     ) -> list[tuple[Found, ...] | VaultError]:
         """Search for all at once: what asks for the same datasets reads memory once."""
         found: list[tuple[Found, ...] | VaultError] = [()] * len(good)
-        searching = [place for place, one in enumerate(good) if one.ask.k]
-        asks = [
-            Retrieval(
-                request=request_of(good[place].ask, vectors[place], good[place].filter),
-                sources=tuple(Source(part=part) for part in good[place].parts),
-            )
-            for place in searching
-        ]
-        for place, answer in zip(searching, retrieve(asks, reranker=self._reranker), strict=True):
+        asks: dict[int, Retrieval] = {}
+        for place, one in enumerate(good):
+            if not one.ask.k:
+                continue
+            try:
+                request = request_of(one.ask, vectors[place], one.filter)
+            except RagError as error:  # its own: the others' answers do not depend on it
+                found[place] = _told(error)
+            else:
+                asks[place] = Retrieval(request=request, sources=one.sources)
+        for place, answer in zip(asks, retrieve([*asks.values()], reranker=self._reranker), strict=True):
             if isinstance(answer, RagError):
                 found[place] = _told(answer)
             else:
@@ -207,7 +219,10 @@ def _matching(good: _Good) -> tuple[tuple[bytes, int], ...]:
     """Return how many passages of each dataset meet a count's filter, with their owner."""
     if not good.ask.is_count or good.filter is None:
         return ()
-    return tuple((one.passages.manifest.owner, one.count(good.filter)) for one in good.opened)
+    return tuple(
+        (one.passages.manifest.owner, one.count(good.filter, within))
+        for one, within in zip(good.opened, good.permitted, strict=True)
+    )
 
 
 def _told(error: VaultError | RagError) -> VaultError:

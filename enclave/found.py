@@ -80,6 +80,7 @@ class Ask:
     k: int  # 0 for the vector alone, or, without a text, for how many passages meet the filter
     options: Options = PLAIN
     shaping: Shaping = AS_IT_IS
+    only: tuple[bytes, ...] = ()  # of each dataset, the filter that the policy sets on it; empty where it sets none
 
     @property
     def is_count(self) -> bool:

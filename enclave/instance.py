@@ -197,7 +197,7 @@ class Instance:
         self.status.state, self._logged, self._retry_s = State.SERVING, "", RETRY_S
 
     def _progress(self, done: int, total: int) -> None:
-        self.status.done, self.status.total = done, total
+        self.status.note(done, total, self._monotonic())
 
     def _stop(self, error: Exception) -> None:
         kind = type(error) if isinstance(error, VaultError) else ServiceUnavailable

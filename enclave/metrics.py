@@ -1,7 +1,8 @@
 """What a serving enclave counts and times, for whoever runs it.
 
 The host may see all of it, so there is no label of a license, a dataset, an owner or a question, and times fall into
-coarse buckets (rule R6). Spans say which stages a call went through and how many passages it brought, never of what.
+coarse buckets (rule R6). A question's span says how it ended, how many passages it brought and in which of these
+buckets each of its stages lies, never what it was about.
 
 All of it is counted on the event loop in plain numbers, and told in Prometheus's form when it is asked for: its own
 counters take a lock for each number, at an eighth of the time.
@@ -12,6 +13,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_left
 from collections.abc import Iterator
+from contextvars import ContextVar
 from enum import StrEnum
 from itertools import accumulate
 from typing import Final
@@ -26,6 +28,8 @@ from vault.wire import status_of
 
 BUCKETS_S: Final = (50e-6, 100e-6, 250e-6, 500e-6, 1e-3, 2.5e-3, 5e-3, 10e-3, 25e-3, 50e-3, 0.1, 0.25, 0.5, 1, 2.5, 10)
 _BOUNDS: Final = (*map(floatToGoString, BUCKETS_S), "+Inf")
+
+_span: ContextVar[trace.Span | None] = ContextVar("span", default=None)  # of the question at hand, if anybody takes it
 
 
 class Stage(StrEnum):
@@ -46,7 +50,7 @@ class Metrics(Collector):
         """Begin at zero; `tracer` takes the spans, by default whichever this process has been set up with, if any."""
         self.registry = CollectorRegistry()
         self.registry.register(self)
-        self._stages = {stage: _Times() for stage in Stage}
+        self._stages = {stage: _Times(f"coffer.{stage}_seconds_le") for stage in Stage}
         self._questions: dict[str, int] = {}  # by outcome
         self._passages = 0
         self._under_way = 0
@@ -106,7 +110,7 @@ def _tracer() -> trace.Tracer | None:
 class _Question:
     """One question on its way. Its span says how it ended, and nothing that an error's message could hold."""
 
-    __slots__ = ("_metrics", "_outcome", "_span", "_tracer")
+    __slots__ = ("_before", "_metrics", "_outcome", "_span", "_tracer")
 
     def __init__(self, metrics: Metrics, tracer: trace.Tracer | None) -> None:
         self._metrics, self._tracer, self._outcome = metrics, tracer, Outcome()
@@ -114,6 +118,7 @@ class _Question:
     def __enter__(self) -> Outcome:
         self._metrics.began()
         self._span = self._tracer.start_span("coffer.question") if self._tracer is not None else None
+        self._before = _span.set(self._span) if self._span is not None else None
         return self._outcome
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -121,6 +126,8 @@ class _Question:
         if isinstance(error, Exception):
             outcome.name = f"refused_{status_of(error)[1].lower()}"
         self._metrics.ended(outcome)
+        if self._before is not None:
+            _span.reset(self._before)
         if self._span is not None:
             self._span.set_attribute("coffer.outcome", outcome.name)
             self._span.set_attribute("coffer.passages", outcome.passages)
@@ -128,18 +135,22 @@ class _Question:
 
 
 class _Times:
-    """How long one stage took, by bucket."""
+    """How long one stage took, by bucket; a question's span says its own bucket."""
 
-    __slots__ = ("_counts", "total_s")
+    __slots__ = ("_attribute", "_counts", "total_s")
 
-    def __init__(self) -> None:
+    def __init__(self, attribute: str) -> None:
+        self._attribute = attribute  # of spans
         self._counts = [0] * (len(BUCKETS_S) + 1)
         self.total_s = 0.0
 
     def observe(self, seconds: float) -> None:
         """Count one question."""
-        self._counts[bisect_left(BUCKETS_S, seconds)] += 1
+        bucket = bisect_left(BUCKETS_S, seconds)
+        self._counts[bucket] += 1
         self.total_s += seconds
+        if (span := _span.get()) is not None:
+            span.set_attribute(self._attribute, _BOUNDS[bucket])
 
     def buckets(self) -> list[tuple[str, float]]:
         """Return how many were no longer than each bound, as Prometheus wants them."""

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 from enclave.found import Dataset, Found, IndexFacts, Shaping
 from enclave.output import PassageWriter
+from rag.allowed import Allowed
 from rag.approximate import ApproximateIndex
-from rag.facts import DOCUMENT, OWNER, MalformedMetadata
-from rag.filters import TEXT_BYTES_MAX, Filter
+from rag.facts import MalformedMetadata
+from rag.filters import Filter
 from rag.keyword import KeywordIndex, OversizedVocabulary
 from rag.metadata import MetadataIndex
 from rag.model import Index, Metadata
@@ -37,11 +38,14 @@ from vault.envelope import (
 from vault.errors import TamperedSegment
 from vault.manifest import Manifest, corpus_tree
 from vault.merkle import Tree
+from vault.permitted import facts_of, filter_of
 from vault.question import PLAIN, Mode, Options
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+PERMITTED_KEPT = 64  # policies' filters whose rows are kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +76,8 @@ class Opened:
         self.index = index
         self._kin = kin
         self._writer = PassageWriter(passages.cid, passages.manifest.owner)
+        self._permitted: dict[bytes, Allowed] = {}
+        self._has_facts = True
 
     def prepare(self) -> None:
         """Make what only some questions need, so that the first of them holds up nobody."""
@@ -104,9 +110,25 @@ class Opened:
             vectors=self.index.vectors,
         )
 
-    def count(self, filter_: Filter) -> int:
-        """Return how many passages meet a filter."""
-        return len(self._metadata.rows(filter_))
+    def permitted(self, only: bytes) -> Allowed | None:
+        """Return the rows that a policy's filter lets be found; None for all, where it sets none.
+
+        The same object for the same filter, as long as few are in force: what an index derives from it is kept.
+        """
+        if not only:
+            return None
+        if only not in self._permitted:
+            while len(self._permitted) >= PERMITTED_KEPT:
+                del self._permitted[next(iter(self._permitted))]
+            metadata = self._metadata  # which finds out whether there are facts
+            rows = metadata.rows(filter_of(only)) if self._has_facts else ()
+            self._permitted[only] = Allowed(rows, total=len(self.passages.bodies))
+        return self._permitted[only]
+
+    def count(self, filter_: Filter, within: Allowed | None = None) -> int:
+        """Return how many of the rows that may be found meet a filter."""
+        found = self._metadata.allowed(filter_, within=within)
+        return len(self.passages.bodies) if found is None else len(found)
 
     def text(self, row: int) -> str:
         """Return a passage's text."""
@@ -153,6 +175,7 @@ class Opened:
         try:
             return MetadataIndex(metadata_of(self.passages, with_facts=True))
         except MalformedMetadata:  # by an owner whose own program sealed it: nobody else's questions fail for that
+            self._has_facts = False  # and nothing of it passes a policy's filter, which cannot be asked of it
             return MetadataIndex(metadata_of(self.passages, with_facts=False))
 
     @cached_property
@@ -164,25 +187,16 @@ class Opened:
 def metadata_of(passages: Passages, *, with_facts: bool) -> Iterator[Metadata]:
     """Yield what filters can ask of each passage; those of one document share one mapping.
 
-    What every passage has stands above what its owner says: no document passes for another one, or another owner's.
-
     Args:
         with_facts: whether its owner's facts are among it.
     """
-    owner = f"0x{passages.manifest.owner.hex()}"
     last: Passage | None = None
     shared: Metadata = {}
     for body in passages.bodies:
         passage = checked_passage(body)
         if last is None or (passage.document, passage.metadata) != (last.document, last.metadata):
-            facts = passage.metadata if with_facts else {}
-            last, shared = passage, {**facts, DOCUMENT: _bounded(passage.document), OWNER: owner}
+            last, shared = passage, facts_of(passage, passages.manifest.owner, with_own=with_facts)
         yield shared
-
-
-def _bounded(name: str) -> str:
-    """Return as much of a document's name as filters can ask for."""
-    return name.encode()[:TEXT_BYTES_MAX].decode(errors="ignore")
 
 
 def opened_passages(blobs: Blobs, dataset: Dataset) -> Passages:

@@ -186,4 +186,5 @@ def _dataset(one: pb.DatasetDescription) -> DatasetDescription:
         recall_k=one.recall_k,
         recall_queries=one.recall_queries,
         recall_source=one.recall_source,
+        only=one.only,
     )

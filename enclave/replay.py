@@ -21,6 +21,7 @@ from enclave.found import AS_IT_IS, Answer, Ask, Dataset, Found, Shaping
 from enclave.opened import Opened, opened_passages
 from enclave.output import shaping_of
 from storage.cid import Cid
+from vault.dataset import only_of
 from vault.errors import AccessDenied, InvalidReceipt, MalformedObject, VaultError
 from vault.output_rules import OutputRules
 from vault.policy import K_LIMIT
@@ -64,6 +65,7 @@ class _Given:
     is_partial: bool
     vector: bytes
     rules: OutputRules
+    only: Mapping[Cid, bytes]  # the filters that the policy sets on datasets
 
     @classmethod
     def of(cls, file: ReceiptFile, receipt: Receipt) -> _Given:
@@ -79,6 +81,7 @@ class _Given:
             is_partial=receipt.is_partial,
             vector=file.query_vector,
             rules=file.policy.output,
+            only=only_of(file.policy.datasets, file.manifests),
         )
 
 
@@ -216,6 +219,7 @@ def _only(given: _Given, ranks: Sequence[int]) -> _Given:
         is_partial=given.is_partial,
         vector=given.vector,
         rules=given.rules,
+        only=given.only,
     )
 
 
@@ -234,7 +238,8 @@ def _scopes(asked: tuple[Cid, ...], needed: set[Cid]) -> Iterator[tuple[Cid, ...
 
 def _outgoing(given: _Given, engine: LocalEngine, scope: tuple[Cid, ...], *, k: int) -> tuple[Found, ...]:
     vector = given.vector if given.query.options.mode is not Mode.KEYWORD else b""
-    answer = _searched(engine, given.query, scope, vector, k=k, shaping=shaping_of(given.rules))
+    only = tuple(given.only.get(cid, b"") for cid in scope)
+    answer = _searched(engine, given.query, scope, vector, k=k, shaping=shaping_of(given.rules), only=only)
     return answer.found
 
 
@@ -246,9 +251,10 @@ def _searched(
     *,
     k: int,
     shaping: Shaping = AS_IT_IS,
+    only: tuple[bytes, ...] = (),
 ) -> Answer:
     options = query.options if k else PLAIN
-    ask = Ask(text=query.text, vector=vector, datasets=scope, k=k, options=options, shaping=shaping)
+    ask = Ask(text=query.text, vector=vector, datasets=scope, k=k, options=options, shaping=shaping, only=only)
     (answer,) = engine.search([ask])
     if isinstance(answer, VaultError):
         raise answer

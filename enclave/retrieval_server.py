@@ -131,8 +131,9 @@ class RetrievalServicer(rpc.RetrievalServiceServicer):  # type: ignore[misc]  # 
                     recall_k=index.k,
                     recall_queries=index.queries,
                     recall_source=index.source,
+                    only=only,
                 )
-                for manifest, index in datasets
+                for manifest, index, only in datasets
             ],
             k_max=policy.k_max,
             queries_per_minute=policy.queries_per_minute,

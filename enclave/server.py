@@ -103,6 +103,8 @@ class AttestationServicer(attestation_rpc.AttestationServiceServicer):  # type: 
             passages_total=status.total,
             epoch=status.epoch,
             reason=status.reason,
+            passages_per_second=status.pace.per_second(),
+            seconds_left=status.pace.seconds_left(),
         )
 
     def _current_grounds(self) -> attestation.Grounds | None:

@@ -108,14 +108,14 @@ class EnclaveService:
             at=self.instance.now(),
         )
 
-    def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[tuple[Manifest, IndexFacts]]]:
-        """Return a session's policy and the datasets that it serves now, with how each is searched."""
+    def describe(self, id: bytes, sequence: int, mac: bytes) -> tuple[Policy, list[tuple[Manifest, IndexFacts, bytes]]]:
+        """Return a session's policy and the datasets that it serves now, with how each is searched and its filter."""
         session = self.authenticated(id, sequence, mac, body=describe_digest(), last_receipt=bytes(32))
         policy, grounds = self._policy_of(session)
         places = self._admission.coverage(policy, grounds).places
         indexes = self.instance.served().engine.indexes
         return policy, [
-            (manifest, indexes.get(manifest.cid(), IndexFacts()))
+            (manifest, indexes.get(manifest.cid(), IndexFacts()), places[manifest.cid()].only)
             for manifest in grounds.manifests
             if manifest.cid() in places
         ]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Final
 
+from enclave.pace import Pace
 from vault.errors import (
     AccessDenied,
     ForkedHistory,
@@ -37,6 +38,12 @@ class Status:
     total: int = 0
     epoch: int = 0
     reason: str = ""
+    pace: Pace = field(default_factory=Pace)
+
+    def note(self, done: int, total: int, at: float) -> None:
+        """Take note of how many passages are open, at a moment of a steady clock."""
+        self.done, self.total = done, total
+        self.pace.note(done, total, at)
 
 
 _NEUTRAL: Final[tuple[tuple[type[Exception], str], ...]] = (

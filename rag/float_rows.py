@@ -3,16 +3,39 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rag.rounding import BFLOAT16_UNIT, TILE, Arithmetic, QueryBounds, TileBounds
+from rag.rounding import BFLOAT16_UNIT, SLACK, TILE, Arithmetic, QueryBounds, TileBounds
 from rag.tile_encoding import float_columns, keep_bounds, resized, resized_bounds, rounded_width, tiles_of
 
 if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
+
+
+@cache
+def multiplies_bfloat16(dimension: int) -> bool:
+    """Tell whether torch sums products of bfloat16 as the bound of `rag.rounding` has it: in float32, and no less.
+
+    Tried on one large product before many small ones, which sums in 16 bits would lose.
+    """
+    import torch
+
+    rows = torch.full((2 * TILE, dimension), 2.0**-9, dtype=torch.bfloat16)
+    rows[:, 0] = 1
+    rows[1::2, 0] = -1
+    arithmetic = Arithmetic.floating(dimension, output=BFLOAT16_UNIT)
+    norms = torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64)[:, None] * dimension**0.5
+    for width in (2, 4, 16, 64):
+        columns = torch.ones((dimension, width), dtype=torch.bfloat16)
+        found = torch.mm(rows, columns).double()
+        margin = (arithmetic.output * found.abs() + arithmetic.sum * norms + arithmetic.tiny) * SLACK
+        if not bool(((found - rows.double() @ columns.double()).abs() <= margin).all()):  # not NaN either
+            return False
+    return True
 
 
 class _FloatRows(ABC):

@@ -7,6 +7,9 @@ ln(1 + (N - n + 0.5) / (n + 0.5)), times tf / (tf + k1 (1 - b + b length / avera
 all passages into a float32 matrix while it indexes. Its `weight_mask` only hides rows afterwards: what is hidden still
 moves the scores of what is shown. So this keeps the plain counts and weighs them when a question comes.
 
+Allowed means by the permit. What a question's own filter leaves out of that still counts: if it did not, the score of
+one passage that the asker knows would say to the unit how many others meet a filter (rule O3).
+
 Scores are float64, added up in the order of the tokens' text, and the logarithm is decimal's, which is rounded
 correctly everywhere; the processor's differs between C libraries. Equal scores order by row.
 
@@ -133,8 +136,16 @@ class KeywordIndex:
         )
         return Matches(query, statistics, postings)
 
+    def statistics(self, query: Query, allowed: Allowed | None = None) -> Statistics:
+        """Return the statistics of the allowed rows, matching or not; see `match`."""
+        return self.match(query, allowed).statistics
+
     def ranked(self, matches: Matches, statistics: Statistics, *, k: int) -> list[Hit]:
-        """Return the `k` best of some matches, scored by the statistics of everything that is asked with them."""
+        """Return the `k` best of some matches, scored by the statistics of everything that is asked with them.
+
+        Args:
+            statistics: of these matches, or of more rows, such as all that the asker's permit allows.
+        """
         require_k(k)
         rows, scores = self._scored(matches, statistics)
         if len(rows) > k:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from rag.float_rows import Bfloat16Rows, Float32Rows
+from rag.float_rows import Bfloat16Rows, Float32Rows, multiplies_bfloat16
 from rag.int8_rows import INT8_DIMENSION_MAX, Int8Rows, multiplies_int8
 from rag.rounding import Arithmetic, QueryBounds, TileBounds
 
@@ -69,11 +69,11 @@ def best_form(dimension: int) -> str:
     import torch
 
     features = torch.cpu.get_capabilities()
-    if features.get("amx_bf16"):
+    if features.get("amx_bf16") and multiplies_bfloat16(dimension):
         return "bfloat16"
     if features.get("avx512_vnni") and dimension <= INT8_DIMENSION_MAX and multiplies_int8(dimension):
         return "int8"
-    return "bfloat16" if features.get("avx512_bf16") else "float32"
+    return "bfloat16" if features.get("avx512_bf16") and multiplies_bfloat16(dimension) else "float32"
 
 
 def rows_of(form: str, dimension: int) -> LowPrecision:

@@ -1,7 +1,8 @@
 """A question to its passages: permission and filter, dense and keyword search, fusion, reranking, and what follows.
 
 What is not allowed is out before anything is ranked: every stage works on what the stage before it let through, keyword
-statistics count the allowed rows only, and answers in one batch do not depend on one another (rules O4, R5).
+statistics count the rows that the permit allows, no fewer and no more, and answers in one batch do not depend on one
+another (rules O3, O4, R5).
 Of several datasets the hits come together as if they were one, each under its own permission.
 """
 
@@ -214,19 +215,31 @@ def _dense(scoped: Sequence[_Scoped]) -> list[list[_Candidate]]:
 
 
 def _keyword(one: _Scoped) -> list[_Candidate]:
-    """Return a question's hits by keyword; the statistics are of all its sources together."""
+    """Return a question's hits by keyword.
+
+    The statistics are of all that its permit allows of its sources together, whatever its filter leaves of that: else
+    scores would count what meets a filter.
+    """
     depth = pool_of(one.ask.request)
-    pairs = [
-        (source.part.keywords, allowed)
+    searched = [
+        (keywords, allowed, source.permitted)
         for source, allowed in zip(one.ask.sources, one.allowed, strict=True)
-        if source.part.keywords is not None
+        if (keywords := source.part.keywords) is not None
     ]
-    if not pairs:
+    if not searched:
         return []
-    query = query_from(one.ask.request.text or "", plurals=pairs[0][0].plurals)
-    matches = [keywords.match(query, allowed) for keywords, allowed in pairs]
-    statistics = reduce(add, (found.statistics for found in matches))
-    ranked = [keywords.ranked(found, statistics, k=depth) for (keywords, _), found in zip(pairs, matches, strict=True)]
+    query = query_from(one.ask.request.text or "", plurals=searched[0][0].plurals)
+    matches = [keywords.match(query, allowed) for keywords, allowed, _ in searched]
+    statistics = reduce(
+        add,
+        (
+            found.statistics if allowed is permitted else keywords.statistics(query, permitted)
+            for found, (keywords, allowed, permitted) in zip(matches, searched, strict=True)
+        ),
+    )
+    ranked = [
+        keywords.ranked(found, statistics, k=depth) for found, (keywords, _, _) in zip(matches, searched, strict=True)
+    ]
     return _merged(ranked, depth)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from enclave.crossing import crossed, crossed_asks, crossing, crossing_asks
 from enclave.engine import LocalEngine
 from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
 from rag.faiss_index import FaissFlatIndex
@@ -65,7 +66,7 @@ def toy_engine_in(folder: Path) -> LocalEngine:
 
 
 class InProcessEngine:
-    """An `AsyncEngine` in this process. `hold` makes searches wait until `let_go`."""
+    """An `AsyncEngine` in this process, told and telling what crosses. `hold` makes searches wait until `let_go`."""
 
     def __init__(self, blobs: Blobs, engine: LocalEngine | None = None) -> None:
         self._engine = engine or toy_engine(blobs)
@@ -102,7 +103,7 @@ class InProcessEngine:
         self.searches += sum(isinstance(ask, Ask) for ask in asks)
         await self._free.wait()
         self._require_alive()
-        return self._engine.search(asks)
+        return crossed(crossing(self._engine.search(crossed_asks(crossing_asks(asks)))))
 
     def end(self) -> None:
         self._engine.close()

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from vault import plain_text
 from vault.plain_text import one_line
 from vault.plain_text import time_left_text as time_left_text
+
+if TYPE_CHECKING:
+    from enclave.channel import Status
 
 BYTE_UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 MICRO: Final = 1_000_000
@@ -58,3 +61,12 @@ def day(at: int) -> str:
 def short(identity: str, first: int = 10, last: int = 4) -> str:
     """Return a CID, address or hash that is told by its ends: `bafyreiaut…yjuu`."""
     return identity if len(identity) <= first + last + 1 else f"{identity[:first]}…{identity[-last:]}"
+
+
+def opened_words(status: Status) -> str:
+    """Return how far an enclave's opening has come, how fast it goes, and how long it will take."""
+    words = f"{status.passages_done:,} of {status.passages_total:,} passages"
+    if not status.passages_per_second:
+        return words
+    pace = status.passages_per_second
+    return f"{words}, {pace:.{0 if pace >= 10 else 1}f} a second, about {time_left_text(status.seconds_left)} left"

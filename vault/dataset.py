@@ -1,14 +1,20 @@
-"""Which dataset a policy means: one manifest of its owner, or whatever version the owner registered last (rule B4)."""
+"""Which dataset a policy means: one manifest of its owner, or whatever version the owner registered last (rule B4).
+
+And which of its passages: all of them, or only those that meet a filter.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import field
+from typing import Annotated
 
 from storage.cid import DAG_CBOR, Cid
-from vault.codec import Address, Digest, Record, record
+from vault.codec import Address, Digest, Length, Record, record
 from vault.errors import AccessDenied, MalformedObject
 from vault.lineage import lineage_id
 from vault.manifest import Manifest
+from vault.permitted import ONLY_BYTES_MAX, filter_of
 
 DATASETS_MAX = 64
 
@@ -20,9 +26,12 @@ class DatasetRef(Record):
     owner: Address
     dataset: Digest
     manifest: Cid | None  # None: the latest one that the owner signed and the leases name
+    only: Annotated[bytes, Length(0, ONLY_BYTES_MAX)] = field(default=b"")  # a filter: what may be found; empty: all
 
     def check(self) -> None:
-        """Refuse a second name for a manifest."""
+        """Refuse a second name for a manifest, and what is no filter."""
+        if self.only:
+            filter_of(self.only)
         if self.manifest is not None and self.manifest.codec != DAG_CBOR:
             raise MalformedObject(
                 "a dataset is pinned by its manifest's CID, which is DAG-CBOR: one name, one revocation"
@@ -73,3 +82,13 @@ def resolved(references: Sequence[DatasetRef], manifests: Iterable[Manifest]) ->
             raise AccessDenied("this enclave was not leased every dataset of the policy")
         chosen.append(max(versions, key=lambda manifest: manifest.version))
     return tuple(chosen)
+
+
+def only_of(references: Iterable[DatasetRef], manifests: Iterable[Manifest]) -> dict[Cid, bytes]:
+    """Return the filter on each manifest of which not all passages may be found."""
+    limited = [reference for reference in references if reference.only]
+    if not limited:
+        return {}
+    return {
+        manifest.cid(): reference.only for manifest in manifests for reference in limited if reference.means(manifest)
+    }

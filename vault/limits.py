@@ -32,6 +32,7 @@ class Place:
     lineage: bytes
     owner: bytes
     quotas: tuple[Quota, ...]  # of its dataset and its owner, where less than all may be seen; beside the policy's own
+    only: bytes = b""  # the filter that its passages have to meet, where not all may be found
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,11 @@ class Coverage:
     def manifests(self) -> tuple[Cid, ...]:
         """Return the manifests that may be searched."""
         return tuple(self.places)
+
+    def only_of(self, manifests: Sequence[Cid]) -> tuple[bytes, ...]:
+        """Return the filter on each of some manifests; nothing where all passages of all of them may be found."""
+        found = tuple([self.places[cid].only for cid in manifests])
+        return found if any(found) else ()
 
 
 def share_of(passages: int, bps: int) -> int:
@@ -62,9 +68,9 @@ def coverage(policy: Policy, manifests: Iterable[Manifest]) -> Coverage:
         by_owner.setdefault(manifest.owner, []).append(manifest)
     of_owner = {owner: _quotas(policy, owned, policy.owner_bps) for owner, owned in by_owner.items()}
     places = {}
-    for manifest in chosen:
+    for reference, manifest in zip(policy.datasets, chosen, strict=True):
         quotas = (*_quotas(policy, [manifest], policy.corpus_bps), *of_owner[manifest.owner])
-        places[manifest.cid()] = Place(_lineage(policy, manifest), manifest.owner, quotas)
+        places[manifest.cid()] = Place(_lineage(policy, manifest), manifest.owner, quotas, reference.only)
     lineages = frozenset(place.lineage for place in places.values())
     return Coverage(Quota(lineages, policy.passages_max), places)
 

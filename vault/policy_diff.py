@@ -10,6 +10,7 @@ from vault.dataset import DatasetRef
 from vault.disclosure import Disclosure, worst_case
 from vault.licensees import Admits, Licensees
 from vault.machine_diff import machine_changes
+from vault.permitted import only_text
 from vault.plain_text import counted
 from vault.policy import Policy
 from vault.pricing import Tier
@@ -77,6 +78,8 @@ def _datasets(before: Policy | None, after: Policy) -> Iterator[str]:
             yield f"{dataset_words(one)} may be asked now"
         elif old[key].manifest != one.manifest:
             yield f"{_name(one)} goes from {_version(old[key])} to {_version(one)}"
+        if key in old and old[key].only != one.only:
+            yield f"of {_name(one)}, {only_words(one)} may be found; before: {only_words(old[key])}"
     for key, one in old.items():
         if key not in new:
             yield f"{dataset_words(one)} may not be asked any more"
@@ -84,7 +87,13 @@ def _datasets(before: Policy | None, after: Policy) -> Iterator[str]:
 
 def dataset_words(reference: DatasetRef) -> str:
     """Return which dataset, and which version of it, a policy means."""
-    return f"{_name(reference)}, {_version(reference)}"
+    only = f", of which {only_words(reference)}" if reference.only else ""
+    return f"{_name(reference)}, {_version(reference)}{only}"
+
+
+def only_words(reference: DatasetRef) -> str:
+    """Return which passages of a dataset a policy lets be found."""
+    return f"only passages that meet {only_text(reference.only)}" if reference.only else "all passages"
 
 
 def _name(reference: DatasetRef) -> str:

@@ -14,7 +14,7 @@ from storage.cid import Cid
 from vault.action import Scope
 from vault.attributed import require_weights
 from vault.charter import Charter
-from vault.dataset import resolved
+from vault.dataset import only_of, resolved
 from vault.envelope import Passage, decoded_passage, passage_commitment
 from vault.errors import AccessDenied, InvalidReceipt, InvalidSignature, Revoked, StaleState
 from vault.evidence import RELEASE, Appraisal, Binding, Evidence
@@ -23,6 +23,7 @@ from vault.lease import Lease, Terms, agreed_terms, ledger_id
 from vault.license import License
 from vault.manifest import Manifest
 from vault.merkle import root_from_path
+from vault.permitted import is_permitted
 from vault.policy import SIMULATED, Policy
 from vault.question import Mode, text_commitment, vector_commitment
 from vault.receipt import FIRST_PREVIOUS, OpenedPassage, PassageProof, Receipt, ReceiptFile, redacted_commitment
@@ -238,11 +239,15 @@ def check_passages(file: ReceiptFile, receipt: Receipt, manifests: Mapping[Cid, 
     places = {(proof.manifest, proof.index) for proof in receipt.passages}
     require(len(places) == len(receipt.passages), "passages: one stands twice")
     passages = []
+    limited = only_of(file.policy.datasets, manifests.values())
     for proof, opened in zip(receipt.passages, file.passages, strict=True):
         manifest = manifests.get(proof.manifest)
         if manifest is None:
             raise _wrong_passage(proof, "is not from a dataset of the policy")
         passages.append(_opened(file.policy, proof, opened))
+        only = limited.get(proof.manifest, b"") if proof.redacted is None else b""
+        if only and not is_permitted(passages[-1], manifest.owner, only):
+            raise _wrong_passage(proof, "is not one that the policy lets be found")
         if root_from_path(proof.commitment, proof.index, manifest.passages, proof.path) != manifest.corpus_root:
             raise _wrong_passage(proof, "is not in the owner's corpus")
     owners = {manifests[proof.manifest].owner for proof in receipt.passages}

@@ -70,7 +70,7 @@ class GetStatusRequest(_message.Message):
     def __init__(self) -> None: ...
 
 class GetStatusResponse(_message.Message):
-    __slots__ = ("state", "tee", "passages_done", "passages_total", "epoch", "reason")
+    __slots__ = ("state", "tee", "passages_done", "passages_total", "epoch", "reason", "passages_per_second", "seconds_left")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[GetStatusResponse.State]
@@ -89,10 +89,14 @@ class GetStatusResponse(_message.Message):
     PASSAGES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    PASSAGES_PER_SECOND_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_LEFT_FIELD_NUMBER: _ClassVar[int]
     state: GetStatusResponse.State
     tee: str
     passages_done: int
     passages_total: int
     epoch: int
     reason: str
-    def __init__(self, state: _Optional[_Union[GetStatusResponse.State, str]] = ..., tee: _Optional[str] = ..., passages_done: _Optional[int] = ..., passages_total: _Optional[int] = ..., epoch: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
+    passages_per_second: float
+    seconds_left: float
+    def __init__(self, state: _Optional[_Union[GetStatusResponse.State, str]] = ..., tee: _Optional[str] = ..., passages_done: _Optional[int] = ..., passages_total: _Optional[int] = ..., epoch: _Optional[int] = ..., reason: _Optional[str] = ..., passages_per_second: _Optional[float] = ..., seconds_left: _Optional[float] = ...) -> None: ...

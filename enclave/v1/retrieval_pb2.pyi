@@ -294,7 +294,7 @@ class DescribeResponse(_message.Message):
     def __init__(self, datasets: _Optional[_Iterable[_Union[DatasetDescription, _Mapping]]] = ..., k_max: _Optional[int] = ..., queries_per_minute: _Optional[int] = ..., price_per_query: _Optional[int] = ..., price_per_passage: _Optional[int] = ..., currency: _Optional[str] = ..., owners_min: _Optional[int] = ..., counts_in: _Optional[int] = ...) -> None: ...
 
 class DatasetDescription(_message.Message):
-    __slots__ = ("manifest", "title", "passages", "owner", "model", "index", "recall_ppm", "recall_k", "recall_queries", "recall_source")
+    __slots__ = ("manifest", "title", "passages", "owner", "model", "index", "recall_ppm", "recall_k", "recall_queries", "recall_source", "only")
     MANIFEST_FIELD_NUMBER: _ClassVar[int]
     TITLE_FIELD_NUMBER: _ClassVar[int]
     PASSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -305,6 +305,7 @@ class DatasetDescription(_message.Message):
     RECALL_K_FIELD_NUMBER: _ClassVar[int]
     RECALL_QUERIES_FIELD_NUMBER: _ClassVar[int]
     RECALL_SOURCE_FIELD_NUMBER: _ClassVar[int]
+    ONLY_FIELD_NUMBER: _ClassVar[int]
     manifest: bytes
     title: str
     passages: int
@@ -315,7 +316,8 @@ class DatasetDescription(_message.Message):
     recall_k: int
     recall_queries: int
     recall_source: str
-    def __init__(self, manifest: _Optional[bytes] = ..., title: _Optional[str] = ..., passages: _Optional[int] = ..., owner: _Optional[bytes] = ..., model: _Optional[bytes] = ..., index: _Optional[str] = ..., recall_ppm: _Optional[int] = ..., recall_k: _Optional[int] = ..., recall_queries: _Optional[int] = ..., recall_source: _Optional[str] = ...) -> None: ...
+    only: bytes
+    def __init__(self, manifest: _Optional[bytes] = ..., title: _Optional[str] = ..., passages: _Optional[int] = ..., owner: _Optional[bytes] = ..., model: _Optional[bytes] = ..., index: _Optional[str] = ..., recall_ppm: _Optional[int] = ..., recall_k: _Optional[int] = ..., recall_queries: _Optional[int] = ..., recall_source: _Optional[str] = ..., only: _Optional[bytes] = ...) -> None: ...
 
 class GetAccountRequest(_message.Message):
     __slots__ = ("session", "sequence", "mac")

@@ -20,6 +20,7 @@ from cli.policy_words import WORDS, Section
 from cli.strict_yaml import BYTES_MAX, DEPTH_MAX, NODES_MAX, tree_from
 from storage.cid import DAG_CBOR, Cid
 from tests.builders import NOW, dao, policy, wallet
+from vault.codec import encode
 from vault.dataset import DatasetRef
 from vault.errors import MalformedObject
 from vault.licensees import Licensees
@@ -61,6 +62,9 @@ split: {{operator: {OPERATOR}}}
 """
 
 
+LONG = json.dumps({"key": "tags", "in": [f"{number:0>64}" for number in range(40)]})
+
+
 def reference(text: str) -> DatasetRef:
     cid = Cid.parse(text)
     return DatasetRef(owner=wallet(OWNERS.get(cid, text[-3:])).address, dataset=cid.digest, manifest=cid)
@@ -81,6 +85,15 @@ def read(text: str | bytes) -> Policy:
         at=NOW,
         resolve=reference,
         enclave_file=described,
+    )
+
+
+def test_a_dataset_may_be_named_in_part() -> None:
+    only = """'{"key": "tags", "in": ["open", "old"]}'"""
+    whole = LEAST.replace(f"[{ONE}]", f"[{{dataset: {ONE}, only: {only}}}, {TWO}]")
+    assert read(whole).datasets == (
+        replace(reference(str(ONE)), only=encode({"key": "tags", "in": ["open", "old"]})),
+        reference(str(TWO)),
     )
 
 
@@ -171,6 +184,10 @@ def test_an_address_needs_no_quotes_to_be_one() -> None:
         ("per_query", "per_qeury", r"line 6: price has no key 'per_qeury'; did you mean per_query\?"),
         ("limits:", "zzz:", "line 7: the file has no key 'zzz'; there are title, datasets"),
         ("version: latest", "version: newest", "line 4: datasets.version: 'newest' is neither this nor latest"),
+        ("version: latest", "only: tags=open", "line 4: datasets.only: the filter is not JSON"),
+        ("version: latest", "only: '{}'", "line 4: datasets.only: a clause takes at least one|a clause takes"),
+        ("version: latest", "only: ['a']", "line 4: datasets.only is one value"),
+        ("version: latest", f"only: '{LONG}'", "line 4: datasets.only: a policy's filter has at most 2048 bytes"),
         ("12.5%", "12.555%", "line 7: limits.corpus_share: '12.555%' is not a share"),
         ("12.5%", "101%", "line 7: limits.corpus_share"),
         ("k: 5", "k: five", "line 7: limits.k: 'five' is not a whole number"),

@@ -100,6 +100,24 @@ def test_a_deposit_that_is_refused_is_forgotten(party: Party) -> None:
     assert list((party.home / "deposits").iterdir()) == []
 
 
+def test_a_vector_asks_as_the_text_that_it_is_of_does(party: Party, tmp_path: Path) -> None:
+    pay_in(party, 20_000)
+    file, at = tmp_path / "vector.json", ("--allow-simulated", "--k", "2")
+    file.write_text(json.dumps(party.json("embed", QUESTION, "--allow-simulated")))
+    shown = ("document", "index", "text")
+    by_text, by_vector = party.json("query", QUESTION, *at), party.json("query", "--vector", file, *at)
+    assert [[one[key] for key in shown] for one in by_vector["passages"]] == [
+        [one[key] for key in shown] for one in by_text["passages"]
+    ]
+    again = party.run("query", "--vector", "-", *at, "--json", input=file.read_bytes())
+    assert json.loads(again.stdout.splitlines()[-1])["passages"] == by_vector["passages"]
+    assert party.json("query", QUESTION, "--vector", file, "--mode", "hybrid", *at)["passages"]
+    file.write_text("[3, 4]")
+    assert "has length 5, and not 1" in party.refused("query", "--vector", file, *at)
+    party.refused("query", "--vector", tmp_path / "missing", *at, code=2)
+    party.refused("query", "--vector", file, "--batch", file, *at, code=2)
+
+
 def test_an_answer_is_printed_with_its_sources_and_the_simulated_tee(party: Party) -> None:
     pay_in(party, 10_000)
     result = party.run("query", QUESTION, "--allow-simulated")

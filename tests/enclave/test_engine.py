@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from enclave.engine import LocalEngine
 from enclave.found import Answer, Dataset, Recall, Shaping
 from enclave.output import shaped
+from rag.diversity import CHOICES_MAX as DIVERSE_MAX
 from rag.faiss_index import FaissFlatIndex
 from storage.cid import RAW, Cid
 from storage.errors import BlockNotFound
@@ -25,6 +26,7 @@ from vault.errors import AccessDenied, MalformedObject, TamperedSegment
 from vault.keys import SecretKey
 from vault.merkle import root_from_path
 from vault.output_rules import EVERYTHING, Redaction
+from vault.question import PLAIN
 from vault.receipt import PassageProof, redacted_commitment
 from vault.snapshot import Snapshot
 
@@ -33,6 +35,9 @@ TIDES = sealed_dataset(DAO)
 GULLS = sealed_dataset(
     DAO, ("The tide table for gulls.", "Gulls sleep at noon.", "A tide table table."), owner=wallet("other")
 )
+
+
+RERANKED = replace(PLAIN, rerank=True)
 
 
 def given(sealed: SealedDataset, **manifest: object) -> Dataset:
@@ -259,6 +264,20 @@ class TestAsks:
         by_text = answered(engine.search([ask("tide table", tides, k=3)]))
         by_vector = answered(engine.search([ask("", tides, k=3, vector=by_text.vector)]))
         assert (by_vector.found, by_vector.vector) == (by_text.found, by_text.vector)
+
+    def test_one_that_retrieval_cannot_take_is_refused_by_itself(self, blobs: MemoryBlobs) -> None:
+        engine = toy_engine(blobs)
+        engine.open([given(TIDES)], quiet)
+        good = ask("tide", TIDES.manifest.cid(), k=2)
+        impossible = [
+            replace(good, options=replace(PLAIN, diversity=1), k=DIVERSE_MAX + 1),
+            replace(good, text="", vector=ToyEmbedder().embed_queries(["tide"])[0].tobytes(), options=RERANKED),
+            replace(good, options=RERANKED),
+        ]
+        (alone,) = engine.search([good])
+        first, *between, last = engine.search([good, *impossible, good])
+        assert [answered([one]).found for one in (first, last)] == [answered([alone]).found] * 2
+        assert [type(one) for one in between] == [MalformedObject] * len(impossible)
 
     @pytest.mark.parametrize(
         "vector",

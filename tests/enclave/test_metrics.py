@@ -11,6 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from prometheus_client import CollectorRegistry, Histogram
 
 from enclave.metrics import BUCKETS_S, Metrics, Stage
@@ -107,6 +110,44 @@ def test_a_span_says_how_a_question_ended_and_none_of_its_words() -> None:
         {"name": "coffer.question", "coffer.outcome": "refused_access_denied", "coffer.passages": 0},
     ]
     assert all(span.is_over for span in spans.taken)
+
+
+def test_a_span_says_in_which_bucket_each_stage_of_its_own_question_lies() -> None:
+    spans = Spans()
+    metrics = Metrics(spans)
+    metrics.observe(Stage.SEARCH, 1)  # of no question
+    with metrics.question() as outcome:
+        metrics.observe(Stage.SEARCH, 3e-3)
+        metrics.observe(Stage.EMBED, 100)
+        with metrics.timed(Stage.RULES):
+            pass
+        outcome.answered(3, is_partial=False, is_repeat=False)
+    metrics.observe(Stage.QUEUE, 1)
+    (span,) = spans.taken
+    assert span.said.pop("coffer.rules_seconds_le") == "5e-05"
+    assert span.said == {
+        "name": "coffer.question",
+        "coffer.search_seconds_le": "0.005",
+        "coffer.embed_seconds_le": "+Inf",
+        "coffer.outcome": "answered",
+        "coffer.passages": 3,
+    }
+
+
+def test_a_served_questions_span_names_every_stage_and_none_of_its_words(tmp_path: Path) -> None:
+    """With OpenTelemetry's own SDK, as an operator's process has it."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    with deployed(tmp_path) as deployment:
+        deployment.add_credit(1_000)
+        deployment.enclave.service._answering._metrics = Metrics(provider.get_tracer("test"))
+        with deployment.client() as client:
+            client.search_batch([client.question("tide table", k=2), client.question("secret words", k=99)])
+    answered, refused = sorted(exporter.get_finished_spans(), key=lambda span: str(span.attributes["coffer.outcome"]))  # type: ignore[index]
+    buckets = {f"coffer.{stage}_seconds_le" for stage in Stage}
+    assert set(answered.attributes or {}) == {"coffer.outcome", "coffer.passages"} | buckets
+    assert set(refused.attributes or {}) == {"coffer.outcome", "coffer.passages", "coffer.rules_seconds_le"}
+    assert not any(word in span.to_json() for span in (answered, refused) for word in ("tide", "secret"))
 
 
 def test_stages_fall_into_buckets_from_microseconds_to_seconds() -> None:

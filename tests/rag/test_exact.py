@@ -15,7 +15,9 @@ import rag.tile_filter
 from rag.allowed import Allowed
 from rag.exact import TileIndex
 from rag.exact_rows import exact_beside
-from rag.low_precision import FORMS, LowPrecision, rows_of
+from rag.float_rows import multiplies_bfloat16
+from rag.int8_rows import multiplies_int8
+from rag.low_precision import FORMS, LowPrecision, best_form, rows_of
 from rag.model import Hit
 from rag.rounding import TILE
 from rag.scoring import NORM_MAX, exact_scores
@@ -103,6 +105,33 @@ def test_ids_and_scores_are_those_of_float64_over_every_row(made, form: str, dim
         assert index.search(queries, k=k) == [oracle(vectors, query, k) for query in queries]
         found = index.search(queries, k=k, allowed=Allowed.from_mask(mask))
         assert found == [oracle(vectors, query, k, mask) for query in queries]
+
+
+@pytest.mark.parametrize("dimension", [1, 2, 7, 384, 4096])
+def test_each_form_is_tried_before_it_is_chosen(dimension: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that sums in 16 bits, or that saturates, is not asked for such products."""
+    import torch
+
+    sums = torch.mm, torch._int_mm
+
+    def in_16_bits(rows: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
+        whole = torch.zeros((len(rows), columns.shape[1]), dtype=torch.bfloat16)
+        for depth in range(rows.shape[1]):
+            whole += rows[:, depth : depth + 1] * columns[depth]
+        return whole
+
+    for features, form in (({"amx_bf16"}, "bfloat16"), ({"avx512_bf16"}, "bfloat16"), ({"avx512_vnni"}, "int8")):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda features=features: dict.fromkeys(features, True))
+        multiplies_bfloat16.cache_clear(), multiplies_int8.cache_clear()
+        assert best_form(dimension) == form
+        monkeypatch.setattr(torch, "mm", in_16_bits)
+        monkeypatch.setattr(torch, "_int_mm", lambda rows, columns: sums[1](rows, columns).clamp(-(2**13), 2**13))
+        multiplies_bfloat16.cache_clear(), multiplies_int8.cache_clear()
+        if dimension >= 7:  # few products have sums that fit
+            assert best_form(dimension) == "float32"
+        monkeypatch.setattr(torch, "mm", sums[0])
+        monkeypatch.setattr(torch, "_int_mm", sums[1])
+    multiplies_bfloat16.cache_clear(), multiplies_int8.cache_clear()
 
 
 @every_form

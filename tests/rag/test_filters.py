@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import rag.meeting
 from rag.allowed import Allowed
 from rag.errors import DimensionMismatch, RagError
 from rag.facts import MalformedMetadata
@@ -126,7 +127,9 @@ def test_a_filter_survives_the_wire(asked: Filter) -> None:
 @given(st.lists(metadata, max_size=30), filters)
 def test_an_index_finds_what_asking_each_passage_finds(passages: list[dict[str, Any]], asked: Filter) -> None:
     index = MetadataIndex(passages)
-    assert list(index.rows(asked)) == [row for row, passage in enumerate(passages) if meets(passage, asked)]
+    expected = [row for row, passage in enumerate(passages) if meets(passage, asked)]
+    assert list(index.rows(asked)) == expected
+    assert [row for row, passage in enumerate(passages) if rag.meeting.meets(passage, asked)] == expected
 
 
 @settings(deadline=None)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from storage.cid import Cid
 from tests.builders import dao, dataset, policy, resigned, sealed_dataset, seeded, wallet
+from vault.codec import encode
 from vault.dataset import DatasetRef, resolved
 from vault.errors import AccessDenied
 from vault.limits import Coverage, Quota, coverage, share_of
@@ -36,6 +37,14 @@ class TestCoverage:
         found = covered()
         assert quotas(found) == {FIRST.cid(): [], SECOND.cid(): []}
         assert found.whole == Quota(frozenset(place.lineage for place in found.places.values()), 1000)
+
+    def test_the_filters_on_datasets_stand_in_the_order_that_is_asked_for(self) -> None:
+        only = encode({"key": "tags", "equals": "open"})
+        datasets = (DatasetRef.pinned(FIRST), replace(DatasetRef.latest(SECOND), only=only))
+        found = coverage(policy(DAO.genesis, datasets=datasets), (FIRST, SECOND))
+        assert found.only_of((SECOND.cid(), FIRST.cid())) == (only, b"")
+        assert found.only_of((FIRST.cid(),)) == ()
+        assert covered().only_of((FIRST.cid(), SECOND.cid())) == ()
 
     def test_shares_are_of_each_dataset_and_of_each_owner(self) -> None:
         assert quotas(covered(corpus_bps=5_000)) == {FIRST.cid(): [2], SECOND.cid(): [1]}

@@ -8,6 +8,7 @@ import pytest
 from storage.cid import RAW, Cid
 from tests.builders import DAY_S, EVERYTHING, NOW, dao, dataset, license, policy, wallet
 from tests.machines import accepted_tee
+from vault.codec import encode
 from vault.dataset import DatasetRef
 from vault.errors import AccessDenied, MalformedObject
 from vault.licensees import SHARED_BUDGET, Admits, Licensees
@@ -184,6 +185,22 @@ def test_output_rules_that_make_no_sense_are_refused(fields: dict[str, Any]) -> 
 def test_a_dataset_is_pinned_by_one_name_of_its_manifest() -> None:
     with pytest.raises(MalformedObject, match="DAG-CBOR"):
         DatasetRef(owner=bytes(20), dataset=bytes(32), manifest=Cid.of(RAW, b"manifest"))
+
+
+@pytest.mark.parametrize(
+    "only",
+    [
+        b"no filter",
+        encode({"key": "tags"}),
+        encode({"must": []}),
+        encode({"key": "tags", "in": [f"{number:0>64}" for number in range(40)]}),
+    ],
+)
+def test_what_limits_a_dataset_is_a_filter_of_bounded_size(only: bytes) -> None:
+    whole = dataset()
+    assert replace(whole, only=encode({"key": "tags", "equals": "open"})).only
+    with pytest.raises(MalformedObject):
+        replace(whole, only=only)
 
 
 def test_the_price_is_per_query_and_per_passage() -> None:

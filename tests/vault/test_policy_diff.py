@@ -13,6 +13,7 @@ from storage.cid import DAG_CBOR, Cid
 from tests.builders import dao, dataset, policy, wallet
 from tests.machines import accepted_tee
 from vault.attribution import Attribution
+from vault.codec import encode
 from vault.disclosure import worst_case
 from vault.licensees import Licensees
 from vault.output_rules import OutputRules, Redaction
@@ -23,6 +24,7 @@ from vault.signing import address_text
 from vault.voucher_rules import SETTLEMENT_CONTRACT, VoucherRules
 
 DAO = dao()
+ONLY = encode({"key": "tags", "equals": "open"})
 LISTED = tuple(wallet(name).address for name in ("a", "b", "c"))
 POLICY = policy(DAO.genesis, licensees=Licensees.listed(LISTED))
 TIER = Tier(after=10, price_per_query=50, price_per_passage=3)
@@ -100,6 +102,11 @@ def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
         ({"licensees": Licensees.credential(bytes(20))}, "whoever 0x0000000000000000000000000000000000000000 licenses"),
         ({"datasets": (dataset("other"),)}, "may be asked now"),
         ({"datasets": (dataset(manifest=None),)}, "to the latest version its owner signed"),
+        (
+            {"datasets": (replace(POLICY.datasets[0], only=ONLY),)},
+            'only passages that meet {"key": "tags", "equals": "open"} may be found; before: all passages',
+        ),
+        ({"datasets": (replace(dataset("other"), only=ONLY),)}, "of which only passages that meet"),
         ({"tees": (accepted_tee("nitro"),)}, "not accepted any more: SIMULATED TEE"),
         ({"configurations": (Cid.of(DAG_CBOR, b"other"),)}, "accepted configuration now"),
         (
@@ -119,6 +126,12 @@ def test_nothing_changed_is_said_but_for_the_worst_case() -> None:
 )
 def test_each_change_has_its_sentence(changed: dict[str, Any], words: str) -> None:
     assert words in said(replace(POLICY, **changed))
+
+
+def test_a_filter_that_falls_is_said() -> None:
+    limited = replace(POLICY, datasets=(replace(POLICY.datasets[0], only=ONLY),))
+    assert "all passages may be found; before: only passages that meet" in said(POLICY, limited)
+    assert "may be found" not in said(limited, limited)
 
 
 def test_what_is_blacked_out_no_more_is_said() -> None:

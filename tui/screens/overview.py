@@ -16,7 +16,7 @@ from tui.page import Page
 from tui.pulse import Pulse
 from tui.widgets.bars import tee_badge
 from tui.widgets.table import Table
-from tui.words import CROSS, OPEN, TICK, amount, counted, plain, short, size, time_left_text
+from tui.words import CROSS, OPEN, TICK, amount, counted, opened_words, plain, short, size, time_left_text
 
 if TYPE_CHECKING:
     from enclave.inspection import Inspection
@@ -165,7 +165,7 @@ def _enclave_text(pulse: Pulse) -> str:
 def _opened(look: Inspection) -> str:
     status = look.status
     if status.passages_total and status.passages_done < status.passages_total:
-        return f"opening: {status.passages_done:,} of {status.passages_total:,} passages"
+        return f"opening: {opened_words(status)}"
     return counted(status.passages_total, "passage")
 
 

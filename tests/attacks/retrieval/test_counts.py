@@ -18,7 +18,7 @@ from vault.codec import encode
 from vault.envelope import Passage
 from vault.errors import AccessDenied, BudgetExhausted, InvalidReceipt, MalformedObject, VaultError
 from vault.output_rules import COUNTS_LEAST, EVERYTHING, OutputRules
-from vault.question import PLAIN, Query, count_bytes
+from vault.question import PLAIN, Mode, Query, count_bytes
 from vault.receipt_check import verify_answer, verify_receipt_file
 
 COUNTING = replace(EVERYTHING, counts_from=5)
@@ -58,6 +58,20 @@ def test_where_the_policy_does_not_tell_counts_every_filter_is_refused_alike_and
         assert len(refusals) == 1
         assert (entries(deployment), deployment.enclave.engine.searches) == (before, searches)
         assert deployment.licensee_credit(wallet("licensee")) == 10_000
+
+
+def test_nor_does_the_score_of_a_known_passage_count_what_meets_a_filter(tmp_path: Path) -> None:
+    """BM25 weighs a word by how many passages hold it: were those counted that a filter leaves, any filter would."""
+    with deployed(tmp_path, world(texts=PEOPLE)) as deployment:
+        deployment.add_credit(10_000)
+        known = {"key": "document", "equals": "0.txt"}
+        told = set()
+        with deployment.client() as client:
+            for most in (1, 1_000, 7_000, 23_000):
+                where = encode({"should": [known, {"key": "salary", "range": {"lt": most}}]})
+                answer = client.search("0 record", k=1, options=replace(PLAIN, mode=Mode.KEYWORD, where=where))
+                told |= {(result.document, result.score) for result in answer.results}
+        assert len(told) == 1
 
 
 def test_counts_are_rounded_down_so_that_no_single_passage_shows(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ def part_of(visible: list[str], hidden: list[str]) -> Part:
 
 def found(part: Part, permitted: Allowed | None, **asked: object) -> list[tuple[int, float]]:
     question = str(asked["text"])
-    request = Request(k=5, vector=vectors_of([question])[0], **asked)  # type: ignore[arg-type]
+    request = Request(**{"k": 5, "vector": vectors_of([question])[0], **asked})  # type: ignore[arg-type]
     (answer,) = retrieve([Ask(request=request, sources=(Source(part=part, permitted=permitted),))])
     assert not isinstance(answer, RagError)
     return [(one.row, one.score) for one in answer.found]
@@ -78,8 +78,20 @@ def test_forbidden_passages_move_no_hit_and_no_score_in_any_mode(
         for options in ({}, {"dedupe": True}, {"diversity": 500}, {"dedupe": True, "diversity": 300}):
             asked = {"text": question, "mode": mode, **options}
             assert found(beside, permitted, **asked) == found(alone, None, **asked)
-            by_filter = found(beside, None, filter=Equals(key="owner", value="a"), **asked)
+            by_filter = found(beside, permitted, filter=Equals(key="owner", value="a"), **asked)
             assert by_filter == found(alone, None, **asked)
+
+
+@settings(deadline=None)
+@given(texts, st.lists(st.lists(st.sampled_from(WORDS), max_size=10).map(" ".join), max_size=15), questions)
+def test_what_a_filter_leaves_out_moves_no_score_of_what_it_leaves(
+    kept: list[str], left_out: list[str], question: str
+) -> None:
+    """Otherwise the score of a known passage would say how many others meet a filter, where nobody may count."""
+    part = part_of(kept, left_out)
+    whole = dict(found(part, None, text=question, mode=Mode.KEYWORD, k=100))
+    filtered = dict(found(part, None, text=question, mode=Mode.KEYWORD, k=100, filter=Equals(key="owner", value="a")))
+    assert filtered == {row: score for row, score in whole.items() if row < len(kept)}
 
 
 def test_a_question_for_a_forbidden_word_finds_nothing_and_learns_nothing() -> None:
