@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from typing import Any
 
 from enclave.admission import Session
 from enclave.answer_wire import answer_outcome, refusal_outcome, stream_response
@@ -62,7 +63,7 @@ async def answer_stream(service: EnclaveService, requests: AsyncIterator[pb.Sear
         try:
             outcome = await outcome_of(service, session, query, last_receipt)
             async with turn:
-                await _written(write, stream_response(query.request, outcome))
+                await _finished(_written(write, stream_response(query.request, outcome)))
         finally:
             room.release()
 
@@ -96,6 +97,15 @@ async def _in_time(requests: AsyncIterator[pb.SearchRequest]) -> AsyncIterator[p
             raise ServiceUnavailable(f"nothing came on this stream for {most_s:g} s; open another one") from error
         yield request
         most_s = IDLE_S_MAX
+
+
+async def _finished(writing: Coroutine[Any, Any, None]) -> None:
+    """Write to the end though canceled meanwhile: gRPC takes no status for a call while it takes a message of it."""
+    task = asyncio.ensure_future(writing)
+    try:
+        await asyncio.shield(task)
+    finally:
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _written(write: Write, response: bytes) -> None:
