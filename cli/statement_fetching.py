@@ -20,7 +20,8 @@ def fetched(
     Args:
         epoch: its number; 0 for the last one that closed.
         server_nonce: a fresh one, for every call after the first.
-    Raises: `NotYet` where the epoch has not closed, `AccessDenied` where the wallet has no account in it.
+    Raises: `NotYet` where the epoch has not closed, `AccessDenied` where the wallet has no account in it;
+        `ForkedHistory` where a statement contradicts one that was kept before.
     """
     grounds, channel = found.grounds, found.channel
     inquiry = found.inquiry(grounds.terms.genesis, key, server_nonce=server_nonce)

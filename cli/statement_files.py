@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from cli.sealed_files import read_bounded, write_private
 from storage.cid import Cid
 from storage.errors import InvalidCid
-from vault.errors import InvalidReceipt, MalformedObject, VaultError
+from vault.errors import ForkedHistory, InvalidReceipt, MalformedObject, VaultError
 from vault.manifest import Manifest
 from vault.statement import THE_REST, Settlement, Statement, blinded
 from vault.statement_file import FILE_BYTES_MAX, StatementFile, verify_chain
@@ -36,12 +37,39 @@ Names = dict[str, tuple[str, int]]  # a passage's blinded name → its manifest 
 
 
 def kept_statement(folder: Path, file: StatementFile, names: Names) -> tuple[Path, StatementFile, Names]:
-    """Keep a statement in a folder, and beside it what its passages are; return where, with both."""
-    statement = file.statement
-    path = folder / f"{statement.epoch}-{_suffix(file)}"
+    """Keep a statement in a folder, and beside it what its passages are; return where, with both.
+
+    Raises: `ForkedHistory` where the one kept of this epoch, or of the one before or after, says something else. Then
+        both are kept: together they prove it.
+    """
+    epoch = file.statement.epoch
+    path = _path(folder, file, f"{epoch}")
+    others = [(near, _told_before(_path(folder, file, f"{near}"), file)) for near in (epoch - 1, epoch, epoch + 1)]
+    wrong = {near: why for near, other in others if other is not None and (why := unchained([other, file]))}
+    if epoch in wrong:
+        path = _path(folder, file, f"{epoch}-otherwise")
     write_private(path, file.encoded())
     write_private(_names_path(path), json.dumps(names, sort_keys=True).encode())
+    for near, why in wrong.items():
+        raise ForkedHistory(
+            f"{why}. The enclave told it otherwise before: {_path(folder, file, f'{near}')} and {path} prove it; show "
+            "both to the DAO"
+        )
     return path, file, names
+
+
+def _path(folder: Path, file: StatementFile, number: str) -> Path:
+    return folder / f"{number}-{_suffix(file)}"
+
+
+def _told_before(path: Path, file: StatementFile) -> StatementFile | None:
+    """Return the statement of the same account that was kept there, if its signature holds."""
+    with suppress(FileNotFoundError, VaultError):
+        known = read_statement(path)
+        if (known.statement.genesis, known.statement.account) == (file.statement.genesis, file.statement.account):
+            known.vouched()
+            return known
+    return None
 
 
 def _names_path(path: Path) -> Path:

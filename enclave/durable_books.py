@@ -241,7 +241,7 @@ class DurableBooks:
         self._is_closing.set()
         await self._commit.close()
         if self._checking is not None:
-            await asyncio.wait({self._checking})
+            await asyncio.wait({self._checking}, timeout=READING_WAIT_S)  # a database may be away for longer
 
     async def _read_again(self, *, at_most_s: float | None = None) -> None:
         reading = self._begin_reading()
