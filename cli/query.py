@@ -136,8 +136,8 @@ def _question(text: str) -> str:
             text = sys.stdin.buffer.read(4 * TEXT_CHARS_MAX + 4).decode().strip()
         except UnicodeDecodeError as error:
             raise MalformedObject("the question on stdin is not UTF-8; write it as UTF-8 text") from error
-    if not 1 <= len(text) <= TEXT_CHARS_MAX:
-        raise MalformedObject(f"a question has 1 … {TEXT_CHARS_MAX} characters")
+    if not text.strip() or len(text) > TEXT_CHARS_MAX:
+        raise MalformedObject(f"a question has 1 … {TEXT_CHARS_MAX} characters, and not blanks alone")
     return text
 
 

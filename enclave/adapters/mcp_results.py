@@ -64,6 +64,7 @@ class DatasetFacts(BaseModel):
     title: str
     passages: int
     owner: str
+    only: str | None  # a filter in JSON that its passages have to meet to be found; null where all may be
 
 
 class Datasets(BaseModel):

@@ -30,6 +30,7 @@ from enclave.receipt_folder import ReceiptFolder
 from storage.cid import Cid
 from storage.errors import InvalidCid
 from vault.errors import VaultError
+from vault.permitted import only_text
 from vault.question import PLAIN, TEXT_CHARS_MAX, Mode
 from vault.receipt import Receipt, ReceiptFile
 
@@ -113,7 +114,11 @@ class Tools:
         said = await told(self._client.describe())
         listed = [
             DatasetFacts(
-                dataset=str(one.manifest), title=one.title, passages=one.passages, owner=f"0x{one.owner.hex()}"
+                dataset=str(one.manifest),
+                title=one.title,
+                passages=one.passages,
+                owner=f"0x{one.owner.hex()}",
+                only=only_text(one.only) if one.only else None,
             )
             for one in said.datasets
         ]
@@ -125,7 +130,11 @@ class Tools:
             currency=said.currency,
             tee=self._client.appraisal.kind,
         )
-        lines = [f"{one.title or 'untitled'}: {one.passages} passages ({one.dataset})" for one in listed]
+        lines = [
+            f"{one.title or 'untitled'}: {one.passages} passages ({one.dataset})"
+            + (f", of which only those that meet {one.only} may be found" if one.only else "")
+            for one in listed
+        ]
         price = f"{said.price_per_query} micro-{said.currency} a search, {said.price_per_passage} a passage"
         return shown("\n".join([*lines, price]), datasets)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,12 @@ from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from enclave.adapters.mcp_server import KeptReceipts, http_app, mcp_server
+from tests.attacks.retrieval.test_permitted_passages import setting as limited_world
 from tests.clients import connected_async
-from tests.deployment import Deployment
+from tests.deployment import Deployment, deployed
 from tests.enclaves import APPRAISER, PRICE
+from vault.codec import encode
+from vault.envelope import Passage
 from vault.receipt import ReceiptFile
 from vault.receipt_check import verify_receipt_file
 
@@ -55,6 +59,17 @@ def text_of(result: Any) -> str:
     return str(content.text)
 
 
+async def test_an_assistant_is_told_which_part_of_a_dataset_may_be_found(tmp_path: Path) -> None:
+    texts = tuple(Passage(f"{n}.txt", 0, 9, f"log {n}", {"tags": ["open", "shut"][n % 2 :][:1]}) for n in range(4))
+    only = '{"key": "tags", "equals": "open"}'
+    with deployed(tmp_path, limited_world(texts, encode(json.loads(only)))) as deployment:
+        deployment.add_credit(1_000)
+        async with served(deployment, tmp_path) as server, Client(server, mode="auto") as assistant:
+            listed = await assistant.call_tool("datasets", {})
+            assert [one["only"] for one in listed.structured_content["datasets"]] == [only]
+            assert f"only those that meet {only} may be found" in text_of(listed)
+
+
 @pytest.mark.parametrize("era", ERAS)
 async def test_an_assistant_looks_asks_and_accounts_for_it(deployment: Deployment, tmp_path: Path, era: str) -> None:
     async with served(deployment, tmp_path) as server, Client(server, mode=era) as assistant:
@@ -66,7 +81,7 @@ async def test_an_assistant_looks_asks_and_accounts_for_it(deployment: Deploymen
         }
         listed = (await assistant.call_tool("datasets", {})).structured_content
         manifest = deployment.world.dataset.manifest
-        assert [one["dataset"] for one in listed["datasets"]] == [str(manifest.cid())]
+        assert [(one["dataset"], one["only"]) for one in listed["datasets"]] == [(str(manifest.cid()), None)]
         quoted = (await assistant.call_tool("quote", {"k": 2})).structured_content
         assert (quoted["price_max"], quoted["spend_left"]) == (PRICE, MAX_SPEND)
         found = await assistant.call_tool(

@@ -100,6 +100,11 @@ def test_a_deposit_that_is_refused_is_forgotten(party: Party) -> None:
     assert list((party.home / "deposits").iterdir()) == []
 
 
+def test_a_question_of_blanks_is_refused_before_it_costs_anything(party: Party) -> None:
+    for blank in ("", "   ", "\t"):
+        assert "not blanks alone" in party.refused("query", blank, "--allow-simulated")
+
+
 def test_a_vector_asks_as_the_text_that_it_is_of_does(party: Party, tmp_path: Path) -> None:
     pay_in(party, 20_000)
     file, at = tmp_path / "vector.json", ("--allow-simulated", "--k", "2")
