@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 from enclave.admission import Session
 from enclave.answer_wire import answer_outcome, refusal_outcome, stream_response
@@ -63,7 +62,7 @@ async def answer_stream(service: EnclaveService, requests: AsyncIterator[pb.Sear
         try:
             outcome = await outcome_of(service, session, query, last_receipt)
             async with turn:
-                await _finished(_written(write, stream_response(query.request, outcome)))
+                await written(write, stream_response(query.request, outcome))
         finally:
             room.release()
 
@@ -99,18 +98,16 @@ async def _in_time(requests: AsyncIterator[pb.SearchRequest]) -> AsyncIterator[p
         most_s = IDLE_S_MAX
 
 
-async def _finished(writing: Coroutine[Any, Any, None]) -> None:
-    """Write to the end though canceled meanwhile: gRPC takes no status for a call while it takes a message of it."""
-    task = asyncio.ensure_future(writing)
-    try:
-        await asyncio.shield(task)
-    finally:
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def _written(write: Write, response: bytes) -> None:
+async def written(write: Write, response: bytes) -> None:
+    """Write an answer, whole even where the stream ends meanwhile: gRPC takes no status while one is on its way."""
+    writing = asyncio.ensure_future(write(response))
+    writing.add_done_callback(lambda task: task.cancelled() or task.exception())  # seen, if by nobody
     try:
         async with asyncio.timeout(WRITE_S_MAX):
-            await write(response)
+            await asyncio.shield(writing)
     except TimeoutError as error:
+        writing.cancel()
         raise ServiceUnavailable("the client does not take its answers; ask again by their request ids") from error
+    except asyncio.CancelledError:
+        await asyncio.wait([writing], timeout=WRITE_S_MAX)
+        raise

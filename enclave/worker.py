@@ -18,6 +18,7 @@ from typing import Any
 
 from enclave.crossing import crossed, crossing_asks
 from enclave.found import Answer, Ask, Dataset, IndexFacts, Recall
+from enclave.messages import Messages
 from enclave.worker_process import EngineFactory, plain, serve
 from storage.cid import Cid
 from vault.errors import ServiceUnavailable, VaultError
@@ -31,7 +32,7 @@ class WorkerEngine:
     def __init__(self, factory: EngineFactory) -> None:
         """Start the child; `factory` must be importable by name, or a partial of such."""
         context = multiprocessing.get_context("spawn")
-        self._link, far = context.Pipe()
+        self._link, far = Messages.pair()
         self._process = context.Process(target=serve, args=(far, factory), name="coffer-engine", daemon=True)
         self._process.start()
         far.close()
@@ -126,7 +127,7 @@ class WorkerEngine:
                     send_handle(self._link, handing.fileno(), None)
                 while True:
                     await self._readable()
-                    number, kind, value = self._link.recv()
+                    number, kind, value = self._link.receive()
                     if number == self._number and kind == "progress":
                         if progress is not None:
                             progress(*value)

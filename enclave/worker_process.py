@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from enclave.crossing import crossed_asks, crossing
 from enclave.found import Dataset, Engine
 from enclave.hardening import die_with_parent, harden
+from enclave.messages import Messages
 from storage.cid import Cid
 from storage.errors import StorageError
 from vault.errors import ServiceUnavailable, VaultError
@@ -34,7 +35,7 @@ LENDING_S_MAX = 2  # for a borrower to ask, and to take what it asked for
 Plain = tuple[bytes, bytes, bytes | None, Cid | None]
 
 
-def serve(link: Connection, factory: EngineFactory) -> None:
+def serve(link: Messages, factory: EngineFactory) -> None:
     """Answer the far end of `link` with the engine that `factory` makes, until it is closed."""
     harden()
     die_with_parent()
@@ -58,7 +59,7 @@ def have_threads_sleep() -> None:
 class _Child:
     """What runs in the child: the parent's calls, and between them the lending to an engine that opens beside it."""
 
-    def __init__(self, engine: Engine, link: Connection) -> None:
+    def __init__(self, engine: Engine, link: Messages) -> None:
         self._engine = engine
         self._link = link
         self._lending: tuple[Connection, Lender] | None = None
@@ -67,7 +68,7 @@ class _Child:
         """Answer until the parent goes."""
         while True:
             self._lend_meanwhile()
-            number, method, arguments, is_handed = self._link.recv()
+            number, method, arguments, is_handed = self._link.receive()
             handed = Connection(recv_handle(self._link)) if is_handed else None
             try:
                 self._link.send((number, "done", self._do(number, method, arguments, handed)))
@@ -107,7 +108,7 @@ class _Child:
         """Lend, as long as there is somebody to lend to and the parent asks for nothing."""
         while self._lending is not None:
             borrower, lender = self._lending
-            if self._link in wait([self._link, borrower]):
+            if self._link.fileno() in wait([self._link.fileno(), borrower]):
                 return
             try:
                 borrower.send(lender.lent(borrower.recv()))
