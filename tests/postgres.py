@@ -36,11 +36,18 @@ class Cluster:
         """Return the URL of a database of its own: empty, or a copy of one whose URL is given and nobody uses."""
         template = make_url(like).database if like else "template1"
         name = f"test_{secrets.token_hex(8)}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return self.url(name)
+
+    def drop_database(self, url: str) -> None:
+        """Give back the room of a database, whoever is still connected to it."""
+        self._run(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def _run(self, statement: str) -> None:
         with psycopg.connect(
             host=str(self.folder), user="coffer", password=self.password, dbname="postgres", autocommit=True
         ) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
-        return self.url(name)
+            connection.execute(statement.encode())
 
 
 @contextmanager
@@ -71,7 +78,9 @@ def private_cluster() -> Iterator[Cluster]:
             "initdb", "--no-sync", "--username=coffer", f"--pwfile={password}", "--auth=scram-sha-256",
             "--encoding=UTF8", "--no-locale", f"--pgdata={data}",
         )  # fmt: skip
-        settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c shared_buffers=16MB"
+        settings = (
+            f"-c listen_addresses='' -c unix_socket_directories={folder} -c shared_buffers=16MB -c max_wal_size=128MB"
+        )
         try:
             run("pg_ctl", "start", "--wait", f"--pgdata={data}", f"--log={folder}/log", f"--options={settings}")
             yield Cluster(folder, password.read_text())

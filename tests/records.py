@@ -31,15 +31,18 @@ def postgres_template(postgres_cluster: Cluster) -> str:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+def records_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """The URL of a database of either kind: an empty one, or of empty records where a test asks for `records` too."""
     is_migrated = "records" in request.fixturenames
     if request.param == "sqlite":
         if is_migrated:
             copy_empty_records(tmp_path / "records.db")
-        return f"sqlite:///{tmp_path}/records.db"
+        yield f"sqlite:///{tmp_path}/records.db"
+        return
     cluster: Cluster = request.getfixturevalue("postgres_cluster")
-    return cluster.create_database(request.getfixturevalue("postgres_template") if is_migrated else None)
+    url = cluster.create_database(request.getfixturevalue("postgres_template") if is_migrated else None)
+    yield url
+    cluster.drop_database(url)
 
 
 @pytest.fixture
