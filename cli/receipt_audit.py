@@ -24,6 +24,7 @@ from vault.errors import InvalidReceipt, MalformedObject, VaultError
 from vault.evidence import Appraiser
 from vault.finding import Audited, held_receipt
 from vault.log_file import LogFile, verify_log_file
+from vault.plain_text import counted
 from vault.receipt import ReceiptFile
 from vault.receipt_check import ReceiptCheck
 from vault.receipt_reading import ReceiptReader
@@ -99,7 +100,8 @@ def log(
         say(f"log of {head.size} entries, root {head.root.hex()}")
         custodians = len(vouching.charter.custodians)
         say(f"  the first {client.witnessed} signed by {made.witnesses()} of {custodians} custodians")
-        say(f"  {len(leaves)} receipts, {len(refunds)} refunds and {len(earlier)} settlements proven")
+        proven = (counted(len(leaves), "receipt"), counted(len(refunds), "refund"), counted(len(earlier), "settlement"))
+        say(f"  {', '.join(proven)} proven")
         say(f"  kept in {foreign(str(out_file))}")
 
 

@@ -24,6 +24,7 @@ from vault.acts import open_channel
 from vault.channel import Channel, ChannelConfig, Redeemable
 from vault.errors import AccessDenied
 from vault.license import AMOUNT_MAX
+from vault.plain_text import counted
 from vault.signing import SigningKey, address_text
 from vault.voucher_rules import VoucherRules, rules_of
 
@@ -168,7 +169,7 @@ def vouchers(
         columns = ("channel", "licensee", "promised", "to claim", "ends")
         show_table(columns, [_row(one) for one in listed])
         if out is not None:
-            say(f"{len(claims)} claims in {foreign(str(out))}")
+            say(f"{counted(len(claims), 'claim')} in {foreign(str(out))}")
 
 
 def listed_vouchers(found: Attested, genesis: Cid, key: SigningKey) -> list[Redeemable]:
