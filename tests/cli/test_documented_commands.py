@@ -20,7 +20,7 @@ from tests.cli.conftest import Clock, Founded, LocalCustodian, Party, described,
 from tests.cli.documented import COMMANDS, DOCUMENTS, OTHERS, Block, Reader, command_blocks, fenced
 from tests.cli.party import command_of
 from tests.cli.policies import policy_file
-from tests.cli.services import EPOCH_S, QUESTION, pay_in
+from tests.cli.services import EPOCH_S, QUESTION, one_party, pay_in
 from tests.cli.settled import settled as settled
 from tests.cli.settled import settled_home as settled_home
 from tests.people import DAY_S
@@ -194,8 +194,13 @@ def test_an_owner_keeps_carries_away_and_deletes_a_dataset(
 
 
 @pytest.fixture
-def earning(served: Party, place: Path) -> Reader:
-    """One who plays app, owner and auditor on services of one's own, after an epoch in which something was asked."""
+def earning(place: Path, first_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
+    """One who plays app, owner and auditor, after an epoch in which something was asked, by nobody else."""
+    with one_party(tmp_path_factory.mktemp("services"), first_home) as served:
+        yield _earner(served, place)
+
+
+def _earner(served: Party, place: Path) -> Reader:
     pay_in(served, 50_000)
     asked = served.json("query", QUESTION, "--allow-simulated", "--k", "1")["receipt"]
     time.sleep(EPOCH_S)

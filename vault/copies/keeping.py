@@ -76,7 +76,7 @@ class Keeper:
         manifest_of: returns a dataset's manifest from wherever it is.
         clock: UTC seconds.
         random: draws what is read and when.
-        published: told when a dataset has as many verified copies as are wanted.
+        published: told, once or more often, that a dataset has as many verified copies as are wanted.
     """
 
     def __init__(
