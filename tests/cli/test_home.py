@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,8 @@ from tests.cli.conftest import LIGHT, PASSWORD, Party
 def test_init_makes_a_home_for_us_alone_and_is_idempotent(party: Party) -> None:
     assert party.home.stat().st_mode & 0o777 == 0o700
     key, config = (party.home / "simulator.key").read_bytes(), (party.home / "coffer.toml").read_bytes()
-    assert sqlite3.connect(party.home / "records.db").execute("select * from coffer_schema").fetchone()
+    with closing(sqlite3.connect(party.home / "records.db")) as database:
+        assert database.execute("select * from coffer_schema").fetchone()
     assert "there already" in party.run("init").stdout
     assert ((party.home / "simulator.key").read_bytes(), (party.home / "coffer.toml").read_bytes()) == (key, config)
 
