@@ -50,7 +50,7 @@ def wallet_secret(path: Path, password: str) -> bytes:
         secret = bytes(eth_account.Account.decrypt(keystore, password))
     except ValueError as error:
         raise WrongKey(f"the password does not open the wallet {path}") from error
-    except (KeyError, AttributeError, TypeError, NotImplementedError) as error:
+    except (KeyError, AttributeError, TypeError, NotImplementedError) as error:  # as eth-account tells other files
         raise MalformedObject(f"{path} is not an Ethereum keystore file (version 3)") from error
     return secret
 
