@@ -99,6 +99,11 @@ def one_party(root: Path, first_home: Path, *, policy_too: str = "") -> Iterator
         yield party
 
 
+def receipts(party: Party) -> list[Path]:
+    """Return the files of the receipts that a party has."""
+    return sorted((party.home / "receipts").glob("*.receipt"))
+
+
 def _adopted(party: Party, root: Path, custodian: str, policy: str) -> dict[str, str]:
     member = party.wallet("member")
     waits = ("--voting-delay", "0", "--voting-period", "3s", "--extension", "0", "--round", "1s", "--timelock", "0")

@@ -59,6 +59,19 @@ def rerooted(roots: list[Cid], blocks: Blocks, **fields: Any) -> tuple[list[Cid]
     return [root.cid()], [(root.cid(), root.encoded()), *blocks[1:]]
 
 
+def with_forged_manifest(archive: Path) -> tuple[list[Cid], Blocks]:
+    """Return an archive's parts with a manifest that its owner did not sign, named by the root."""
+    from vault.manifest import Manifest
+
+    roots, blocks = parts(archive)
+    carried = Carried.from_bytes(blocks[0][1])
+    forged = replace(Manifest.from_bytes(dict(blocks)[carried.manifest]), title="Forged")
+    roots, blocks = rerooted(roots, blocks, manifest=forged.cid())
+    return roots, [
+        (forged.cid(), forged.encoded()) if cid == carried.manifest else (cid, block) for cid, block in blocks
+    ]
+
+
 STRANGER = (Cid.of(RAW, b"stranger"), b"stranger")
 
 
@@ -95,16 +108,7 @@ class TestVerifiedByItself:
             new.run("dao", "verify", written(tmp_path / "hole.car", roots, left), code=1)
 
     def test_a_manifest_that_its_owner_did_not_sign_is_found(self, new: Party, archive: Path, tmp_path: Path) -> None:
-        from vault.manifest import Manifest
-
-        roots, blocks = parts(archive)
-        carried = Carried.from_bytes(blocks[0][1])
-        forged = replace(Manifest.from_bytes(dict(blocks)[carried.manifest]), title="Forged")
-        roots, blocks = rerooted(roots, blocks, manifest=forged.cid())
-        blocks = [
-            (forged.cid(), forged.encoded()) if cid == carried.manifest else (cid, block) for cid, block in blocks
-        ]
-        said = new.run("dao", "verify", written(tmp_path / "hostile.car", roots, blocks), code=1)
+        said = new.run("dao", "verify", written(tmp_path / "hostile.car", *with_forged_manifest(archive)), code=1)
         assert "not as its owner signed it" in " ".join(said.stderr.split())
 
 
@@ -154,16 +158,7 @@ class TestHostile:
         assert state(new) == NOTHING
 
     def test_a_manifest_that_its_owner_did_not_sign_is_refused(self, new: Party, archive: Path, tmp_path: Path) -> None:
-        from vault.manifest import Manifest
-
-        roots, blocks = parts(archive)
-        carried = Carried.from_bytes(blocks[0][1])
-        forged = replace(Manifest.from_bytes(dict(blocks)[carried.manifest]), title="Forged")
-        roots, blocks = rerooted(roots, blocks, manifest=forged.cid())
-        blocks = [
-            (forged.cid(), forged.encoded()) if cid == carried.manifest else (cid, block) for cid, block in blocks
-        ]
-        said = new.refused("dataset", "import", written(tmp_path / "hostile.car", roots, blocks))
+        said = new.refused("dataset", "import", written(tmp_path / "hostile.car", *with_forged_manifest(archive)))
         assert "not as its owner signed it" in said
         assert state(new) == NOTHING
 

@@ -5,30 +5,22 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from threading import Event, local
 from typing import Any
 
 import pytest
 
 from enclave.keys import InstanceKeys
-from enclave.parallel import Round
 from enclave.status import State
 from tests import builders
-from tests.attacks.release.asking import Asking
 from tests.attacks.release.runs import Host, played
-from tests.builders import wallet
 from tests.deployment import Deployment, RunningEnclave, deployed
 from tests.enclaves import Clock, Custodians, LocalCustodian, World, opening, world
-from vault.errors import InvalidSignature, ServiceUnavailable, StaleState, VaultError, WrongKey
-from vault.hpke import CLASSIC, HYBRID, seal
-from vault.lease import CLOCK_SKEW_S, EMPTY_ANCHOR, Lease
-from vault.machine import BLANK
+from vault.errors import InvalidSignature, ServiceUnavailable, StaleState
+from vault.lease import EMPTY_ANCHOR, Lease
 from vault.merkle import EMPTY_ROOT
-from vault.release import HandBack, StateDeposit, release_context
 
 LEASE_S = 600
 HOUR_S = 3_600
@@ -77,64 +69,6 @@ class TestDeadCustodians:
                 assert deployment.enclave.step() is State.SERVING
                 assert evidence_of(deployment.enclave) != before
                 assert time.monotonic() - began < 10
-
-
-class _Lingering:
-    """What keeps the thread that holds it from ending: threads end some time after their last word."""
-
-    def __init__(self, until: Event) -> None:
-        self._until = until
-
-    def __del__(self) -> None:
-        self._until.wait(10)
-
-
-class TestRound:
-    def test_whoever_has_answered_is_asked_again_at_once(self) -> None:
-        answers, until, held = Round(), Event(), local()
-
-        def answer() -> int:
-            held.lingering = _Lingering(until)
-            return 7
-
-        for _ in range(2):
-            assert answers.ask({1: answer}, is_enough=lambda _: False).answers == {1: 7}
-        until.set()
-
-    def test_it_ends_a_grace_after_enough_and_does_not_ask_again_who_still_owes(self) -> None:
-        answers, let_go, asked = Round(), Event(), []
-
-        def hang() -> int:
-            asked.append(1)
-            let_go.wait(10)
-            return 3
-
-        def enough(known: Any) -> bool:
-            return len(known) >= 1
-
-        for _ in range(2):
-            came = answers.ask({1: lambda: 7, 2: hang}, is_enough=enough, grace_s=0.05)
-            assert came.answers == {1: 7}
-            assert isinstance(came.failures[2], ServiceUnavailable)
-        assert asked == [1]
-        let_go.set()
-
-    def test_what_nobody_foresaw_is_one_custodians_failure_and_logged_without_its_message(
-        self, caplog: pytest.LogCaptureFixture
-    ) -> None:
-        def buggy() -> int:
-            raise KeyError("a secret")
-
-        came = Round().ask({1: buggy, 2: lambda: 7}, is_enough=lambda _: False)
-        assert came.answers == {2: 7}
-        assert isinstance(came.failures[1], ServiceUnavailable)
-        assert "KeyError" in caplog.text and "secret" not in caplog.text + str(came.failures[1])
-
-    def test_without_enough_it_ends_with_its_patience(self) -> None:
-        let_go = Event()
-        came = Round().ask({1: lambda: let_go.wait(10)}, is_enough=lambda _: False, patience_s=0.05)
-        assert list(came.failures) == [1]
-        let_go.set()
 
 
 class TestClocks:
@@ -265,140 +199,3 @@ class TestRetries:
             deployment.custodies.submit(moved)
             assert deployment.enclave.step() is State.SERVING
             assert deployment.enclave.instance.last_grounds().terms.epoch == 2
-
-
-class TestHandBack:
-    def test_a_renewal_under_way_does_not_lease_again(self, tmp_path: Path) -> None:
-        asked, let_go = Event(), Event()
-
-        class Slow(LocalCustodian):
-            is_slow = False
-
-            def challenge(self, instance: bytes, keys: bytes) -> bytes:
-                if self.is_slow:
-                    asked.set()
-                    assert let_go.wait(10)
-                return super().challenge(instance, keys)
-
-        with Custodians(setting(), tmp_path) as custodians, ThreadPoolExecutor(2) as pool:
-            slow, keys = Slow(custodians.all[0]), InstanceKeys.fresh()
-            enclave = opening(custodians.world, [slow], keys=keys)
-            grounds, _ = enclave.open(EMPTY_ANCHOR)
-            slow.is_slow = True
-            renewing = pool.submit(enclave.renew, EMPTY_ANCHOR, EMPTY_ROOT, grounds.history)
-            assert asked.wait(10)
-            back = HandBack(
-                genesis=grounds.terms.genesis,
-                ledger=grounds.terms.ledger,
-                instance=keys.instance,
-                anchor=EMPTY_ANCHOR,
-                signature=BLANK,
-            ).signed_by(keys.receipt)
-            closing_down = pool.submit(enclave.close, back)
-            while not enclave._gathering._is_closed:
-                time.sleep(0)
-            let_go.set()
-            with pytest.raises(StaleState, match="handed its leases back"):
-                renewing.result(10)
-            assert closing_down.result(10) == []
-            assert custodians.all[0].station.store.standing(grounds.terms.ledger).instance is None
-
-    def test_what_an_instance_asked_before_it_handed_back_is_not_answered_after(self, tmp_path: Path) -> None:
-        with Custodians(setting(), tmp_path) as custodians:
-            asking = Asking(custodians.world, custodians)
-            asking.release()
-            late = asking.binding()
-            asking.hand_back(EMPTY_ANCHOR)
-            with pytest.raises(VaultError, match="unknown, used or too old"):
-                asking.release(late)
-            Asking(custodians.world, custodians).release()
-
-
-class TestFirstOpening:
-    """An opening that ends between two deposits of the state key locks nothing."""
-
-    @pytest.mark.parametrize("deposited", [0, 1, 2])
-    def test_the_next_one_makes_a_new_state_key(self, tmp_path: Path, deposited: int) -> None:
-        made = setting(custodians=3)
-        with deployed(tmp_path, made, is_started=False) as deployment:
-            left = [deposited]
-
-            class Dying(LocalCustodian):
-                def deposit_state(self, deposit: StateDeposit) -> None:
-                    if not left[0]:
-                        raise ServiceUnavailable("the host pulled the plug")
-                    left[0] -= 1
-                    super().deposit_state(deposit)
-
-            dying = [Dying(custody) for custody in deployment.custodies.all]
-            first = deployment.start_enclave(custodians=dying)
-            assert first.settle() is State.STOPPED
-            first.kill()
-            made.clock.advance(LEASE_S + CLOCK_SKEW_S)
-            deployment.enclave = deployment.start_enclave()
-            assert deployment.enclave.settle() is State.SERVING
-            deployment.add_credit(1_000)
-            deployment.enclave.close()
-            deployment.enclave = deployment.start_enclave()
-            assert deployment.enclave.settle() is State.SERVING
-            assert deployment.licensee_credit(wallet("licensee")) == 1_000
-
-    def test_once_used_no_host_has_it_replaced(self, tmp_path: Path) -> None:
-        """It shows an empty database, and custodians that claim to hold nothing: the others remember."""
-        made = setting(custodians=3)
-        with deployed(tmp_path, made) as deployment:
-            deployment.add_credit(1_000)
-            kept = [
-                custody.station.store.kept(deployment.enclave.instance.ledger, ()).state_share
-                for custody in deployment.custodies.all
-            ]
-            deployment.enclave.kill()
-            made.clock.advance(LEASE_S + CLOCK_SKEW_S)
-
-            class Forgetful(LocalCustodian):
-                def release(self, *asked: Any, **options: Any) -> Any:
-                    lease, blocks, shares, _ = super().release(*asked, **options)
-                    return lease, blocks, shares, None
-
-            class Empty:
-                def append(self, rows: Any) -> None:
-                    raise AssertionError("nothing is written")
-
-                def rows(self, *, after: int = 0) -> Any:
-                    return iter(())
-
-                def last(self) -> None:
-                    return None
-
-            forgetful = [Forgetful(custody) for custody in deployment.custodies.all]
-            robbed = deployment.start_enclave(custodians=forgetful, journal=Empty())
-            assert robbed.failure() is not None
-            for custody, share in zip(deployment.custodies.all, kept, strict=True):
-                assert custody.station.store.kept(robbed.instance.ledger, ()).state_share == share
-
-
-class TestSuites:
-    def test_a_custodian_that_answers_with_a_weaker_suite_than_both_have_is_refused(self, tmp_path: Path) -> None:
-        made = setting(suite_floor=CLASSIC)
-        with Custodians(made, tmp_path) as custodians:
-
-            class Downgrading(LocalCustodian):
-                def release(self, binding: Any, *asked: Any, **options: Any) -> Any:
-                    lease, blocks, (share,), state = super().release(binding, *asked, **options)
-                    assert share.suite == HYBRID
-                    (weak,) = [key for key in binding.hpke if key.suite == CLASSIC]
-                    info = release_context(
-                        genesis=made.genesis,
-                        subject=share.subject,
-                        key_version=share.key_version,
-                        custodian=share.custodian,
-                        index=share.index,
-                        suite=CLASSIC,
-                        report_data=share.report_data,
-                    )
-                    sealed = seal(weak, made.dataset.shares[0], info=info)
-                    weaker = replace(share, suite=CLASSIC, sealed=sealed).signed_by(made.dao.custodians[0].signing)
-                    return lease, blocks, [weaker], state
-
-            with pytest.raises(WrongKey, match="weaker HPKE suite than both sides have"):
-                opening(made, [Downgrading(custodians.all[0])]).open(EMPTY_ANCHOR)

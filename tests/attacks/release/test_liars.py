@@ -17,7 +17,7 @@ from tests import builders
 from tests.builders import seeded
 from tests.enclaves import Custodians, LocalCustodian, Remembered, opening, world
 from vault.errors import InvalidSignature, LyingCustodian, Revoked, ServiceUnavailable, StaleState, WrongKey
-from vault.hpke import seal, strongest
+from vault.hpke import CLASSIC, HYBRID, seal, strongest
 from vault.lease import EMPTY_ANCHOR
 from vault.machine import MachineKey
 from vault.merkle import EMPTY_ROOT
@@ -248,3 +248,30 @@ class TestReasons:
             return replace(lease, terms=replace(lease.terms, head=head, epoch=1))
 
         return opening(WORLD, [Lying(custodians, index, older, what="lease") for index in range(3)], keys=keys)
+
+
+class TestSuites:
+    def test_a_custodian_that_answers_with_a_weaker_suite_than_both_have_is_refused(self, tmp_path: Path) -> None:
+        made = world(suite_floor=CLASSIC)
+        with Custodians(made, tmp_path) as custodians:
+
+            class Downgrading(LocalCustodian):
+                def release(self, binding: Any, *asked: Any, **options: Any) -> Any:
+                    lease, blocks, (share,), state = super().release(binding, *asked, **options)
+                    assert share.suite == HYBRID
+                    (weak,) = [key for key in binding.hpke if key.suite == CLASSIC]
+                    info = release_context(
+                        genesis=made.genesis,
+                        subject=share.subject,
+                        key_version=share.key_version,
+                        custodian=share.custodian,
+                        index=share.index,
+                        suite=CLASSIC,
+                        report_data=share.report_data,
+                    )
+                    sealed = seal(weak, made.dataset.shares[0], info=info)
+                    weaker = replace(share, suite=CLASSIC, sealed=sealed).signed_by(made.dao.custodians[0].signing)
+                    return lease, blocks, [weaker], state
+
+            with pytest.raises(WrongKey, match="weaker HPKE suite than both sides have"):
+                opening(made, [Downgrading(custodians.all[0])]).open(EMPTY_ANCHOR)
